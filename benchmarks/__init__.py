@@ -1,0 +1,1 @@
+"""Benchmarks of dictionary-learning methods on problems whose true dictionary is known."""

@@ -1,0 +1,172 @@
+"""The way from configurations to finished runs: draw, fit, measure, keep; in worker processes.
+
+Every task trains with one intra-op thread, and tasks are spread over spawned processes, so
+a run's numbers do not depend on how many workers there are, nor on its company.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import cast
+
+import joblib
+import numpy as np
+import torch
+
+from benchmarks.config import HELDOUT_SAMPLES, RunConfig
+from benchmarks.methods import METHODS, Fitted
+from benchmarks.store import RunRecord, RunStore, Scalar
+from osae_theory.metrics import (
+    LatentStatistics,
+    fifr_error,
+    fraction_of_variance_unexplained,
+    match,
+    mean_l0,
+    mean_squared_error,
+    orderedness_of_permutation,
+)
+from osae_theory.problems import SparseCodingProblem
+
+THREADS_PER_WORKER = 1
+
+
+def complete(
+    configs: Sequence[RunConfig],
+    store: RunStore,
+    n_workers: int,
+    on_progress: Callable[[int], object] | None = None,
+) -> list[RunRecord]:
+    """Return the record of every run, in order, training those that are not in the store.
+
+    Parameters
+    ----------
+    configs : sequence of RunConfig
+        The runs.
+    store : RunStore
+        Where finished runs are found and kept.
+    n_workers : int
+        Worker processes, spawned; 1 trains in this process.
+    on_progress : callable, optional
+        Called with the number of runs that have just been finished or found.
+    """
+    report = on_progress or (lambda n: None)
+    found = {config: store.load(config) for config in configs}
+    pending = [config for config, record in found.items() if record is None]
+    report(len(found) - len(pending))
+    for records in _trained(_tasks(pending, n_workers), n_workers):
+        for record in records:
+            store.save(record)
+            found[record.config] = record
+        report(len(records))
+    records = [found[config] for config in configs]
+    return [record for record in records if record is not None]
+
+
+def _trained(tasks: list[list[RunConfig]], n_workers: int) -> Iterator[list[RunRecord]]:
+    if n_workers == 1 or len(tasks) <= 1:
+        yield from map(run_task, tasks)
+        return
+    with joblib.parallel_config("loky", inner_max_num_threads=THREADS_PER_WORKER):
+        parallel = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered")
+        results = parallel(joblib.delayed(run_task)(task) for task in tasks)
+        yield from cast("Iterator[list[RunRecord]]", results)
+
+
+def _tasks(configs: Sequence[RunConfig], n_workers: int) -> list[list[RunConfig]]:
+    """Split runs into tasks that share a problem, a method and a budget, one a worker each."""
+
+    def shared(config: RunConfig) -> tuple:
+        return (
+            config.cell,
+            config.problem_seed,
+            config.method,
+            config.n_steps,
+            config.batch_size,
+            config.device,
+        )
+
+    tasks = []
+    for _, group in groupby(configs, key=shared):
+        runs = list(group)
+        size = -(-len(runs) // n_workers)
+        tasks += [runs[i : i + size] for i in range(0, len(runs), size)]
+    return tasks
+
+
+def run_task(runs: Sequence[RunConfig]) -> list[RunRecord]:
+    """Fit and measure runs that share a problem, a method and a budget.
+
+    The seconds of a record are those of the whole fit divided by its number of runs.
+    """
+    first = runs[0]
+    with _one_thread():
+        spec = first.cell.spec(first.problem_seed)
+        problem = spec.draw()
+        started = time.perf_counter()
+        fits = METHODS[first.method].fit(problem, runs)
+        seconds = (time.perf_counter() - started) / len(runs)
+        heldout = spec.draw("heldout", HELDOUT_SAMPLES)
+        return [
+            RunRecord(run, "diverged", {"seconds": seconds}, {})
+            if fit is None
+            else _measured(run, fit, problem, heldout, seconds)
+            for run, fit in zip(runs, fits, strict=True)
+        ]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS_PER_WORKER)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measured(
+    config: RunConfig,
+    fit: Fitted,
+    problem: SparseCodingProblem,
+    heldout: SparseCodingProblem,
+    seconds: float,
+) -> RunRecord:
+    train_rows, _, _ = problem.rows(np.float32)
+    heldout_rows, _, _ = heldout.rows(np.float32)
+    latents = LatentStatistics.of(fit.encode(train_rows).T)
+    codes = fit.encode(heldout_rows).T.astype(np.float64)
+    reconstruction = fit.dictionary @ codes
+    matching = match(fit.dictionary, problem.dictionary)
+    by_energy = latents.order_by_energy()
+
+    def order_of(order: np.ndarray) -> Scalar:
+        return _number(orderedness_of_permutation(matching.permutation[order]))
+
+    scalars: dict[str, Scalar] = {
+        "stab_truth": matching.stability,
+        "stab_truth_abs": match(fit.dictionary, problem.dictionary, absolute=True).stability,
+        "ord_truth": _number(matching.orderedness),
+        "ord_recovered": _number(matching.recovered_orderedness()),
+        "recovered_share": matching.recovered_share(),
+        "ord_by_frequency": order_of(latents.order_by_frequency()),
+        "ord_by_energy": order_of(by_energy),
+        "mse": mean_squared_error(heldout.data, reconstruction),
+        "fvu": fraction_of_variance_unexplained(heldout.data, reconstruction),
+        "fifr": fifr_error(heldout.dictionary, heldout.codes, fit.dictionary, codes),
+        "l0": mean_l0(codes),
+        "dead_share": float(latents.dead.mean()),
+        "seconds": seconds,
+    }
+    arrays = {
+        "dictionary": fit.dictionary,
+        "permutation": matching.permutation,
+        "similarities": matching.similarities,
+        "energy_order": by_energy,
+    }
+    return RunRecord(config, "done", scalars, arrays)
+
+
+def _number(value: float) -> Scalar:
+    """Return None for NaN: a measurement that is not defined, as in JSON."""
+    return None if np.isnan(value) else float(value)

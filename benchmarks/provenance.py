@@ -1,0 +1,29 @@
+"""Where a table comes from: the command, the versions, the threads, the seed."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from benchmarks.engine import THREADS_PER_WORKER
+from osae_theory import __version__
+
+_LIBRARIES = ("numpy", "scipy", "torch")
+
+
+def provenance(
+    command: Sequence[str], seed: int, n_workers: int, learning_rates: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return what somebody needs to get the same numbers again; no clock and no host."""
+    return {
+        "command": " ".join(command),
+        "versions": {
+            "osae_theory": __version__,
+            "python": platform.python_version(),
+            **{library: version(library) for library in _LIBRARIES},
+        },
+        "threads": THREADS_PER_WORKER,
+        "workers": n_workers,
+        "seed": seed,
+        "learning_rates": dict(learning_rates),
+    }

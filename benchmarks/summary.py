@@ -1,0 +1,194 @@
+"""From finished runs to one row a method: means, deviations, intervals, chance levels."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from benchmarks.config import Cell
+from benchmarks.store import RunRecord
+from osae_theory.metrics import ChanceLevel, chance_stability, corrected, stability
+
+CONFIDENCE = 0.95
+CHANCE_DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measurement of a table.
+
+    Attributes
+    ----------
+    key : str
+        Its name in files: KEY_mean, KEY_std, KEY_ci95, KEY_n.
+    title : str
+        Its name for a reader.
+    """
+
+    key: str
+    title: str
+
+
+MEASUREMENTS = (
+    Measurement("stab_pairs", "Stab(D, D')"),
+    Measurement("stab_truth", "Stab(D, D*)"),
+    Measurement("stab_truth_corrected", "Stab(D, D*), chance-corrected"),
+    Measurement("stab_truth_abs", "Stab(D, D*), |cos|"),
+    Measurement("ord_truth", "Ord(D, D*)"),
+    Measurement("ord_by_frequency", "Ord, sorted afterwards by frequency"),
+    Measurement("ord_by_energy", "Ord, sorted afterwards by energy"),
+    Measurement("ord_recovered", "Ord over atoms with |cos| >= 0.9"),
+    Measurement("recovered_share", "share of atoms with |cos| >= 0.9"),
+    Measurement("mse", "held-out MSE"),
+    Measurement("fvu", "held-out FVU"),
+    Measurement("fifr", "FIFR error"),
+    Measurement("l0", "held-out L0"),
+    Measurement("dead_share", "share of dead latents"),
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its spread.
+
+    Attributes
+    ----------
+    mean : float or None
+        Mean of the values that are defined.
+    std : float or None
+        Their standard deviation (ddof 1); None below two values.
+    ci95 : pair of floats or None
+        95% confidence interval of the mean; None where it cannot be had.
+    n : int
+        How many values are defined.
+    """
+
+    mean: float | None
+    std: float | None
+    ci95: tuple[float, float] | None
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class MethodRow:
+    """One method's row of a table: an estimate for each measurement.
+
+    Attributes
+    ----------
+    method : str
+        The method's name.
+    seeds : int
+        Number of runs.
+    diverged : int
+        How many of them diverged; they enter no other figure.
+    estimates : mapping of str to Estimate
+        By the measurements' keys.
+    seconds : float
+        Mean wall seconds of training a run.
+    """
+
+    method: str
+    seeds: int
+    diverged: int
+    estimates: Mapping[str, Estimate]
+    seconds: float
+
+
+def estimate(values: Sequence[float | None]) -> Estimate:
+    """Return mean, standard deviation and Student's interval of independent values."""
+    defined = np.array([v for v in values if v is not None], dtype=np.float64)
+    return _with_interval(defined, defined)
+
+
+def estimate_pairs(pairs: Mapping[tuple[int, int], float], n_runs: int) -> Estimate:
+    """Return mean, deviation over pairs, and an interval that knows pairs share runs.
+
+    The mean over pairs is a U-statistic of the runs. Its interval is Student's on the
+    jackknife's pseudo-values, one a run, so that n runs count as n and not as n (n - 1) / 2.
+
+    Parameters
+    ----------
+    pairs : mapping of (i, j), i < j, to float
+        A value for each pair of runs.
+    n_runs : int
+        Number of runs.
+
+    References
+    ----------
+    Arvesen (1969), "Jackknifing U-statistics".
+    """
+    values = np.array(list(pairs.values()), dtype=np.float64)
+    if n_runs < 3:
+        return _with_interval(values, np.empty(0))
+    total = values.sum()
+    shares = np.array([sum(v for p, v in pairs.items() if i in p) for i in range(n_runs)])
+    without = (total - shares) / math.comb(n_runs - 1, 2)
+    return _with_interval(values, n_runs * values.mean() - (n_runs - 1) * without)
+
+
+def _with_interval(
+    values: Float[np.ndarray, " n"], pseudo_values: Float[np.ndarray, " k"]
+) -> Estimate:
+    n = len(values)
+    if n == 0:
+        return Estimate(None, None, None, 0)
+    mean = float(values.mean())
+    std = float(values.std(ddof=1)) if n > 1 else None
+    ci95 = None
+    if len(pseudo_values) > 1:
+        half = stats.sem(pseudo_values) * stats.t.ppf((1 + CONFIDENCE) / 2, len(pseudo_values) - 1)
+        ci95 = (mean - float(half), mean + float(half))
+    return Estimate(mean, std, ci95, n)
+
+
+def chance_level(cell: Cell) -> ChanceLevel:
+    """Return Stab's level for unrelated isotropic dictionaries of the cell's shape."""
+    return chance_stability(cell.d, cell.K, n_draws=CHANCE_DRAWS)
+
+
+def summarise(records: Sequence[RunRecord], chance: ChanceLevel) -> list[MethodRow]:
+    """Return one row a method, in the order in which the methods first occur."""
+    methods = dict.fromkeys(record.config.method for record in records)
+    return [
+        _row(method, [r for r in records if r.config.method == method], chance)
+        for method in methods
+    ]
+
+
+def pair_stabilities(records: Sequence[RunRecord]) -> dict[tuple[int, int], float]:
+    """Return Stab(D, D') for each pair of runs, by their places in `records`."""
+    dictionaries = [record.arrays["dictionary"] for record in records]
+    return {
+        (i, j): stability(dictionaries[i], dictionaries[j])
+        for i, j in combinations(range(len(dictionaries)), 2)
+    }
+
+
+def _row(method: str, records: Sequence[RunRecord], chance: ChanceLevel) -> MethodRow:
+    done = [record for record in records if record.status == "done"]
+    estimates = {}
+    for measurement in MEASUREMENTS:
+        if measurement.key == "stab_pairs":
+            found = estimate_pairs(pair_stabilities(done), len(done))
+        else:
+            found = estimate([value_of(record, measurement.key, chance) for record in done])
+        estimates[measurement.key] = found
+    seconds = np.mean([_as_float(record.scalars["seconds"]) for record in records])
+    return MethodRow(method, len(records), len(records) - len(done), estimates, float(seconds))
+
+
+def value_of(record: RunRecord, key: str, chance: ChanceLevel) -> float | None:
+    """Return one measurement of one run, None where it is not defined."""
+    if key == "stab_truth_corrected":
+        return corrected(_as_float(record.scalars["stab_truth"]), chance.mean)
+    value = record.scalars[key]
+    return None if value is None else _as_float(value)
+
+
+def _as_float(value: float | int | str | None) -> float:
+    assert isinstance(value, (int, float))
+    return float(value)

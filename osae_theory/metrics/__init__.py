@@ -1,0 +1,48 @@
+"""What is measured of a fit: Stab, Ord and their chance level, latent orders, reconstruction."""
+
+from osae_theory.metrics.chance import ChanceLevel, chance_stability
+from osae_theory.metrics.matching import Matching, cosines, match, match_similarities
+from osae_theory.metrics.orderedness import orderedness, orderedness_of_permutation
+from osae_theory.metrics.ordering import (
+    LatentStatistics,
+    energies,
+    frequencies,
+    order_by,
+    order_by_energy,
+    order_by_frequency,
+)
+from osae_theory.metrics.reconstruction import (
+    dead_share,
+    fifr_error,
+    fraction_of_variance_unexplained,
+    mean_l0,
+    mean_squared_error,
+)
+from osae_theory.metrics.stability import corrected, stability
+from osae_theory.metrics.streams import activation_correlations, match_activations
+
+__all__ = [
+    "ChanceLevel",
+    "LatentStatistics",
+    "Matching",
+    "activation_correlations",
+    "chance_stability",
+    "corrected",
+    "cosines",
+    "dead_share",
+    "energies",
+    "fifr_error",
+    "fraction_of_variance_unexplained",
+    "frequencies",
+    "match",
+    "match_activations",
+    "match_similarities",
+    "mean_l0",
+    "mean_squared_error",
+    "order_by",
+    "order_by_energy",
+    "order_by_frequency",
+    "orderedness",
+    "orderedness_of_permutation",
+    "stability",
+]

@@ -1,0 +1,83 @@
+"""Activation-stream versions of the metrics, Stab_Z and Ord_Z: correlation replaces the cosine."""
+
+import numpy as np
+from jaxtyping import Float
+
+from osae_theory.errors import InputError, check_finite, check_integer
+from osae_theory.metrics.matching import Matching, common_width, match_similarities, unit_columns
+
+
+def _standardised(Z: Float[np.ndarray, "K N"]) -> Float[np.ndarray, "N K"]:
+    """Return each row of `Z` centred and at norm 1, as a column; constant rows as zeros."""
+    samples = np.asarray(Z, dtype=np.float64).T
+    peaks = np.abs(samples).max(axis=0, initial=0.0)
+    # At a peak of exactly 1 a constant row has an exact mean, so that nothing is left of it
+    # once centred; unscaled, its rounding error would be blown up to norm 1.
+    scaled = samples / np.where(peaks > 0, peaks, 1.0)
+    return unit_columns(scaled - scaled.mean(axis=0))
+
+
+def activation_correlations(
+    Z: Float[np.ndarray, "K N"], W: Float[np.ndarray, "K_other N_other"]
+) -> Float[np.ndarray, "K K_other"]:
+    """Return the Pearson correlation of every latent of `Z` with every latent of `W`.
+
+    Parameters
+    ----------
+    Z, W : (K, N) and (K', N)
+        Activations of two models on the same N >= 2 samples in the same order, one row a
+        latent. A constant row, such as a dead latent, has correlation 0 with every row,
+        itself included.
+
+    Returns
+    -------
+    (K, K') float64
+        In [-1, 1].
+
+    Raises
+    ------
+    InputError
+        If the numbers of samples differ or are below 2, or an entry is NaN or infinite.
+    """
+    if Z.shape[1] != W.shape[1]:
+        raise InputError(f"W has {W.shape[1]} samples: expected {Z.shape[1]}, the samples of Z")
+    check_integer("the number of samples", Z.shape[1], 2)
+    check_finite("Z", Z)
+    check_finite("W", W)
+    return np.clip(_standardised(Z).T @ _standardised(W), -1.0, 1.0)
+
+
+def match_activations(
+    Z: Float[np.ndarray, "K N"],
+    W: Float[np.ndarray, "K_other N_other"],
+    absolute: bool = False,
+    prefix: int | None = None,
+) -> Matching:
+    """Match the latents of two models by the greatest sum of activation correlations.
+
+    Parameters
+    ----------
+    Z, W : (K, N) and (K', N)
+        As in `activation_correlations`; of one width unless a prefix is given.
+    absolute : bool
+        Match on |correlation|.
+    prefix : int, optional
+        Take the first `prefix` latents of both models and match them anew.
+
+    Returns
+    -------
+    Matching
+        Its `stability` is Stab_Z and its `orderedness` Ord_Z.
+
+    Raises
+    ------
+    InputError
+        As `activation_correlations`; also if the prefix exceeds a width, or there is no
+        prefix and the widths differ.
+
+    Notes
+    -----
+    Source: Wang et al. (2025), activation-stream versions of Stab and Ord.
+    """
+    width = common_width(Z.shape[0], W.shape[0], prefix)
+    return match_similarities(activation_correlations(Z[:width], W[:width]), absolute)

@@ -1,0 +1,212 @@
+"""The losses: l-prefix loss, and the nested-dropout loss in an oracle form and fast forms.
+
+Every method of the paper minimises the same loss with its own survival weights w
+(`osae_theory.prefixes`): w = 1 gives L_K, the loss of a plain top-m SAE.
+
+Arrays are rows, as in training: data x (N, d), codes (N, K), atoms (K, d) are the
+transposes of the paper's X, Y = Top_m(E(X)) and D. Codes are selected once, on all K
+latents, and then truncated, as the paper defines it; none of these functions selects.
+Any leading axes ("runs") are carried along: a loss is returned for each run. All
+losses are sums over samples and entries (squared Frobenius norms), not means.
+
+Which form for what:
+
+- `nested_dropout_loss_loop`: the definition, one term a prefix. The oracle; K times slower.
+- `nested_dropout_loss_gram`: identity I1. No loop, but it cancels near zero residual.
+- `nested_dropout_loss_sparse`: identity I2, O(N s d) for codes with s active entries.
+- `nested_dropout_loss`: I1 rearranged around the full residual, so that nothing cancels;
+  hand-written gradients. The one that training uses.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from osae_theory.errors import check_integer
+
+
+def prefix_loss(
+    x: Float[Tensor, "*run N d"],
+    codes: Float[Tensor, "*run N K"],
+    atoms: Float[Tensor, "*run K d"],
+    length: int,
+) -> Float[Tensor, "*run"]:
+    """Return the l-prefix loss L_l = ||X - D Lambda_l Top_m(E(X))||_F^2.
+
+    Parameters
+    ----------
+    x, codes, atoms : tensors
+        Data, codes with at most m nonzeros a row, and atoms; rows.
+    length : int
+        Prefix length l, 0..K; l = 0 keeps nothing.
+
+    Raises
+    ------
+    InputError
+        If `length` is not a whole number of at least 0.
+
+    References
+    ----------
+    Wang et al. (2025), section 2.2.
+    """
+    check_integer("prefix length", length, 0)
+    residual = x - codes[..., :length] @ atoms[..., :length, :]
+    return residual.square().sum(dim=(-2, -1))
+
+
+def nested_dropout_loss_loop(
+    x: Float[Tensor, "*run N d"],
+    codes: Float[Tensor, "*run N K"],
+    atoms: Float[Tensor, "*run K d"],
+    survival: Float[Tensor, "*#run K"],
+) -> Float[Tensor, "*run"]:
+    """Return L_ND = E_l L_l as its definition says: one term for each of the K prefixes.
+
+    Parameters
+    ----------
+    x, codes, atoms : tensors
+        Data, codes and atoms; rows.
+    survival : tensor of shape (..., K)
+        Survival weights w_j = P(l >= j), so P(l = j) = w_j - w_{j+1}.
+
+    References
+    ----------
+    Wang et al. (2025), section 2.2.
+    """
+    beyond = torch.cat([survival[..., 1:], torch.zeros_like(survival[..., :1])], dim=-1)
+    law = survival - beyond
+    terms = [
+        law[..., length - 1] * prefix_loss(x, codes, atoms, length)
+        for length in range(1, survival.shape[-1] + 1)
+    ]
+    return torch.stack(terms).sum(dim=0)
+
+
+def nested_dropout_loss_gram(
+    x: Float[Tensor, "*run N d"],
+    codes: Float[Tensor, "*run N K"],
+    atoms: Float[Tensor, "*run K d"],
+    survival: Float[Tensor, "*#run K"],
+) -> Float[Tensor, "*run"]:
+    """Return L_ND by the Gram identity I1, without a loop over prefixes.
+
+    L_ND = ||X||^2 - 2 sum_j w_j <d_j, X Y_j.> + <W o G, C>, with W_jk = w_max(j,k),
+    G = D^T D and C = Y Y^T. Terms of the size of ||X||^2 cancel: near zero residual
+    float32 loses every digit. Parameters as in `nested_dropout_loss_loop`.
+
+    References
+    ----------
+    THEORY I1 (docs/theory.md).
+    """
+    weights = torch.minimum(survival[..., :, None], survival[..., None, :])
+    correlation = (codes * (x @ atoms.mT)).sum(dim=-2)
+    energy = (weights * (atoms @ atoms.mT) * (codes.mT @ codes)).sum(dim=(-2, -1))
+    return x.square().sum(dim=(-2, -1)) - 2 * (survival * correlation).sum(dim=-1) + energy
+
+
+def nested_dropout_loss_sparse(
+    x: Float[Tensor, "*run N d"],
+    indices: Int[Tensor, "*run N s"],
+    values: Float[Tensor, "*run N s"],
+    atoms: Float[Tensor, "*run K d"],
+    survival: Float[Tensor, "*run K"],
+) -> Float[Tensor, "*run"]:
+    """Return L_ND by the sparse identity I2: O(N s d) for all K prefixes together.
+
+    For one sample with active indices a_1 < ... < a_s, and w_{a_0} = 1, w_{a_{s+1}} = 0:
+    sum_{t=0..s} (w_{a_t} - w_{a_{t+1}}) ||x - sum_{u<=t} z_{a_u} d_{a_u}||^2.
+
+    Parameters
+    ----------
+    x, atoms, survival : tensors
+        Data, atoms and survival weights, all with the same leading axes.
+    indices, values : tensors of shape (..., N, s)
+        Active latents of each sample, ascending, and their values. A sample with fewer
+        than s active latents is padded with any index in order and the value 0.
+
+    References
+    ----------
+    THEORY I2 (docs/theory.md).
+    """
+    d, (n, s) = x.shape[-1], indices.shape[-2:]
+    flat = indices.flatten(start_dim=-2)
+    picked = atoms.gather(-2, flat[..., None].expand(*flat.shape, d))
+    contributions = values[..., None] * picked.unflatten(-2, (n, s))
+    zero = torch.zeros_like(x[..., None, :])
+    partial_sums = torch.cat([zero, contributions.cumsum(dim=-2)], dim=-2)
+    weights = survival.gather(-1, flat).unflatten(-1, (n, s))
+    first, last = torch.ones_like(weights[..., :1]), torch.zeros_like(weights[..., :1])
+    steps = torch.cat([first, weights], dim=-1) - torch.cat([weights, last], dim=-1)
+    squared = (x[..., None, :] - partial_sums).square().sum(dim=-1)
+    return (steps * squared).sum(dim=(-2, -1))
+
+
+def nested_dropout_loss(
+    x: Float[Tensor, "*run N d"],
+    codes: Float[Tensor, "*run N K"],
+    atoms: Float[Tensor, "*run K d"],
+    survival: Float[Tensor, "*#run K"],
+) -> Float[Tensor, "*run"]:
+    """Return L_ND in the residual form of identity I1, with hand-written gradients.
+
+    With R = X - D Y the full residual, r_l = R + sum_{k>l} d_k Y_k. is the residual of
+    prefix l, and summing over l gives
+
+    L_ND = ||R||^2 + 2 sum_j (1 - w_j) <d_j, R Y_j.> + sum_jk (1 - w_min(j,k)) G_jk C_jk.
+
+    Nothing of the size of ||X||^2 cancels, and w = 1 leaves the plain loss ||R||^2 alone.
+    Costs three products of N x K x d and two of N x K x K more than the encoder, whatever
+    the number of prefixes; differentiable once in x, codes and atoms.
+    Parameters as in `nested_dropout_loss_loop`.
+
+    References
+    ----------
+    THEORY I1 and N1 (docs/theory.md).
+    """
+    return _ResidualGram.apply(x, codes, atoms, survival)  # pyright: ignore[reportReturnType]
+
+
+class _ResidualGram(torch.autograd.Function):
+    """The residual form of I1.
+
+    d/dz_j = -2 [ w_j <d_j, r> + sum_{k>j} (w_j - w_k) G_jk z_k ]            (one sample)
+    d/dd_j = -2 [ w_j R Y_j.   + sum_{k>j} (w_j - w_k) C_jk d_k ]
+    d/dx   =  2 [ r + sum_k (1 - w_k) z_k d_k ]                              (one sample)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, codes: Tensor, atoms: Tensor, survival: Tensor) -> Tensor:
+        residual = x - codes @ atoms
+        correlation = residual @ atoms.mT
+        loss = residual.square().sum(dim=(-2, -1))
+        d_codes = survival[..., None, :] * correlation
+        d_atoms = survival[..., None] * (codes.mT @ residual)
+        # Weights that are all 1 are the plain loss: what follows would add exact zeros.
+        if bool((survival != 1).any()):
+            dropped = 1 - survival
+            gram = atoms @ atoms.mT
+            overlap = codes.mT @ codes
+            gaps = (survival[..., :, None] - survival[..., None, :]).triu()
+            early = torch.minimum(dropped[..., :, None], dropped[..., None, :])
+            loss = loss + 2 * (dropped * (codes * correlation).sum(dim=-2)).sum(dim=-1)
+            loss = loss + (early * gram * overlap).sum(dim=(-2, -1))
+            d_codes = d_codes + codes @ (gaps * gram).mT
+            d_atoms = d_atoms + (gaps * overlap) @ atoms
+        ctx.save_for_backward(residual, codes, atoms, survival, d_codes, d_atoms)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        residual, codes, atoms, survival, d_codes, d_atoms = ctx.saved_tensors
+        scale = grad_outputs[0][..., None, None]
+        d_x = None
+        if ctx.needs_input_grad[0]:
+            truncated = (codes * (1 - survival)[..., None, :]) @ atoms
+            d_x = 2 * scale * (residual + truncated)
+        return d_x, -2 * scale * d_codes, -2 * scale * d_atoms, None

@@ -1,0 +1,300 @@
+"""The paper's model X = D* Y* as a value: its description, and the arrays drawn from it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from osae_theory.errors import (
+    InputError,
+    check_choice,
+    check_finite,
+    check_integer,
+    check_real,
+)
+from osae_theory.problems.dictionaries import Dictionary, GaussianDictionary
+from osae_theory.problems.geometry import check_dictionary
+from osae_theory.problems.supports import Supports, ZipfSupports
+from osae_theory.problems.values import HalfNormalValues, Values
+from osae_theory.seeds import Axis, generator
+
+# The index of each split's random streams: part of the results, never renumber.
+SPLITS: Mapping[str, int] = MappingProxyType({"train": 0, "heldout": 1})
+
+
+@dataclass(frozen=True)
+class ProblemSpec:
+    """A problem as plain fields, from which the same arrays can be drawn again.
+
+    Each field has its own random stream, derived from `seed`: changing the law of the values
+    leaves dictionary, supports and noise as they were, and so on.
+
+    Parameters
+    ----------
+    dictionary : Dictionary
+        Description of D*; gives d and K.
+    supports : Supports
+        Law of the supports; gives m.
+    values : Values
+        Law of the nonzero codes.
+    n_samples : int
+        N, at least 1.
+    snr_db : float, optional
+        Signal-to-noise ratio in decibels, in [-300, 300], beyond which rounding to float64 would
+        lose the signal or the noise; None for data without noise.
+    seed : int
+        At least 0.
+
+    Raises
+    ------
+    InputError
+        If a field is outside its range, or supports or values cannot serve K atoms.
+    """
+
+    dictionary: Dictionary
+    supports: Supports
+    values: Values
+    n_samples: int
+    snr_db: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, kind in (("dictionary", Dictionary), ("supports", Supports), ("values", Values)):
+            part = getattr(self, name)
+            if isinstance(part, type) or not isinstance(part, kind):
+                raise InputError(f"{name} = {part!r}: expected an instance of {kind.__name__}")
+        check_integer("n_samples", self.n_samples, 1)
+        check_integer("seed", self.seed, 0)
+        if self.snr_db is not None:
+            check_real("snr_db", self.snr_db, at_least=-300.0, at_most=300.0)
+        self.supports.check(self.K)
+        self.values.check(self.K)
+
+    @property
+    def d(self) -> int:
+        """Dimension of the data."""
+        return self.dictionary.d
+
+    @property
+    def K(self) -> int:
+        """Number of atoms."""
+        return self.dictionary.K
+
+    @property
+    def m(self) -> int:
+        """Number of atoms in every support."""
+        return self.supports.m
+
+    def draw(self, split: str = "train", n_samples: int | None = None) -> "SparseCodingProblem":
+        """Return the problem's arrays, the same bits for the same spec and arguments.
+
+        Parameters
+        ----------
+        split : str
+            "train" or "heldout": they share the dictionary and differ in the samples.
+        n_samples : int, optional
+            N, in place of the spec's.
+
+        Raises
+        ------
+        InputError
+            If an argument is outside its range, or the dictionary cannot be drawn as described.
+        """
+        check_choice("split", split, SPLITS)
+        n = self.n_samples if n_samples is None else n_samples
+        check_integer("n_samples", n, 1)
+        index = SPLITS[split]
+        dictionary = self.dictionary.draw(generator(self.seed, Axis.DICTIONARY))
+        check_dictionary(dictionary)
+        supports = self.supports.draw(self.K, n, generator(self.seed, Axis.SUPPORTS, index))
+        values = self.values.draw(supports, generator(self.seed, Axis.VALUES, index))
+        codes = _dense_codes(supports, values, self.K)
+        data = dictionary @ codes
+        if self.snr_db is None:
+            return SparseCodingProblem(dictionary, codes, data, None, self)
+        rng = generator(self.seed, Axis.NOISE, index)
+        noise = _noise_at(data, float(self.snr_db), rng)
+        return SparseCodingProblem(dictionary, codes, data + noise, noise, self)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseCodingProblem:
+    """Data with the dictionary and the codes that made it, X = D* Y* (+ R), columns as samples.
+
+    Made by `ProblemSpec.draw` or `problem_from_arrays`, which check what they are given; the
+    constructor trusts its arguments.
+
+    Parameters
+    ----------
+    dictionary : Float[np.ndarray, "d K"]
+        D*, unit-norm columns.
+    codes : Float[np.ndarray, "K N"]
+        Y*.
+    data : Float[np.ndarray, "d N"]
+        X.
+    noise : Float[np.ndarray, "d N"], optional
+        R, or None for data without noise.
+    spec : ProblemSpec, optional
+        Where the arrays came from; None for arrays made by hand.
+    """
+
+    dictionary: Float[np.ndarray, "d K"]
+    codes: Float[np.ndarray, "K N"]
+    data: Float[np.ndarray, "d N"]
+    noise: Float[np.ndarray, "d N"] | None = None
+    spec: ProblemSpec | None = None
+
+    @property
+    def d(self) -> int:
+        """Dimension of the data."""
+        return self.dictionary.shape[0]
+
+    @property
+    def K(self) -> int:
+        """Number of atoms."""
+        return self.dictionary.shape[1]
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples, N."""
+        return self.data.shape[1]
+
+    @property
+    def m(self) -> int:
+        """Largest number of atoms that any sample uses."""
+        return int(np.count_nonzero(self.codes, axis=0).max())
+
+    @property
+    def supports(self) -> Int[np.ndarray, "N m"]:
+        """Indices of each sample's atoms, one sample a row, ascending.
+
+        A sample with fewer atoms than the largest has its row filled up with -1. Computed from
+        the codes at every call.
+        """
+        active = self.codes.T != 0
+        sample, atom = np.nonzero(active)
+        counts = active.sum(axis=1)
+        place = np.arange(len(sample)) - np.repeat(np.cumsum(counts) - counts, counts)
+        supports = np.full((self.n_samples, int(counts.max())), -1, dtype=np.int64)
+        supports[sample, place] = atom
+        return supports
+
+    def rows(
+        self, dtype: type[np.floating] = np.float32
+    ) -> tuple[
+        Float[np.ndarray, "N d"],
+        Float[np.ndarray, "N K"],
+        Float[np.ndarray, "K d"],
+    ]:
+        """Return data, codes and atoms as rows, the layout of the training code.
+
+        This is the one place where the paper's columns, X (d, N), Y (K, N) and D (d, K), become
+        the rows of training code. The arrays are contiguous copies: changing them does not
+        change the problem.
+
+        Parameters
+        ----------
+        dtype : type of numpy floating number
+            Precision of the copies.
+        """
+        data, codes, atoms = (
+            np.array(columns.T, dtype=dtype, order="C")
+            for columns in (self.data, self.codes, self.dictionary)
+        )
+        return data, codes, atoms
+
+
+def toy_spec(
+    d: int, K: int, m: int, n_samples: int, alpha: float = 1.2, seed: int = 0
+) -> ProblemSpec:
+    """Return the paper's toy Gaussian model (section 3.1); Table 1 has (80, 100, 5, 100000).
+
+    Parameters
+    ----------
+    d, K, m, n_samples : int
+        Dimension, atoms, atoms in a support (at most K) and samples, each at least 1.
+    alpha : float
+        Zipf exponent of the supports' weights.
+    seed : int
+        At least 0.
+
+    Raises
+    ------
+    InputError
+        If an argument is outside its range.
+    """
+    return ProblemSpec(
+        dictionary=GaussianDictionary(d, K),
+        supports=ZipfSupports(m, alpha),
+        values=HalfNormalValues(),
+        n_samples=n_samples,
+        seed=seed,
+    )
+
+
+def problem_from_arrays(
+    dictionary: np.ndarray, codes: np.ndarray, noise: np.ndarray | None = None
+) -> SparseCodingProblem:
+    """Return the problem X = D Y (+ R) of a hand-made instance.
+
+    Parameters
+    ----------
+    dictionary : np.ndarray
+        Shape (d, K), columns of unit norm to 1e-8.
+    codes : np.ndarray
+        Shape (K, N).
+    noise : np.ndarray, optional
+        Shape (d, N).
+
+    Returns
+    -------
+    SparseCodingProblem
+        With float64 copies of the arrays and no spec.
+
+    Raises
+    ------
+    InputError
+        If an array is not finite, a shape does not agree, or a column's norm is not 1.
+    """
+    D = _as_float64("dictionary", dictionary)
+    check_dictionary(D)
+    Y = _as_float64("codes", codes)
+    if Y.ndim != 2 or Y.shape[0] != D.shape[1] or Y.shape[1] == 0:
+        raise InputError(f"codes of shape {Y.shape}: expected (K, N) with K = {D.shape[1]}, N > 0")
+    check_finite("codes", Y)
+    X = D @ Y
+    if noise is None:
+        return SparseCodingProblem(D, Y, X)
+    R = _as_float64("noise", noise)
+    if R.shape != X.shape:
+        raise InputError(f"noise of shape {R.shape}: expected the data's shape {X.shape}")
+    check_finite("noise", R)
+    return SparseCodingProblem(D, Y, X + R, R)
+
+
+def _as_float64(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name} of dtype {array.dtype}: expected real numbers")
+    return np.array(array, dtype=np.float64)
+
+
+def _dense_codes(
+    supports: Int[np.ndarray, "N m"], values: Float[np.ndarray, "N m"], K: int
+) -> Float[np.ndarray, "K N"]:
+    """Return the code matrix, laid out one sample after another so that filling it is fast."""
+    rows = np.zeros((len(supports), K))
+    np.put_along_axis(rows, supports, values, axis=1)
+    return rows.T
+
+
+def _noise_at(
+    signal: Float[np.ndarray, "d N"], snr_db: float, rng: np.random.Generator
+) -> Float[np.ndarray, "d N"]:
+    """Return Gaussian noise whose realised ratio to `signal` is exactly `snr_db` decibels."""
+    noise = rng.standard_normal(signal.shape)
+    target = math.sqrt(float(np.vdot(signal, signal))) * 10 ** (-snr_db / 20)
+    noise *= target / math.sqrt(float(np.vdot(noise, noise)))
+    return noise

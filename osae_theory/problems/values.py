@@ -1,0 +1,207 @@
+"""The values of the codes Y*: how strongly each sample uses the atoms of its support."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from osae_theory.errors import InputError, check_real
+
+if TYPE_CHECKING:
+    Scale = tuple[float, ...] | None
+else:
+    # The laws check it themselves: beartype would sample the tuple with the `random` module,
+    # which Hypothesis forbids while a strategy draws.
+    Scale = Any
+
+
+@runtime_checkable
+class Values(Protocol):
+    """A law of the nonzero entries of the codes, described by plain fields."""
+
+    def check(self, K: int) -> None:
+        """Raise InputError if K atoms cannot be served."""
+        ...
+
+    def draw(
+        self, supports: Int[np.ndarray, "n m"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "n m"]:
+        """Return the values on the supports, none of them 0."""
+        ...
+
+
+class _Scaled:
+    """What the laws share: one factor for each atom, which multiplies that atom's values.
+
+    With it the order by energy and the order by frequency can be made to disagree.
+    """
+
+    scale: Scale
+
+    def check(self, K: int) -> None:
+        """Raise InputError if there are scales and their number is not K."""
+        if self.scale is not None and len(self.scale) != K:
+            raise InputError(f"scale of {len(self.scale)} numbers: expected one an atom, K = {K}")
+
+    def _check_scale(self) -> None:
+        if self.scale is None:
+            return
+        if not isinstance(self.scale, tuple):
+            raise InputError(f"scale = {self.scale!r}: expected None or a tuple of numbers")
+        for j, factor in enumerate(self.scale):
+            check_real(f"scale[{j}]", factor, above=0.0)
+
+    def _scaled(
+        self, values: Float[np.ndarray, "n m"], supports: Int[np.ndarray, "n m"]
+    ) -> Float[np.ndarray, "n m"]:
+        if self.scale is None:
+            return values
+        if supports.max(initial=0) >= len(self.scale):
+            raise InputError(
+                f"scale of {len(self.scale)} numbers: expected one an atom, and the supports "
+                f"hold atom {supports.max()}"
+            )
+        return values * np.asarray(self.scale, dtype=np.float64)[supports]
+
+
+@dataclass(frozen=True)
+class HalfNormalValues(_Scaled):
+    """Absolute values of standard normal numbers: the paper's toy model (section 3.1).
+
+    Parameters
+    ----------
+    scale : tuple of float, optional
+        One positive factor an atom.
+
+    Raises
+    ------
+    InputError
+        If a scale is not positive and finite.
+    """
+
+    scale: Scale = None
+
+    def __post_init__(self) -> None:
+        self._check_scale()
+
+    def draw(
+        self, supports: Int[np.ndarray, "n m"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "n m"]:
+        """Return positive values; raises InputError for an atom without a scale."""
+        return self._scaled(np.abs(rng.standard_normal(supports.shape)), supports)
+
+
+@dataclass(frozen=True)
+class NormalValues(_Scaled):
+    """Standard normal numbers, of either sign.
+
+    Parameters
+    ----------
+    scale : tuple of float, optional
+        One positive factor an atom.
+
+    Raises
+    ------
+    InputError
+        If a scale is not positive and finite.
+    """
+
+    scale: Scale = None
+
+    def __post_init__(self) -> None:
+        self._check_scale()
+
+    def draw(
+        self, supports: Int[np.ndarray, "n m"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "n m"]:
+        """Return signed values; raises InputError for an atom without a scale."""
+        return self._scaled(rng.standard_normal(supports.shape), supports)
+
+
+@dataclass(frozen=True)
+class UniformValues(_Scaled):
+    """Uniform numbers in (low, high], an interval that leaves out 0.
+
+    Parameters
+    ----------
+    low, high : float
+        low < high, and either both at least 0 or both below 0.
+    scale : tuple of float, optional
+        One positive factor an atom.
+
+    Raises
+    ------
+    InputError
+        If the interval is empty or holds 0, or a scale is not positive and finite.
+    """
+
+    low: float
+    high: float
+    scale: Scale = None
+
+    def __post_init__(self) -> None:
+        check_real("low", self.low)
+        check_real("high", self.high)
+        if self.low >= self.high:
+            raise InputError(f"high = {self.high!r}: expected a number above low = {self.low!r}")
+        if self.low < 0 <= self.high:
+            raise InputError(
+                f"(low, high) = ({self.low!r}, {self.high!r}): expected an interval without 0, "
+                "that is both at least 0 or both below 0"
+            )
+        self._check_scale()
+
+    def draw(
+        self, supports: Int[np.ndarray, "n m"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "n m"]:
+        """Return the values; raises InputError for an atom without a scale."""
+        # 1 - random() lies in (0, 1], so that low = 0 never gives a value of 0.
+        share = 1.0 - rng.random(supports.shape)
+        return self._scaled(self.low + (self.high - self.low) * share, supports)
+
+
+@dataclass(frozen=True)
+class ConstantValues(_Scaled):
+    """The same value on every support, up to the atom's scale.
+
+    Parameters
+    ----------
+    value : float
+        Finite and not 0.
+    scale : tuple of float, optional
+        One positive factor an atom.
+
+    Raises
+    ------
+    InputError
+        If the value is 0 or not finite, or a scale is not positive and finite.
+    """
+
+    value: float
+    scale: Scale = None
+
+    def __post_init__(self) -> None:
+        check_real("value", self.value)
+        if self.value == 0:
+            raise InputError(f"value = {self.value!r}: expected a number other than 0")
+        self._check_scale()
+
+    def draw(
+        self, supports: Int[np.ndarray, "n m"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "n m"]:
+        """Return the values; `rng` is not used. Raises InputError for an atom without a scale."""
+        del rng
+        return self._scaled(np.full(supports.shape, float(self.value)), supports)
+
+
+VALUES: Mapping[str, Callable[..., Values]] = MappingProxyType(
+    {
+        "half_normal": HalfNormalValues,
+        "normal": NormalValues,
+        "uniform": UniformValues,
+        "constant": ConstantValues,
+    }
+)

@@ -1,0 +1,1 @@
+"""Consistency of sparse autoencoders trained on real language models."""

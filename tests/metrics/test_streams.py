@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from osae_theory.errors import InputError
+from osae_theory.metrics.matching import match
+from osae_theory.metrics.streams import activation_correlations, match_activations
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def streams(width, other, n, seed):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((width, n)) + 3.0, rng.standard_normal((other, n)) - 2.0
+
+
+@pytest.mark.theory
+@given(width=st.integers(1, 6), other=st.integers(1, 6), n=st.integers(3, 40), seed=seeds)
+def test_correlations_equal_numpys(width, other, n, seed):
+    Z, W = streams(width, other, n, seed)
+    expected = np.corrcoef(Z, W)[:width, width:]
+    np.testing.assert_allclose(activation_correlations(Z, W), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, -7.3, 1e300])
+def test_a_constant_row_has_correlation_zero_with_every_row(constant):
+    Z, W = streams(3, 3, 7, 0)
+    Z[1] = constant
+    W[2] = constant
+    found = activation_correlations(Z, W)
+    np.testing.assert_array_equal(found[1], 0.0)
+    np.testing.assert_array_equal(found[:, 2], 0.0)
+    assert np.abs(found[[0, 2]][:, :2]).min() > 0.0
+
+
+@given(width=st.integers(1, 8), n=st.integers(10, 40), seed=seeds)
+def test_correlations_do_not_depend_on_the_units_or_the_offset_of_a_latent(width, n, seed):
+    Z, W = streams(width, width, n, seed)
+    rng = np.random.default_rng(seed + 1)
+    scales, offsets = rng.uniform(0.1, 10.0, (width, 1)), rng.standard_normal((width, 1))
+    expected = activation_correlations(Z, W)
+    found = activation_correlations(Z * scales + offsets, W)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e170, 1e300])
+def test_very_small_and_very_large_activations_keep_their_correlations(scale):
+    Z, W = streams(3, 4, 9, 1)
+    expected = activation_correlations(Z, W)
+    np.testing.assert_allclose(activation_correlations(scale * Z, W), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@given(width=st.integers(2, 8), n=st.integers(3, 30), seed=seeds)
+def test_stream_matching_is_the_matching_of_the_centred_rows_as_atoms(absolute, width, n, seed):
+    Z, W = streams(width, width, n, seed)
+    centred = [(A - A.mean(axis=1, keepdims=True)).T for A in (Z, W)]
+    expected = match(centred[0], centred[1], absolute)
+    found = match_activations(Z, W, absolute)
+    assert found.stability == pytest.approx(expected.stability, abs=1e-12)
+    assert found.absolute == absolute
+
+
+@given(width=st.integers(2, 10), seed=seeds)
+def test_permuted_latents_are_found_again(width, seed):
+    Z, _ = streams(width, 1, 25, seed)
+    permutation = np.random.default_rng(seed).permutation(width)
+    found = match_activations(Z, Z[permutation])
+    np.testing.assert_array_equal(found.permutation, np.argsort(permutation))
+    assert found.stability == pytest.approx(1.0, abs=1e-14)
+
+
+def test_flipped_latents_match_without_sign_and_not_with_it():
+    Z, _ = streams(4, 1, 25, 0)
+    assert match_activations(Z, -Z, absolute=True).stability == pytest.approx(1.0, abs=1e-14)
+    assert match_activations(Z, -Z).stability < 0.9
+
+
+def test_a_prefix_equals_slicing_both_streams():
+    Z, W = streams(6, 8, 30, 4)
+    found, sliced = match_activations(Z, W, prefix=5), match_activations(Z[:5], W[:5])
+    np.testing.assert_array_equal(found.permutation, sliced.permutation)
+    np.testing.assert_array_equal(found.similarities, sliced.similarities)
+
+
+def test_float32_activations_are_computed_in_float64():
+    Z, W = (A.astype(np.float32) for A in streams(3, 4, 20, 0))
+    found = activation_correlations(Z, W)
+    assert found.dtype == np.float64
+    expected = activation_correlations(Z.astype(np.float64), W.astype(np.float64))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_streams_that_cannot_be_compared_are_refused():
+    Z, W = streams(3, 4, 20, 0)
+    with pytest.raises(InputError, match="W has 19 samples: expected 20"):
+        activation_correlations(Z, W[:, :19])
+    with pytest.raises(InputError, match="number of samples = 1"):
+        activation_correlations(Z[:, :1], W[:, :1])
+    with pytest.raises(InputError, match="give a prefix"):
+        match_activations(Z, W)
+    with pytest.raises(InputError, match="prefix = 4"):
+        match_activations(Z, W, prefix=4)
+    W[3, 0] = np.nan
+    with pytest.raises(InputError, match=r"W\[3, 0\] = nan"):
+        activation_correlations(Z, W)
+    with pytest.raises(InputError, match=r"Z\[3, 0\] = nan"):
+        activation_correlations(W, Z)
