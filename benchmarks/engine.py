@@ -159,7 +159,8 @@ def _measured(
         "seconds": seconds,
     }
     arrays = {
-        "dictionary": fit.dictionary,
+        # As a store gives it back: BLAS may round another memory layout differently.
+        "dictionary": np.ascontiguousarray(fit.dictionary),
         "permutation": matching.permutation,
         "similarities": matching.similarities,
         "energy_order": by_energy,

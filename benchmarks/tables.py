@@ -20,6 +20,13 @@ from benchmarks.summary import (
 from osae_theory.metrics import ChanceLevel
 
 MISSING = "–"
+_LATEX = (
+    ("±", r"$\pm$"),
+    (MISSING, "--"),
+    (">=", r"$\geq$"),
+    ("D, D*", "$D, D^*$"),
+    ("D, D'", "$D, D'$"),
+)
 
 
 def json_row(row: MethodRow, chance: ChanceLevel) -> dict[str, Any]:
@@ -53,10 +60,11 @@ def reading_table(cell: Cell, rows: Sequence[MethodRow], chance: ChanceLevel) ->
         lines.append((measurement.title, [estimate_text(row.estimates[key]) for row in rows]))
         published = [TABLE_1.get(row.method, {}).get(key) for row in rows]
         if cell == PAPER_CELL and any(published):
-            lines.append(("  the paper's", [_published_text(pair) for pair in published]))
+            title = f"{measurement.title}, the paper's"
+            lines.append((title, [_published_text(pair) for pair in published]))
         if key == "stab_truth":
             level = f"{chance.mean:.3f} (se {chance.standard_error:.1g})"
-            lines.append(("  chance level of Stab", [level] * len(rows)))
+            lines.append(("Stab, chance level", [level] * len(rows)))
     lines.append(("seconds a run", [f"{row.seconds:.1f}" for row in rows]))
     seeds = [f"{row.seeds}" if not row.diverged else _diverged_text(row) for row in rows]
     lines.insert(0, ("seeds", seeds))
@@ -73,7 +81,8 @@ def caption(cell: Cell, chance: ChanceLevel) -> str:
     text = (
         f"{cell}. Mean (standard deviation) ± half of the 95% confidence interval"
         " over seeds, one problem draw; Stab(D, D') over pairs of seeds, its interval by the"
-        " jackknife over seeds. Stab and Ord match signed cosines. Chance level of Stab:"
+        " jackknife over seeds. Stab and Ord match signed cosines; an atom is recovered when its"
+        " absolute cosine is >= 0.9. Chance level of Stab:"
         f" {chance.mean:.3f}, from {chance.n_draws} pairs of random dictionaries; Ord is 0 by"
         f" chance, with standard deviation {_ord_chance_std(cell.K)}."
     )
@@ -89,9 +98,12 @@ def markdown(table: pd.DataFrame, text: str) -> str:
 
 def latex(table: pd.DataFrame, text: str) -> str:
     """Return a table and its caption as a LaTeX float (needs the booktabs package)."""
-    escaped = text.replace("±", r"$\pm$")
-    body = table.to_latex(escape=True, caption=escaped, column_format="l" + "r" * table.shape[1])
-    return body.replace("±", r"$\pm$").replace(MISSING, "--")
+    body = table.rename_axis(None).to_latex(
+        escape=True, caption=text.replace("%", r"\%"), column_format="l" + "r" * table.shape[1]
+    )
+    for plain, typeset in _LATEX:
+        body = body.replace(plain, typeset)
+    return body
 
 
 def run_frame(records: Sequence[RunRecord], chance: ChanceLevel) -> pd.DataFrame:

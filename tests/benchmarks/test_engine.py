@@ -1,0 +1,83 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from benchmarks import engine
+from benchmarks.engine import complete, run_task
+from benchmarks.methods import METHODS
+from benchmarks.store import RunStore
+from small_runs import SMALL, small_configs
+
+
+def numbers(records):
+    """Everything a record holds but the clock."""
+    return [
+        (r.config, r.status, {k: v for k, v in r.scalars.items() if k != "seconds"})
+        for r in records
+    ]
+
+
+def same(first, second):
+    assert numbers(first) == numbers(second)
+    for a, b in zip(first, second, strict=True):
+        for name in a.arrays:
+            np.testing.assert_array_equal(a.arrays[name], b.arrays[name])
+
+
+def test_the_numbers_do_not_depend_on_workers_or_company(tmp_path):
+    configs = small_configs("topk") + small_configs("msae-random")
+    alone = [record for config in configs for record in run_task([config])]
+    same(alone, complete(configs, RunStore(tmp_path / "one"), n_workers=1))
+    same(alone, complete(configs, RunStore(tmp_path / "two"), n_workers=2))
+
+
+def test_finished_runs_are_taken_from_the_store(tmp_path, monkeypatch):
+    store = RunStore(tmp_path / "store")
+    configs = small_configs()
+    first = complete(configs[:2], store, n_workers=1)
+    trained = []
+    monkeypatch.setattr(engine, "run_task", lambda task: trained.extend(task) or run_task(task))
+    progress = []
+    again = complete(configs, store, n_workers=1, on_progress=progress.append)
+    assert trained == configs[2:]
+    assert progress == [2, 1]
+    same(first, again[:2])
+
+
+def test_measurements_equal_those_worked_out_from_the_fit():
+    [config] = small_configs(n=1, n_steps=100)
+    [record] = run_task([config])
+    problem, heldout = SMALL.spec(0).draw(), SMALL.spec(0).draw("heldout", 10_000)
+    [fit] = METHODS["topk"].fit(problem, [config])
+    D, mu = fit.dictionary, record.arrays["permutation"]
+    np.testing.assert_array_equal(D, record.arrays["dictionary"])
+    cosines = np.sum(D * problem.dictionary[:, mu], axis=0)
+    assert record.scalars["stab_truth"] == pytest.approx(cosines.mean())
+    assert record.scalars["ord_truth"] == pytest.approx(spearmanr(range(8), mu).statistic)
+    assert record.scalars["recovered_share"] == np.mean(np.abs(cosines) >= 0.9)
+    codes = fit.encode(problem.rows()[0])
+    uses, energy = (codes != 0).sum(axis=0), (codes.astype(float) ** 2).sum(axis=0)
+    for key, score in (("ord_by_frequency", uses), ("ord_by_energy", energy)):
+        order = np.argsort(-score, kind="stable")
+        assert record.scalars[key] == pytest.approx(spearmanr(range(8), mu[order]).statistic)
+    assert record.scalars["dead_share"] == np.mean(uses == 0)
+    reconstruction = D @ fit.encode(heldout.rows()[0]).T
+    assert record.scalars["mse"] == pytest.approx(np.mean((heldout.data - reconstruction) ** 2))
+    assert record.scalars["l0"] <= 2
+
+
+def test_a_run_that_diverges_says_so_and_the_others_go_on():
+    wild, calm = small_configs(n=2)
+    records = run_task([replace(wild, learning_rate=1e30), calm])
+    assert [record.status for record in records] == ["diverged", "done"]
+    assert set(records[0].scalars) == {"seconds"}
+
+
+def test_the_number_of_threads_of_the_caller_is_left_as_it_was():
+    import torch
+
+    before = torch.get_num_threads()
+    run_task(small_configs(n=1))
+    assert torch.get_num_threads() == before

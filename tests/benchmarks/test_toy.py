@@ -1,0 +1,206 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks import grid, toy
+from benchmarks.config import Cell
+from osae_theory import __version__
+
+FAST = "--cell 6 8 2 400 --steps 20 --batch-size 100 --seeds 3 --workers 1".split()
+MEASURED = (
+    "stab_pairs stab_truth stab_truth_corrected ord_truth ord_recovered recovered_share"
+    " ord_by_frequency ord_by_energy mse dead_share"
+).split()
+
+
+def document(capsys, tmp_path, *options):
+    assert toy.main([*FAST, "--out", str(tmp_path), "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def without_seconds(value):
+    if isinstance(value, dict):
+        return {k: without_seconds(v) for k, v in value.items() if k != "seconds"}
+    if isinstance(value, list):
+        return [without_seconds(v) for v in value]
+    return value
+
+
+def test_json_is_one_document_with_every_promised_field(capsys, tmp_path):
+    found = document(capsys, tmp_path, "--methods", "topk,osae")
+    assert found["cell"] == {"d": 6, "K": 8, "m": 2, "N": 400, "alpha": 1.2}
+    assert [row["method"] for row in found["rows"]] == ["topk", "osae"]
+    for row in found["rows"]:
+        assert row["seeds"] == 3
+        assert row["stab_chance"] > 0
+        assert row["seconds"] > 0
+        for key in MEASURED:
+            mean, std, interval = (row[f"{key}_{part}"] for part in ("mean", "std", "ci95"))
+            if row[f"{key}_n"] > 1:
+                assert std >= 0
+                assert interval[0] <= mean <= interval[1]
+            else:
+                assert std is interval is None
+    assert {"command", "versions", "threads", "seed"} <= set(found["provenance"])
+
+
+def test_the_same_command_gives_the_same_document_but_for_its_seconds(capsys, tmp_path):
+    first, second = (document(capsys, tmp_path) for _ in range(2))
+    assert without_seconds(first) == without_seconds(second)
+
+
+def test_one_seed_has_no_deviation_and_another_base_another_problem(capsys, tmp_path):
+    one = document(capsys, tmp_path, "--methods", "osae", "--seeds", "1")["rows"][0]
+    assert one["stab_truth_std"] is one["stab_truth_ci95"] is one["stab_pairs_mean"] is None
+    other = document(capsys, tmp_path, "--methods", "osae", "--seeds", "1", "--seed", "7")
+    assert other["rows"][0]["stab_truth_mean"] != one["stab_truth_mean"]
+
+
+def test_files_are_whole_and_nothing_unfinished_stays(capsys, tmp_path):
+    out = tmp_path / "new" / "folder"
+    assert toy.main([*FAST, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "table.md",
+        "table.tex",
+        "table.csv",
+        "runs.parquet",
+        "pairs.parquet",
+        "matched_pairs.png",
+        "result.json",
+    }
+    table = (out / "table.md").read_text()
+    assert table.split("\nMade by")[0].strip() in printed
+    assert len(pd.read_parquet(out / "runs.parquet")) == 4 * 3
+    assert len(pd.read_csv(out / "table.csv")) == 4
+    assert json.loads((out / "result.json").read_text())["rows"]
+
+
+def test_a_grid_has_a_document_a_cell_and_one_table_of_all(capsys, tmp_path, monkeypatch):
+    cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
+    monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
+    options = "--grid tiny --steps 5 --seeds 2 --methods osae --workers 1 --json".split()
+    assert toy.main([*options, "--out", str(tmp_path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["grid"] == "tiny"
+    assert [cell["cell"]["m"] for cell in found["cells"]] == [2, 1]
+    assert len(pd.read_csv(tmp_path / "grid.csv")) == 2
+    assert (tmp_path / cells[1].slug / "table.md").is_file()
+
+
+def test_the_default_grid_is_a_product_of_small_cells():
+    cells = grid.PRESETS["default"]
+    assert len(set(cells)) == len(cells) == 8
+    assert {cell.m for cell in cells} == {2, 3}
+
+
+BAD = {
+    "m above K": ("--cell 6 8 9 400", "m = 9: expected at most K = 8"),
+    "m below 1": ("--cell 6 8 0 400", "m = 0"),
+    "no sample": ("--cell 6 8 2 0", "N = 0"),
+    "no atom": ("--cell 6 0 0 400", "K = 0"),
+    "no dimension": ("--cell 0 8 2 400", "d = 0"),
+    "a cell of words": ("--cell 6 8 two 400", "invalid int value: 'two'"),
+    "a short cell": ("--cell 6 8 2", "expected 4 arguments"),
+    "alpha not finite": ("--alpha nan", "'nan': expected a finite number"),
+    "alpha no number": ("--alpha steep", "'steep'"),
+    "a misspelt method": ("--methods topk,oase", "(did you mean 'osae'?): expected one of topk,"),
+    "no method": ("--methods ,", "method '' is unknown"),
+    "a method twice": ("--methods osae,osae", "expected each method once"),
+    "no seeds": ("--seeds 0", "--seeds = 0"),
+    "a negative seed": ("--seed -1", "seed = -1"),
+    "no steps": ("--steps 0", "steps = 0"),
+    "no batch": ("--batch-size 0", "batch size = 0"),
+    "no workers": ("--workers 0", "--workers = 0"),
+    "a rate of zero": ("--lr 0", "learning rate = 0.0"),
+    "a rate not finite": ("--lr inf", "'inf': expected a finite number"),
+    "a device not there": ("--device cuda:99", "device 'cuda:99' is not available"),
+    "a device unknown": ("--device abacus", "device 'abacus' is unknown"),
+    "a grid unknown": ("--grid defautl", "(did you mean 'default'?)"),
+    "a grid and a cell": ("--grid default --cell 6 8 2 400", "expected no --cell"),
+    "an option unknown": ("--sedes 3", "unrecognized arguments: --sedes 3"),
+}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_code_2_and_nothing_written(name, as_json, capsys, tmp_path):
+    options, message = BAD[name]
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stopped:
+        toy.main([*options.split(), "--out", str(out), *(["--json"] if as_json else [])])
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_is_refused_before_any_training(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stopped:
+        toy.main([*FAST, "--out", str(tmp_path / "file" / "below")])
+    assert stopped.value.code == 2
+    assert "is a file" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        toy.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def command(*options):
+    return [sys.executable, "-m", "benchmarks.toy", *map(str, options)]
+
+
+def test_as_a_process_bad_input_has_no_traceback():
+    found = subprocess.run(
+        command("--methods", "sae", "--json"), capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path):
+    options = "--cell 8 10 2 3000 --steps 400 --seeds 4 --methods topk,osae --workers 1".split()
+    options += ["--lr", "0.01", "--json", "--out"]
+    interrupted = tmp_path / "interrupted"
+    process = subprocess.Popen(
+        command(*options, interrupted), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    kept = interrupted / ".unfinished"
+    # One method's runs are finished together; stop while the other's are under way.
+    while not list(kept.glob("[!.]*")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(how)
+    out, err = process.communicate()
+    assert out == ""
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert err.strip().splitlines()[-1].endswith("goes on with the runs it has finished")
+    assert not (interrupted / "result.json").exists()
+    finished = {path: path.stat().st_mtime_ns for path in kept.glob("[!.]*")}
+    assert 0 < len(finished) < 8
+
+    def result(folder: Path):
+        found = subprocess.run(
+            command(*options, folder), capture_output=True, text=True, check=True
+        )
+        document = json.loads(found.stdout)
+        del document["provenance"]["command"]
+        return without_seconds(document)
+
+    assert result(interrupted) == result(tmp_path / "undisturbed")
+    assert not kept.exists()
