@@ -20,12 +20,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line on standard error."""
 
     def __init__(self, module: str, description: str) -> None:
-        super().__init__(
-            prog=f"python -m {module}",
-            description=description,
-            allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )
+        super().__init__(prog=f"python -m {module}", description=description, allow_abbrev=False)
         self.add_argument("--version", action="version", version=__version__)
 
     def error(self, message: str) -> NoReturn:

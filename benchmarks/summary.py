@@ -51,6 +51,11 @@ MEASUREMENTS = (
 )
 
 
+BASELINE = "topk"
+# What is compared with the baseline run by run: quality, order at its best, and fit.
+COMPARED = ("stab_truth", "ord_by_energy", "mse")
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean with its spread.
@@ -87,6 +92,9 @@ class MethodRow:
         How many of them diverged; they enter no other figure.
     estimates : mapping of str to Estimate
         By the measurements' keys.
+    differences : mapping of str to Estimate
+        By the keys in COMPARED: this method's value minus the baseline's, paired by seed (the
+        runs of a pair share initialisation and data order); empty without the baseline.
     seconds : float
         Mean wall seconds of training a run.
     """
@@ -95,6 +103,7 @@ class MethodRow:
     seeds: int
     diverged: int
     estimates: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate]
     seconds: float
 
 
@@ -153,10 +162,9 @@ def chance_level(cell: Cell) -> ChanceLevel:
 def summarise(records: Sequence[RunRecord], chance: ChanceLevel) -> list[MethodRow]:
     """Return one row a method, in the order in which the methods first occur."""
     methods = dict.fromkeys(record.config.method for record in records)
-    return [
-        _row(method, [r for r in records if r.config.method == method], chance)
-        for method in methods
-    ]
+    by_method = {m: [r for r in records if r.config.method == m] for m in methods}
+    baseline = by_method.get(BASELINE, [])
+    return [_row(method, runs, baseline, chance) for method, runs in by_method.items()]
 
 
 def pair_stabilities(records: Sequence[RunRecord]) -> dict[tuple[int, int], float]:
@@ -168,7 +176,24 @@ def pair_stabilities(records: Sequence[RunRecord]) -> dict[tuple[int, int], floa
     }
 
 
-def _row(method: str, records: Sequence[RunRecord], chance: ChanceLevel) -> MethodRow:
+def paired_differences(
+    records: Sequence[RunRecord], baseline: Sequence[RunRecord], key: str
+) -> list[float | None]:
+    """Return a measurement's differences from the baseline's run with the same seeds."""
+    reference = {r.config.seeds: r.scalars.get(key) for r in baseline if r.status == "done"}
+    pairs = [(record.scalars.get(key), reference.get(record.config.seeds)) for record in records]
+    return [
+        None if own is None or other is None else _as_float(own) - _as_float(other)
+        for own, other in pairs
+    ]
+
+
+def _row(
+    method: str,
+    records: Sequence[RunRecord],
+    baseline: Sequence[RunRecord],
+    chance: ChanceLevel,
+) -> MethodRow:
     done = [record for record in records if record.status == "done"]
     estimates = {}
     for measurement in MEASUREMENTS:
@@ -177,8 +202,12 @@ def _row(method: str, records: Sequence[RunRecord], chance: ChanceLevel) -> Meth
         else:
             found = estimate([value_of(record, measurement.key, chance) for record in done])
         estimates[measurement.key] = found
-    seconds = np.mean([_as_float(record.scalars["seconds"]) for record in records])
-    return MethodRow(method, len(records), len(records) - len(done), estimates, float(seconds))
+    differences = {}
+    if baseline and method != BASELINE:
+        differences = {key: estimate(paired_differences(done, baseline, key)) for key in COMPARED}
+    seconds = float(np.mean([_as_float(record.scalars["seconds"]) for record in records]))
+    diverged = len(records) - len(done)
+    return MethodRow(method, len(records), diverged, estimates, differences, seconds)
 
 
 def value_of(record: RunRecord, key: str, chance: ChanceLevel) -> float | None:

@@ -11,6 +11,8 @@ from benchmarks.methods import METHODS
 from benchmarks.paper import TABLE_1
 from benchmarks.store import RunRecord, write_atomically
 from benchmarks.summary import (
+    BASELINE,
+    COMPARED,
     MEASUREMENTS,
     Estimate,
     MethodRow,
@@ -32,13 +34,14 @@ _LATEX = (
 def json_row(row: MethodRow, chance: ChanceLevel) -> dict[str, Any]:
     """Return a method's row as plain values; what is not defined is None."""
     fields: dict[str, Any] = {"method": row.method, "seeds": row.seeds, "diverged": row.diverged}
-    for measurement in MEASUREMENTS:
-        found = row.estimates[measurement.key]
+    named = dict(row.estimates)
+    named |= {f"{key}_minus_{BASELINE}": found for key, found in row.differences.items()}
+    for key, found in named.items():
         fields |= {
-            f"{measurement.key}_mean": found.mean,
-            f"{measurement.key}_std": found.std,
-            f"{measurement.key}_ci95": None if found.ci95 is None else list(found.ci95),
-            f"{measurement.key}_n": found.n,
+            f"{key}_mean": found.mean,
+            f"{key}_std": found.std,
+            f"{key}_ci95": None if found.ci95 is None else list(found.ci95),
+            f"{key}_n": found.n,
         }
     return fields | {
         "stab_chance": chance.mean,
@@ -65,6 +68,7 @@ def reading_table(cell: Cell, rows: Sequence[MethodRow], chance: ChanceLevel) ->
         if key == "stab_truth":
             level = f"{chance.mean:.3f} (se {chance.standard_error:.1g})"
             lines.append(("Stab, chance level", [level] * len(rows)))
+    lines += _difference_lines(rows)
     lines.append(("seconds a run", [f"{row.seconds:.1f}" for row in rows]))
     seeds = [f"{row.seeds}" if not row.diverged else _diverged_text(row) for row in rows]
     lines.insert(0, ("seeds", seeds))
@@ -76,13 +80,26 @@ def reading_table(cell: Cell, rows: Sequence[MethodRow], chance: ChanceLevel) ->
     )
 
 
+def _difference_lines(rows: Sequence[MethodRow]) -> list[tuple[str, list[str]]]:
+    if not any(row.differences for row in rows):
+        return []
+    titles = {measurement.key: measurement.title for measurement in MEASUREMENTS}
+    return [
+        (
+            f"{titles[key]}, minus {METHODS[BASELINE].title}'s",
+            [estimate_text(row.differences[key]) if row.differences else MISSING for row in rows],
+        )
+        for key in COMPARED
+    ]
+
+
 def caption(cell: Cell, chance: ChanceLevel) -> str:
     """Return the sentences that a reader needs to read a table."""
     text = (
         f"{cell}. Mean (standard deviation) ± half of the 95% confidence interval"
         " over seeds, one problem draw; Stab(D, D') over pairs of seeds, its interval by the"
-        " jackknife over seeds. Stab and Ord match signed cosines; an atom is recovered when its"
-        " absolute cosine is >= 0.9. Chance level of Stab:"
+        " jackknife over seeds; differences paired by seed. Stab and Ord match signed cosines;"
+        " an atom is recovered when its absolute cosine is >= 0.9. Chance level of Stab:"
         f" {chance.mean:.3f}, from {chance.n_draws} pairs of random dictionaries; Ord is 0 by"
         f" chance, with standard deviation {_ord_chance_std(cell.K)}."
     )
@@ -171,8 +188,9 @@ def estimate_text(found: Estimate) -> str:
 
 
 def _figure(value: float) -> str:
-    # Three decimals for shares and correlations; small errors keep three digits.
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.3g}"
+    # Three decimals for shares and correlations; small errors keep three digits, and what
+    # only rounding has left of a zero is a zero.
+    return f"{value:.3f}" if abs(value) >= 0.01 or abs(value) < 1e-12 else f"{value:.3g}"
 
 
 def _published_text(pair: tuple[float, float] | None) -> str:

@@ -68,7 +68,6 @@ class Job:
 def parser() -> Parser:
     """Return the command line's parser."""
     p = Parser(MODULE, "Compare dictionary-learning methods where the true dictionary is known.")
-    known = ", ".join(METHODS)
     c = PAPER_CELL
     p.add_argument(
         "--cell",
@@ -77,21 +76,47 @@ def parser() -> Parser:
         metavar=("D", "K", "M", "N"),
         help="dimension, atoms, sparsity, training samples (default: the paper's,"
         f" {c.d} {c.K} {c.m} {c.N})",
-        default=argparse.SUPPRESS,
     )
-    p.add_argument("--grid", nargs="?", const="default", metavar="PRESET", help="a grid of cells")
     p.add_argument(
-        "--methods", default=",".join(PAPER_METHODS), help=f"comma-separated, of: {known}"
+        "--alpha", type=number, help=f"Zipf exponent of the supports (default: {c.alpha:g})"
     )
-    p.add_argument("--seeds", type=int, default=5, help="runs of each method")
-    p.add_argument("--seed", type=int, default=0, metavar="BASE", help="problem draw and seeds")
-    p.add_argument("--steps", type=int, default=1960, help="optimiser steps of each run")
-    p.add_argument("--lr", type=number, help="learning rate of every method, in place of the tuned")
-    p.add_argument("--batch-size", type=int, default=1024, help="samples a step")
-    p.add_argument("--alpha", type=number, help=f"Zipf exponent of the supports ({c.alpha:g})")
-    p.add_argument("--device", default="cpu", help="torch device; only cpu has been run by us")
-    p.add_argument("--workers", type=int, default=cpu_count(), help="processes; never alters bits")
-    p.add_argument("--out", type=Path, default=Path("out/toy"), help="folder for the results")
+    p.add_argument(
+        "--grid",
+        nargs="?",
+        const="default",
+        metavar="PRESET",
+        help=f"a grid of cells in place of one: {', '.join(PRESETS)}",
+    )
+    p.add_argument(
+        "--methods",
+        default=",".join(PAPER_METHODS),
+        help=f"comma-separated, of {', '.join(METHODS)} (default: the first four)",
+    )
+    p.add_argument("--seeds", type=int, default=5, help="runs of each method (default: 5)")
+    p.add_argument(
+        "--seed", type=int, default=0, metavar="BASE", help="problem draw and seeds (default: 0)"
+    )
+    p.add_argument(
+        "--steps", type=int, default=1960, help="optimiser steps of each run (default: 1960)"
+    )
+    p.add_argument(
+        "--lr", type=number, help="learning rate of every method (default: each method's tuned one)"
+    )
+    p.add_argument(
+        "--batch-size", type=int, default=1024, help="samples a step (default: 1024; at most N)"
+    )
+    p.add_argument(
+        "--device", default="cpu", help="torch device (default: cpu, the only one run by us)"
+    )
+    p.add_argument(
+        "--workers",
+        type=int,
+        default=cpu_count(),
+        help="processes; the numbers do not depend on it (default: the machine's cores)",
+    )
+    p.add_argument(
+        "--out", type=Path, default=Path("out/toy"), help="folder for results (default: out/toy)"
+    )
     p.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     return p
 
@@ -123,7 +148,7 @@ def job_of(options: argparse.Namespace) -> Job:
 
 
 def _cells(options: argparse.Namespace) -> tuple[Cell, ...]:
-    shape: tuple[int, ...] | None = getattr(options, "cell", None)
+    shape: list[int] | None = options.cell
     if options.grid is not None:
         if shape is not None or options.alpha is not None:
             raise InputError("--grid has its own cells: expected no --cell and no --alpha with it")

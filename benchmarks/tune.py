@@ -37,10 +37,21 @@ N_DRAWS = 3
 def parser() -> Parser:
     """Return the command line's parser."""
     p = Parser(MODULE, "Choose each method's learning rate on tuning draws.")
-    p.add_argument("--methods", default=",".join(METHODS), help="comma-separated")
-    p.add_argument("--steps", type=int, default=1960, help="optimiser steps of each run")
-    p.add_argument("--workers", type=int, default=cpu_count(), help="processes")
-    p.add_argument("--out", type=Path, default=Path("out/tune"), help="folder of unfinished runs")
+    p.add_argument(
+        "--methods", default=",".join(METHODS), help="comma-separated (default: every method)"
+    )
+    p.add_argument(
+        "--steps", type=int, default=1960, help="optimiser steps of each run (default: 1960)"
+    )
+    p.add_argument(
+        "--workers", type=int, default=cpu_count(), help="processes (default: the machine's cores)"
+    )
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/tune"),
+        help="folder for runs while the job is under way (default: out/tune)",
+    )
     return p
 
 

@@ -10,6 +10,7 @@ from benchmarks.summary import (
     estimate,
     estimate_pairs,
     pair_stabilities,
+    paired_differences,
     summarise,
 )
 from osae_theory.metrics import chance_stability, stability
@@ -93,6 +94,26 @@ def test_a_row_has_every_measurement_of_every_method(small_records):
         assert (row.seeds, row.diverged) == (3, 0)
         raw, fixed = row.estimates["stab_truth"].mean, row.estimates["stab_truth_corrected"].mean
         assert fixed == pytest.approx((raw - CHANCE.mean) / (1 - CHANCE.mean))
+
+
+def test_differences_are_paired_by_seed_with_the_baseline_only(small_records):
+    topk, osae = summarise(small_records, CHANCE)
+    assert topk.differences == {}
+    for key in ("stab_truth", "ord_by_energy", "mse"):
+        own, other = (
+            np.array([r.scalars[key] for r in small_records if r.config.method == method])
+            for method in ("osae", "topk")
+        )
+        interval = stats.ttest_rel(own, other).confidence_interval()
+        assert osae.differences[key].ci95 == pytest.approx((interval.low, interval.high))
+    [alone] = summarise(small_records[3:], CHANCE)
+    assert alone.differences == {}
+
+
+def test_a_run_without_a_partner_gives_no_difference(small_records):
+    found = paired_differences(small_records[3:], small_records[1:3], "mse")
+    assert found[0] is None
+    assert None not in found[1:]
 
 
 def test_diverged_runs_are_counted_and_enter_no_figure(small_records):

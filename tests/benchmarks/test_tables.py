@@ -68,6 +68,7 @@ def test_a_json_row_has_the_promised_fields_and_no_nan(rows):
         for key in promised:
             assert {f"{key}_mean", f"{key}_std", f"{key}_ci95"} <= set(fields)
         assert {"method", "seeds", "stab_chance", "seconds"} <= set(fields)
+        assert ("mse_minus_topk_mean" in fields) == (row.method == "osae")
 
 
 def test_frames_have_one_row_a_run_a_pair_and_a_method(small_records, rows, tmp_path):
