@@ -17,14 +17,14 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from benchmarks import figures, tables
-from benchmarks.command_line import Parser, method_names, number, run
 from benchmarks.config import PAPER_CELL, Cell, RunConfig, run_seeds
 from benchmarks.engine import complete
 from benchmarks.grid import PRESETS
-from benchmarks.methods import METHODS, PAPER_METHODS, tuned_learning_rate
+from benchmarks.methods import METHODS, PAPER_METHODS, method_names, tuned_learning_rate
 from benchmarks.provenance import provenance
 from benchmarks.store import RunRecord, RunStore, check_writable
 from benchmarks.summary import chance_level, summarise
+from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer
 

@@ -18,14 +18,14 @@ import numpy as np
 from joblib import cpu_count
 from tqdm import tqdm
 
-from benchmarks.command_line import Parser, method_names, run
 from benchmarks.config import PAPER_CELL, RunConfig, run_seeds
 from benchmarks.engine import complete
-from benchmarks.methods import METHODS
+from benchmarks.methods import METHODS, method_names
 from benchmarks.methods.base import LEARNING_RATES
 from benchmarks.provenance import provenance
 from benchmarks.store import RunRecord, RunStore, check_writable
 from benchmarks.tables import write_text
+from osae_theory.command_line import Parser, run
 from osae_theory.errors import InputError, check_integer
 from osae_theory.seeds import Axis, derived_seed
 

@@ -8,6 +8,7 @@ from benchmarks.methods.msae_fixed import MSAE_FIXED, MSAE_FIXED_DOUBLING
 from benchmarks.methods.msae_random import MSAE_RANDOM, MSAE_RANDOM_FREE
 from benchmarks.methods.osae import OSAE, OSAE_ANNEALED, OSAE_SWEPT, OSAE_ZIPF
 from benchmarks.methods.topk import TOPK
+from osae_theory.errors import InputError, check_choice
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
@@ -27,11 +28,23 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 )
 PAPER_METHODS = ("topk", "msae-fixed", "msae-random", "osae")
 
+
+def method_names(text: str) -> tuple[str, ...]:
+    """Return the names in a comma-separated list of methods, each known, none twice."""
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        check_choice("method", name, METHODS)
+    if len(set(names)) < len(names):
+        raise InputError(f"methods {text!r}: expected each method once")
+    return names
+
+
 __all__ = [
     "METHODS",
     "PAPER_METHODS",
     "Fitted",
     "Method",
     "SAEMethod",
+    "method_names",
     "tuned_learning_rate",
 ]

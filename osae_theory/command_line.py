@@ -1,4 +1,4 @@
-"""What the command lines of this package share: one-line errors, exit codes, option types."""
+"""What every command line of the project shares: one-line errors, exit codes, option types."""
 
 import argparse
 import math
@@ -8,9 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from osae_theory import __version__
-from osae_theory.errors import InputError, check_choice
-
-from .methods import METHODS
+from osae_theory.errors import InputError
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -47,16 +45,6 @@ def run(parser: Parser, job: Callable[[argparse.Namespace], None], arguments: li
         )
         return EXIT_INTERRUPTED
     return 0
-
-
-def method_names(text: str) -> tuple[str, ...]:
-    """Return the names in a comma-separated list of methods, each known, none twice."""
-    names = tuple(name.strip() for name in text.split(","))
-    for name in names:
-        check_choice("method", name, METHODS)
-    if len(set(names)) < len(names):
-        raise InputError(f"methods {text!r}: expected each method once")
-    return names
 
 
 def number(text: str) -> float:
