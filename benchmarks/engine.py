@@ -29,6 +29,8 @@ from osae_theory.metrics import (
 from osae_theory.problems import SparseCodingProblem
 
 THREADS_PER_WORKER = 1
+# Runs trained together: more would gain little on a CPU, and lose more when interrupted.
+RUNS_PER_TASK = 3
 
 
 def complete(
@@ -74,7 +76,7 @@ def _trained(tasks: list[list[RunConfig]], n_workers: int) -> Iterator[list[RunR
 
 
 def _tasks(configs: Sequence[RunConfig], n_workers: int) -> list[list[RunConfig]]:
-    """Split runs into tasks that share a problem, a method and a budget, one a worker each."""
+    """Split runs into small tasks that share a problem, a method and a budget."""
 
     def shared(config: RunConfig) -> tuple:
         return (
@@ -89,7 +91,7 @@ def _tasks(configs: Sequence[RunConfig], n_workers: int) -> list[list[RunConfig]
     tasks = []
     for _, group in groupby(configs, key=shared):
         runs = list(group)
-        size = -(-len(runs) // n_workers)
+        size = min(-(-len(runs) // n_workers), RUNS_PER_TASK)
         tasks += [runs[i : i + size] for i in range(0, len(runs), size)]
     return tasks
 

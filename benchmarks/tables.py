@@ -190,11 +190,11 @@ def estimate_text(found: Estimate) -> str:
 def _figure(value: float) -> str:
     # Three decimals for shares and correlations; small errors keep three digits, and what
     # only rounding has left of a zero is a zero.
-    return f"{value:.3f}" if abs(value) >= 0.01 or abs(value) < 1e-12 else f"{value:.3g}"
+    return f"{value:.3f}" if abs(value) >= 0.01 or abs(value) < 1e-12 else f"{value:#.3g}"
 
 
 def _published_text(pair: tuple[float, float] | None) -> str:
-    return MISSING if pair is None else f"{pair[0]:.3g} ({pair[1]:.3g})"
+    return MISSING if pair is None else f"{pair[0]:#.3g} ({pair[1]:#.3g})"
 
 
 def _diverged_text(row: MethodRow) -> str:

@@ -50,7 +50,7 @@ def test_latex_escapes_what_latex_would_swallow(rows):
         (Estimate(None, None, None, 0), "–"),
         (Estimate(0.5, None, None, 1), "0.500"),
         (Estimate(0.5, 0.1, (0.4, 0.6), 3), "0.500 (0.100) ± 0.100"),
-        (Estimate(0.00086, 0.0001, (0.0008, 0.00092), 3), "0.00086 (0.0001) ± 6e-05"),
+        (Estimate(0.00086, 0.0001, (0.0008, 0.00092), 3), "0.000860 (0.000100) ± 6.00e-05"),
     ],
 )
 def test_estimates_are_written_as_far_as_they_are_defined(found, text):

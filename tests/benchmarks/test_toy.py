@@ -181,7 +181,7 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
         command(*options, interrupted), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     kept = interrupted / ".unfinished"
-    # One method's runs are finished together; stop while the other's are under way.
+    # Runs are finished a few at a time; stop while others are under way.
     while not list(kept.glob("[!.]*")) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(how)
