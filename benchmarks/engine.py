@@ -4,15 +4,19 @@ Every task trains with one intra-op thread, and tasks are spread over spawned pr
 a run's numbers do not depend on how many workers there are, nor on its company.
 """
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import groupby
 from typing import cast
 
 import joblib
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.config import HELDOUT_SAMPLES, RunConfig
 from benchmarks.methods import METHODS, Fitted
@@ -71,8 +75,26 @@ def _trained(tasks: list[list[RunConfig]], n_workers: int) -> Iterator[list[RunR
         return
     with joblib.parallel_config("loky", inner_max_num_threads=THREADS_PER_WORKER):
         parallel = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered")
-        results = parallel(joblib.delayed(run_task)(task) for task in tasks)
+        results = parallel(joblib.delayed(_run_in_worker)(task) for task in tasks)
         yield from cast("Iterator[list[RunRecord]]", results)
+
+
+def _run_in_worker(task: list[RunConfig]) -> list[RunRecord]:
+    _die_with_parent()
+    return run_task(task)
+
+
+@cache
+def _die_with_parent() -> None:
+    """Watch the parent process once a second: a killed job leaves no worker behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _tasks(configs: Sequence[RunConfig], n_workers: int) -> list[list[RunConfig]]:
@@ -122,7 +144,8 @@ def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS_PER_WORKER)
     try:
-        yield
+        with threadpool_limits(THREADS_PER_WORKER):  # numpy's BLAS
+            yield
     finally:
         torch.set_num_threads(threads)
 

@@ -1,7 +1,11 @@
-"""Hypothesis profiles: `ci` is deterministic and short, `thorough` is for an hour by hand."""
+"""Hypothesis profiles, and the ledger of claims that closes a run of the theory tests.
+
+`ci` is deterministic and short; `--hypothesis-profile=thorough` is for an hour by hand.
+"""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Read by scipy when it is imported: without it, scikit-learn skips one of its checks.
@@ -21,3 +25,31 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci")
+
+_ENTRIES = pytest.StashKey[list]()
+
+
+def pytest_configure(config):
+    config.stash[_ENTRIES] = []
+
+
+@pytest.fixture
+def ledger_entries(request):
+    """The entries of the ledger that this run has examined so far."""
+    return request.config.stash[_ENTRIES]
+
+
+@pytest.fixture
+def n_examples():
+    """Random examples a claim's check tries: 2,000 in the `ci` profile."""
+    return 40 * settings.default.max_examples
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    entries = config.stash[_ENTRIES]
+    if entries:
+        # Imported late: the run-time type check must be in place before the package is.
+        from osae_theory.claims.ledger import table
+
+        terminalreporter.section("the ledger of claims")
+        terminalreporter.write_line(table(entries))

@@ -204,3 +204,36 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
 
     assert result(interrupted) == result(tmp_path / "undisturbed")
     assert not kept.exists()
+
+
+def test_a_killed_job_leaves_no_worker_behind(tmp_path):
+    options = "--cell 8 10 2 3000 --steps 100000 --seeds 4 --methods topk --workers 2 --lr 0.01"
+    process = subprocess.Popen(
+        command(*options.split(), "--out", tmp_path), stderr=subprocess.DEVNULL
+    )
+
+    def workers():
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                busy = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[11])
+            except (OSError, IndexError):
+                continue
+            if parent == process.pid and busy > 100:
+                found.append(folder)
+        return found
+
+    deadline = time.monotonic() + 60
+    while len(workers()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    started = workers()
+    assert len(started) == 2
+    # They have begun to train, and so to watch, when their own second of work is over.
+    time.sleep(3)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 15
+    while any(folder.exists() for folder in started) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(folder.exists() for folder in started)

@@ -1,0 +1,59 @@
+"""What the documents say is still so: tables come from results, links lead somewhere, code runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+RESULTS = sorted((ROOT / "results").rglob("*.md"))
+
+
+def cells(line):
+    return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
+
+
+def tables(text):
+    """The lines of the tables that quote results: those whose first column has no heading."""
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        lines = [cells(line) for line in block.splitlines()]
+        if lines[0][0] == "":
+            yield lines[0], lines[2:]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_every_figure_quoted_stands_in_a_committed_result(document):
+    committed = set()
+    for result in RESULTS:
+        for heading, lines in tables(result.read_text(encoding="utf-8")):
+            for line in lines:
+                committed |= {(line[0], m, v) for m, v in zip(heading[1:], line[1:], strict=True)}
+    for heading, lines in tables(document.read_text(encoding="utf-8")):
+        for line in lines:
+            for method, value in zip(heading[1:], line[1:], strict=True):
+                assert (line[0], method, value) in committed
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_every_link_to_a_file_leads_to_one(document):
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_readmes_python_runs():
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    quick = code.replace("100_000", "2_000").replace("random_state=0", "random_state=0, n_steps=5")
+    assert quick != code
+    names: dict = {}
+    exec(compile(quick, "README.md", "exec"), names)
+    assert names["sae"].components_.shape == (100, 80)
+
+
+def test_the_readmes_make_targets_exist():
+    targets = re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), flags=re.M)
+    makefile = (ROOT / "Makefile").read_text()
+    assert targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.M)
