@@ -138,8 +138,8 @@ def nested_dropout_loss_sparse(
     zero = torch.zeros_like(x[..., None, :])
     partial_sums = torch.cat([zero, contributions.cumsum(dim=-2)], dim=-2)
     weights = survival.gather(-1, flat).unflatten(-1, (n, s))
-    first, last = torch.ones_like(weights[..., :1]), torch.zeros_like(weights[..., :1])
-    steps = torch.cat([first, weights], dim=-1) - torch.cat([weights, last], dim=-1)
+    one, nothing = torch.ones_like(x[..., :1]), torch.zeros_like(x[..., :1])
+    steps = torch.cat([one, weights], dim=-1) - torch.cat([weights, nothing], dim=-1)
     squared = (x[..., None, :] - partial_sums).square().sum(dim=-1)
     return (steps * squared).sum(dim=(-2, -1))
 

@@ -183,6 +183,14 @@ def test_samples_with_padding_and_no_active_latent_are_counted_by_the_sparse_for
     )
 
 
+def test_without_any_active_latent_the_loss_is_the_energy_of_the_data():
+    (x, _, atoms), _ = instance(1)
+    weights = weights_of(PrefixLaw.uniform(6), x)
+    nothing = torch.empty(7, 0, dtype=x.dtype)
+    found = nested_dropout_loss_sparse(x, nothing.long(), nothing, atoms, weights)
+    torch.testing.assert_close(found, x.square().sum())
+
+
 @pytest.mark.theory
 @pytest.mark.parametrize(
     "schedule", [RandomPrefixes(6, 2), RandomPrefixes(6, 3, include_full=False)]

@@ -1,0 +1,64 @@
+"""Every claim about ordered sparse autoencoders, one file each, listed here and nowhere else.
+
+I: identities of the loss. P: what the paper claims, as printed. T and N: what holds, and
+what stands in the way. U: uniqueness, which the rest leans on.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from osae_theory.claims.approximate_lemma import APPROXIMATE_LEMMA
+from osae_theory.claims.base import Assumption, Claim, Finding
+from osae_theory.claims.empty_argmin import EMPTY_ARGMIN
+from osae_theory.claims.greedy_recovery import GREEDY_RECOVERY
+from osae_theory.claims.greedy_uniqueness import GREEDY_UNIQUENESS
+from osae_theory.claims.identity_gram import IDENTITY_GRAM
+from osae_theory.claims.identity_sampling import IDENTITY_SAMPLING
+from osae_theory.claims.identity_sparse import IDENTITY_SPARSE
+from osae_theory.claims.lemma_3_1 import LEMMA_3_1
+from osae_theory.claims.linear_case import LINEAR_CASE
+from osae_theory.claims.obstruction import OBSTRUCTION
+from osae_theory.claims.orthonormal_codes import ORTHONORMAL_CODES
+from osae_theory.claims.pca_recovery import PCA_RECOVERY
+from osae_theory.claims.penalised_recovery import PENALISED_RECOVERY
+from osae_theory.claims.sorting_afterwards import SORTING_AFTERWARDS
+from osae_theory.claims.theorem_3_1_codes import THEOREM_3_1_CODES
+from osae_theory.claims.theorem_3_1_coherence import THEOREM_3_1_COHERENCE
+from osae_theory.claims.theorem_3_1_law import THEOREM_3_1_LAW
+from osae_theory.claims.theorem_3_1_order import THEOREM_3_1_ORDER
+from osae_theory.claims.theorem_3_1_samples import THEOREM_3_1_SAMPLES
+from osae_theory.claims.theorem_3_1_sparsity import THEOREM_3_1_SPARSITY
+from osae_theory.claims.unique_codes import UNIQUE_CODES
+from osae_theory.claims.unique_dictionary import UNIQUE_DICTIONARY
+
+CLAIMS: Mapping[str, Claim] = MappingProxyType(
+    {
+        claim.id: claim
+        for claim in (
+            IDENTITY_GRAM,
+            IDENTITY_SPARSE,
+            IDENTITY_SAMPLING,
+            LEMMA_3_1,
+            THEOREM_3_1_ORDER,
+            THEOREM_3_1_COHERENCE,
+            THEOREM_3_1_SPARSITY,
+            THEOREM_3_1_SAMPLES,
+            THEOREM_3_1_LAW,
+            THEOREM_3_1_CODES,
+            GREEDY_UNIQUENESS,
+            LINEAR_CASE,
+            EMPTY_ARGMIN,
+            PCA_RECOVERY,
+            APPROXIMATE_LEMMA,
+            PENALISED_RECOVERY,
+            SORTING_AFTERWARDS,
+            ORTHONORMAL_CODES,
+            OBSTRUCTION,
+            UNIQUE_CODES,
+            UNIQUE_DICTIONARY,
+            GREEDY_RECOVERY,
+        )
+    }
+)
+
+__all__ = ["CLAIMS", "Assumption", "Claim", "Finding"]

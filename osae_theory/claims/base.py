@@ -1,0 +1,115 @@
+"""The shape of a claim: statement, source, assumptions that test an instance, check, verdict."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+from osae_theory.errors import InputError
+
+Verdict = Literal["holds", "fails", "holds with added assumptions", "conjecture"]
+Evidence = Literal[
+    "exact certificate",
+    "exhaustive",
+    "certified bound",
+    "property test",
+    "measured slope",
+]
+Number = int | float | Fraction | str
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A hypothesis of a claim, in words and as a test of one instance.
+
+    Attributes
+    ----------
+    text : str
+        The hypothesis, in the paper's terms.
+    test : callable
+        Says whether an instance (whatever the claim is about) meets it.
+    """
+
+    text: str
+    test: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes
+    ----------
+    confirmed : bool
+        Whether everything that the claim's verdict says came out: for a claim that "fails",
+        that its counterexample is one.
+    certificate : mapping of str to number
+        The numbers the verdict rests on, by what they are of. Exact ones are ints, Fractions
+        or SymPy text; floats are numerical and no better than `error`.
+    error : float
+        The certificate's own numerical error, absolute; 0 where all is exact.
+    n_examples : int
+        How many instances were tried; 1 for a single certificate.
+    """
+
+    confirmed: bool
+    certificate: Mapping[str, Number]
+    error: float = 0.0
+    n_examples: int = 1
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim about ordered sparse autoencoders, and how it is checked.
+
+    Attributes
+    ----------
+    id : str
+        Its name in the ledger, such as "P1".
+    title : str
+        A few words.
+    source : str
+        Where it is claimed: the paper's section or statement, or the project.
+    statement : str
+        The claim, complete.
+    verdict : str
+        What is true of it: "holds", "fails", "holds with added assumptions", "conjecture".
+    evidence : str
+        What kind of evidence `check` gives.
+    story : str
+        Why: the counterexample or the proof, and for a claim that fails what holds instead.
+    check : callable
+        Takes how many random examples to try (a claim with a single certificate ignores it)
+        and returns a Finding.
+    assumptions : tuple of Assumption
+        The hypotheses, each testable on an instance.
+    references : tuple of str
+        Literature, other than the paper itself.
+    """
+
+    id: str
+    title: str
+    source: str
+    statement: str
+    verdict: Verdict
+    evidence: Evidence
+    story: str
+    check: Callable[[int], Finding]
+    assumptions: tuple[Assumption, ...] = ()
+    references: tuple[str, ...] = ()
+
+    def unmet(self, instance: Any) -> list[str]:
+        """Return the hypotheses that an instance does not meet."""
+        return [a.text for a in self.assumptions if not a.test(instance)]
+
+    def require(self, instance: Any) -> None:
+        """Raise InputError with the first hypothesis that an instance does not meet."""
+        for text in self.unmet(instance)[:1]:
+            raise InputError(f"claim {self.id} does not apply: expected that {text}")
+
+
+def exact_text(value: Number) -> int | float | str:
+    """Return a number as it goes into JSON: Fractions as "2/5", whole ones as ints."""
+    if isinstance(value, Fraction):
+        return str(value)
+    return value

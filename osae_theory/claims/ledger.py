@@ -1,0 +1,113 @@
+"""The ledger: every claim, and what its check found when it was last run, here and now."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from osae_theory.claims.base import Claim, Finding, exact_text
+
+DEFAULT_EXAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A claim with what its check found.
+
+    Attributes
+    ----------
+    claim : Claim
+        The claim.
+    finding : Finding
+        What the check found.
+    seconds : float
+        How long it took.
+    """
+
+    claim: Claim
+    finding: Finding
+    seconds: float
+
+
+def examine(claim: Claim, n_examples: int = DEFAULT_EXAMPLES) -> Entry:
+    """Run a claim's check and time it."""
+    started = time.perf_counter()
+    finding = claim.check(n_examples)
+    return Entry(claim, finding, time.perf_counter() - started)
+
+
+def table(entries: Iterable[Entry]) -> str:
+    """Return the ledger as text: a line a claim."""
+    headings = ("claim", "title", "source", "verdict", "evidence", "examples", "error", "s", "")
+    lines = [
+        (
+            entry.claim.id,
+            entry.claim.title,
+            entry.claim.source,
+            entry.claim.verdict,
+            entry.claim.evidence,
+            entry.finding.n_examples,
+            "exact" if entry.finding.error == 0 else f"{entry.finding.error:.0e}",
+            f"{entry.seconds:.1f}",
+            "confirmed" if entry.finding.confirmed else "NOT CONFIRMED",
+        )
+        for entry in entries
+    ]
+    return tabulate(lines, headers=headings, tablefmt="simple", disable_numparse=True)
+
+
+def story(entry: Entry) -> str:
+    """Return all there is to say of one claim."""
+    claim, finding = entry.claim, entry.finding
+    verdict = f"{claim.verdict} ({claim.evidence})"
+    if not finding.confirmed:
+        verdict += "; the check did NOT confirm it"
+    parts = [
+        f"{claim.id}  {claim.title}",
+        f"Source: {claim.source}",
+        f"Statement: {claim.statement}",
+        *[f"Assumption: {assumption.text}" for assumption in claim.assumptions],
+        f"Verdict: {verdict}",
+        claim.story,
+        "Certificate:",
+        *[f"  {name} = {value}" for name, value in finding.certificate.items()],
+        f"Error of the certificate: {_error_text(finding)}; examples: {finding.n_examples};"
+        f" seconds: {entry.seconds:.1f}",
+        *[f"Reference: {reference}" for reference in claim.references],
+    ]
+    return "\n\n".join(parts[:-1]) + "\n" + parts[-1] if claim.references else "\n\n".join(parts)
+
+
+def document(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return the ledger as plain values for JSON; exact fractions as text, such as "2/5"."""
+    return [
+        {
+            "id": entry.claim.id,
+            "title": entry.claim.title,
+            "source": entry.claim.source,
+            "statement": entry.claim.statement,
+            "assumptions": [assumption.text for assumption in entry.claim.assumptions],
+            "verdict": entry.claim.verdict,
+            "evidence": entry.claim.evidence,
+            "confirmed": entry.finding.confirmed,
+            "certificate": {
+                name: _plain(value) for name, value in entry.finding.certificate.items()
+            },
+            "error": float(entry.finding.error),
+            "examples": entry.finding.n_examples,
+            "seconds": entry.seconds,
+        }
+        for entry in entries
+    ]
+
+
+def _plain(value: Any) -> int | float | str | None:
+    plain = exact_text(value.item() if isinstance(value, np.generic) else value)
+    return None if isinstance(plain, float) and not np.isfinite(plain) else plain
+
+
+def _error_text(finding: Finding) -> str:
+    return "none, it is exact" if finding.error == 0 else f"{finding.error:.1e}"
