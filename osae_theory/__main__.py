@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from osae_theory.claims import CLAIMS
 from osae_theory.claims.ledger import DEFAULT_EXAMPLES, document, examine, story, table
+from osae_theory.claims.page import page
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import check_choice, check_integer
 
@@ -23,7 +24,11 @@ def parser() -> Parser:
         default=DEFAULT_EXAMPLES,
         help=f"random examples a property test tries (default: {DEFAULT_EXAMPLES})",
     )
-    p.add_argument("--json", action="store_true", help="print one JSON list and nothing else")
+    form = p.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON list and nothing else")
+    form.add_argument(
+        "--markdown", action="store_true", help="print the generated part of docs/theory.md"
+    )
     return p
 
 
@@ -37,6 +42,8 @@ def do(options: argparse.Namespace) -> None:
     entries = [examine(claim, options.examples) for claim in bar]
     if options.json:
         print(json.dumps(document(entries), indent=2, allow_nan=False))
+    elif options.markdown:
+        print(page(entries), end="")
     elif options.id is not None:
         print(story(entries[0]))
     else:

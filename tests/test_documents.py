@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from osae_theory.objectives import nested_dropout_loss_gram
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RESULTS = sorted((ROOT / "results").rglob("*.md"))
+
+
+def nested_dropout_loss_of_squares(x, codes, atoms, w):
+    """A mistake: the weights multiply the codes, not the prefixes."""
+    return (x - (codes * w) @ atoms).square().sum()
 
 
 def cells(line):
@@ -49,6 +56,21 @@ def test_the_readmes_python_runs():
     names: dict = {}
     exec(compile(quick, "README.md", "exec"), names)
     assert names["sae"].components_.shape == (100, 80)
+
+
+@pytest.mark.parametrize(
+    ("loss", "same"), [(nested_dropout_loss_gram, True), (nested_dropout_loss_of_squares, False)]
+)
+def test_the_example_of_an_own_loss_tells_right_from_wrong(loss, same):
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_loss.md").read_text(), flags=re.S)
+    names: dict = {"my_loss": loss}
+    exec(compile(code, "own_loss.md", "exec"), names)
+    check = names["test_my_loss_is_the_nested_dropout_loss"]
+    if same:
+        assert check() is None
+    else:
+        with pytest.raises(AssertionError):
+            check()
 
 
 def test_the_readmes_make_targets_exist():

@@ -18,6 +18,7 @@ from osae_theory.claims.identity_sparse import IDENTITY_SPARSE
 from osae_theory.claims.lemma_3_1 import LEMMA_3_1
 from osae_theory.claims.linear_case import LINEAR_CASE
 from osae_theory.claims.obstruction import OBSTRUCTION
+from osae_theory.claims.obstruction_gap import OBSTRUCTION_GAP
 from osae_theory.claims.orthonormal_codes import ORTHONORMAL_CODES
 from osae_theory.claims.pca_recovery import PCA_RECOVERY
 from osae_theory.claims.penalised_recovery import PENALISED_RECOVERY
@@ -54,6 +55,7 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
             SORTING_AFTERWARDS,
             ORTHONORMAL_CODES,
             OBSTRUCTION,
+            OBSTRUCTION_GAP,
             UNIQUE_CODES,
             UNIQUE_DICTIONARY,
             GREEDY_RECOVERY,

@@ -1,5 +1,6 @@
 """The ledger: every claim, and what its check found when it was last run, here and now."""
 
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from tabulate import tabulate
 from osae_theory.claims.base import Claim, Finding, exact_text
 
 DEFAULT_EXAMPLES = 2000
+_WIDTH = 92
 
 
 @dataclass(frozen=True)
@@ -60,25 +62,26 @@ def table(entries: Iterable[Entry]) -> str:
 
 
 def story(entry: Entry) -> str:
-    """Return all there is to say of one claim."""
+    """Return all there is to say of one claim, in paragraphs of 92 characters a line."""
     claim, finding = entry.claim, entry.finding
     verdict = f"{claim.verdict} ({claim.evidence})"
     if not finding.confirmed:
         verdict += "; the check did NOT confirm it"
-    parts = [
-        f"{claim.id}  {claim.title}",
+    paragraphs = [
+        f"{claim.id}: {claim.title}",
         f"Source: {claim.source}",
         f"Statement: {claim.statement}",
         *[f"Assumption: {assumption.text}" for assumption in claim.assumptions],
         f"Verdict: {verdict}",
-        claim.story,
-        "Certificate:",
-        *[f"  {name} = {value}" for name, value in finding.certificate.items()],
-        f"Error of the certificate: {_error_text(finding)}; examples: {finding.n_examples};"
-        f" seconds: {entry.seconds:.1f}",
+        *claim.story.splitlines(),
         *[f"Reference: {reference}" for reference in claim.references],
     ]
-    return "\n\n".join(parts[:-1]) + "\n" + parts[-1] if claim.references else "\n\n".join(parts)
+    text = "\n\n".join(textwrap.fill(paragraph, _WIDTH) for paragraph in paragraphs)
+    numbers = "\n".join(f"  {name} = {value}" for name, value in finding.certificate.items())
+    return (
+        f"{text}\n\nCertificate:\n{numbers}\n\nIts error: {_error_text(finding)}; examples:"
+        f" {finding.n_examples}; seconds: {entry.seconds:.1f}"
+    )
 
 
 def document(entries: Sequence[Entry]) -> list[dict[str, Any]]:

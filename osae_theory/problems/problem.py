@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from osae_theory.certificates import Certificate
 from osae_theory.errors import (
     InputError,
     check_choice,
@@ -88,7 +89,9 @@ class ProblemSpec:
         """Number of atoms in every support."""
         return self.supports.m
 
-    def draw(self, split: str = "train", n_samples: int | None = None) -> "SparseCodingProblem":
+    def draw(
+        self, split: str = "train", n_samples: int | None = None, certified: bool = False
+    ) -> "SparseCodingProblem":
         """Return the problem's arrays, the same bits for the same spec and arguments.
 
         Parameters
@@ -97,11 +100,15 @@ class ProblemSpec:
             "train" or "heldout": they share the dictionary and differ in the samples.
         n_samples : int, optional
             N, in place of the spec's.
+        certified : bool
+            Attach a proof that the m-sparse codes are the only ones for the dictionary drawn
+            (`osae_theory.uniqueness.certify_problem`), or refuse with the reason.
 
         Raises
         ------
         InputError
-            If an argument is outside its range, or the dictionary cannot be drawn as described.
+            If an argument is outside its range, the dictionary cannot be drawn as described, or
+            a certificate is asked for and there is none.
         """
         check_choice("split", split, SPLITS)
         n = self.n_samples if n_samples is None else n_samples
@@ -112,12 +119,17 @@ class ProblemSpec:
         supports = self.supports.draw(self.K, n, generator(self.seed, Axis.SUPPORTS, index))
         values = self.values.draw(supports, generator(self.seed, Axis.VALUES, index))
         codes = _dense_codes(supports, values, self.K)
-        data = dictionary @ codes
-        if self.snr_db is None:
-            return SparseCodingProblem(dictionary, codes, data, None, self)
-        rng = generator(self.seed, Axis.NOISE, index)
-        noise = _noise_at(data, float(self.snr_db), rng)
-        return SparseCodingProblem(dictionary, codes, data + noise, noise, self)
+        data, noise = dictionary @ codes, None
+        if self.snr_db is not None:
+            noise = _noise_at(data, float(self.snr_db), generator(self.seed, Axis.NOISE, index))
+            data = data + noise
+        problem = SparseCodingProblem(dictionary, codes, data, noise, self)
+        if not certified:
+            return problem
+        # Imported here, since certificates are about problems and stand above them.
+        from osae_theory.uniqueness import certify_problem
+
+        return replace(problem, certificate=certify_problem(problem))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +151,8 @@ class SparseCodingProblem:
         R, or None for data without noise.
     spec : ProblemSpec, optional
         Where the arrays came from; None for arrays made by hand.
+    certificate : Certificate, optional
+        A proof that the codes are the only m-sparse ones for the dictionary, if asked for.
     """
 
     dictionary: Float[np.ndarray, "d K"]
@@ -146,6 +160,7 @@ class SparseCodingProblem:
     data: Float[np.ndarray, "d N"]
     noise: Float[np.ndarray, "d N"] | None = None
     spec: ProblemSpec | None = None
+    certificate: Certificate | None = None
 
     @property
     def d(self) -> int:

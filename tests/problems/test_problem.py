@@ -12,6 +12,7 @@ from osae_theory.problems import (
     ConstantValues,
     GaussianDictionary,
     HalfNormalValues,
+    HarmonicFrame,
     NormalValues,
     OrthonormalDictionary,
     ProblemSpec,
@@ -269,3 +270,17 @@ def test_an_orthonormal_dictionary_keeps_the_energy_of_the_codes():
     problem = spec.draw()
     assert isinstance(problem, SparseCodingProblem)
     assert (problem.data**2).sum() == pytest.approx((problem.codes**2).sum(), rel=1e-12)
+
+
+def test_a_certified_problem_carries_the_proof_that_its_codes_are_unique():
+    spec = ProblemSpec(HarmonicFrame(4, 6), UniformSupports(2), HalfNormalValues(), 10)
+    problem = spec.draw(certified=True)
+    assert problem.certificate is not None
+    assert (problem.certificate.value, problem.certificate.kind) == (5, "exact")
+    assert spec.draw().certificate is None
+
+
+def test_a_problem_without_unique_codes_is_not_certified():
+    spec = ProblemSpec(HarmonicFrame(4, 6), UniformSupports(3), HalfNormalValues(), 10)
+    with pytest.raises(InputError, match="codes are not unique"):
+        spec.draw(certified=True)
