@@ -206,6 +206,7 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
     assert not kept.exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_a_killed_job_leaves_no_worker_behind(tmp_path):
     options = "--cell 8 10 2 3000 --steps 100000 --seeds 4 --methods topk --workers 2 --lr 0.01"
     process = subprocess.Popen(
