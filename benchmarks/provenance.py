@@ -17,13 +17,18 @@ def provenance(
     """Return what somebody needs to get the same numbers again; no clock and no host."""
     return {
         "command": " ".join(command),
-        "versions": {
-            "osae_theory": __version__,
-            "python": platform.python_version(),
-            **{library: version(library) for library in _LIBRARIES},
-        },
+        "versions": versions(),
         "threads": THREADS_PER_WORKER,
         "workers": n_workers,
         "seed": seed,
         "learning_rates": dict(learning_rates),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this project, of Python and of the libraries that compute."""
+    return {
+        "osae_theory": __version__,
+        "python": platform.python_version(),
+        **{library: version(library) for library in _LIBRARIES},
     }

@@ -8,12 +8,14 @@ import os
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 # Read by scipy when it is imported: without it, scikit-learn skips one of its checks.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 # Small tensors gain nothing from threads, and with one a batched run equals the run alone.
 torch.set_num_threads(1)
+threadpool_limits(1)
 
 settings.register_profile(
     "ci",

@@ -10,18 +10,29 @@ from types import MappingProxyType
 from osae_theory.claims.approximate_lemma import APPROXIMATE_LEMMA
 from osae_theory.claims.base import Assumption, Claim, Finding
 from osae_theory.claims.empty_argmin import EMPTY_ARGMIN
+from osae_theory.claims.exact_recovery_m2 import EXACT_RECOVERY_M2
 from osae_theory.claims.greedy_recovery import GREEDY_RECOVERY
 from osae_theory.claims.greedy_uniqueness import GREEDY_UNIQUENESS
 from osae_theory.claims.identity_gram import IDENTITY_GRAM
 from osae_theory.claims.identity_sampling import IDENTITY_SAMPLING
 from osae_theory.claims.identity_sparse import IDENTITY_SPARSE
 from osae_theory.claims.lemma_3_1 import LEMMA_3_1
+from osae_theory.claims.limit_order import LIMIT_ORDER
 from osae_theory.claims.linear_case import LINEAR_CASE
 from osae_theory.claims.obstruction import OBSTRUCTION
 from osae_theory.claims.obstruction_gap import OBSTRUCTION_GAP
 from osae_theory.claims.orthonormal_codes import ORTHONORMAL_CODES
 from osae_theory.claims.pca_recovery import PCA_RECOVERY
 from osae_theory.claims.penalised_recovery import PENALISED_RECOVERY
+from osae_theory.claims.ray_minimum import RAY_MINIMUM
+from osae_theory.claims.ray_noise import RAY_NOISE
+from osae_theory.claims.ray_recovery import RAY_RECOVERY
+from osae_theory.claims.ray_recovery_coherence import RAY_RECOVERY_COHERENCE
+from osae_theory.claims.ray_recovery_energies import RAY_RECOVERY_ENERGIES
+from osae_theory.claims.ray_recovery_partial import RAY_RECOVERY_PARTIAL
+from osae_theory.claims.ray_recovery_sharp import RAY_RECOVERY_SHARP
+from osae_theory.claims.ray_recovery_welch import RAY_RECOVERY_WELCH
+from osae_theory.claims.shared_atom import SHARED_ATOM
 from osae_theory.claims.sorting_afterwards import SORTING_AFTERWARDS
 from osae_theory.claims.theorem_3_1_codes import THEOREM_3_1_CODES
 from osae_theory.claims.theorem_3_1_coherence import THEOREM_3_1_COHERENCE
@@ -31,6 +42,7 @@ from osae_theory.claims.theorem_3_1_samples import THEOREM_3_1_SAMPLES
 from osae_theory.claims.theorem_3_1_sparsity import THEOREM_3_1_SPARSITY
 from osae_theory.claims.unique_codes import UNIQUE_CODES
 from osae_theory.claims.unique_dictionary import UNIQUE_DICTIONARY
+from osae_theory.claims.vanishing_truncation import VANISHING_TRUNCATION
 
 CLAIMS: Mapping[str, Claim] = MappingProxyType(
     {
@@ -51,6 +63,16 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
             EMPTY_ARGMIN,
             PCA_RECOVERY,
             APPROXIMATE_LEMMA,
+            RAY_RECOVERY,
+            RAY_RECOVERY_PARTIAL,
+            RAY_RECOVERY_SHARP,
+            RAY_RECOVERY_WELCH,
+            RAY_RECOVERY_ENERGIES,
+            RAY_MINIMUM,
+            RAY_NOISE,
+            VANISHING_TRUNCATION,
+            EXACT_RECOVERY_M2,
+            LIMIT_ORDER,
             PENALISED_RECOVERY,
             SORTING_AFTERWARDS,
             ORTHONORMAL_CODES,
@@ -59,6 +81,8 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
             UNIQUE_CODES,
             UNIQUE_DICTIONARY,
             GREEDY_RECOVERY,
+            RAY_RECOVERY_COHERENCE,
+            SHARED_ATOM,
         )
     }
 )

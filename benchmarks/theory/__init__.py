@@ -1,0 +1,1 @@
+"""Figures of the corrected theory at work: each module measures a table and draws it."""

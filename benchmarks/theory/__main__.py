@@ -1,0 +1,112 @@
+"""`python -m benchmarks.theory`: the figures and tables of the corrected theory at work."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from benchmarks import figures, tables
+from benchmarks.provenance import versions
+from benchmarks.store import check_writable
+from benchmarks.theory import (
+    limit_order,
+    noise_bound,
+    penalised_loss,
+    recovery_threshold,
+    vanishing_truncation,
+)
+from osae_theory.command_line import Parser, run
+from osae_theory.errors import check_choice
+
+MODULE = "benchmarks.theory"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A figure of the theory: what it measures, with which settings, and how it is drawn.
+
+    Attributes
+    ----------
+    settings : Any
+        The module's frozen settings.
+    measure : callable
+        Gives the table of the numbers.
+    draw : callable
+        Gives the figure of a table.
+    """
+
+    settings: Any
+    measure: Callable[[Any], pd.DataFrame]
+    draw: Callable[[pd.DataFrame], Figure]
+
+
+STUDIES: Mapping[str, Study] = MappingProxyType(
+    {
+        "recovery_threshold": Study(
+            recovery_threshold.RecoveryThreshold(),
+            recovery_threshold.measure,
+            recovery_threshold.draw,
+        ),
+        "noise_bound": Study(noise_bound.NoiseBound(), noise_bound.measure, noise_bound.draw),
+        "vanishing_truncation": Study(
+            vanishing_truncation.Settings(), vanishing_truncation.measure, vanishing_truncation.draw
+        ),
+        "limit_order": Study(limit_order.Settings(), limit_order.measure, limit_order.draw),
+        "penalised_loss": Study(
+            penalised_loss.Settings(), penalised_loss.measure, penalised_loss.draw
+        ),
+    }
+)
+
+
+def parser() -> Parser:
+    """Return the command line's parser."""
+    p = Parser(MODULE, "Measure and draw the corrected theory at work.")
+    p.add_argument(
+        "--only", default=",".join(STUDIES), help=f"comma-separated, of {', '.join(STUDIES)}"
+    )
+    p.add_argument(
+        "--out", type=Path, default=Path("out/theory"), help="folder (default: out/theory)"
+    )
+    return p
+
+
+def do(options: argparse.Namespace, command: list[str]) -> None:
+    """Make each study's table (CSV) and figure (PNG)."""
+    names = options.only.split(",")
+    for name in names:
+        check_choice("study", name, STUDIES)
+    check_writable(options.out)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in tqdm(names, desc="studies", file=sys.stderr):
+        study = STUDIES[name]
+        frame = study.measure(study.settings)
+        tables.write_text(
+            options.out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g")
+        )
+        figures.save(study.draw(frame), options.out / f"{name}.png")
+    used = ", ".join(f"{library} {number}" for library, number in versions().items())
+    settings = "\n".join(f"- {name}: `{STUDIES[name].settings}`" for name in names)
+    tables.write_text(
+        options.out / "made_by.md", f"Made by `{' '.join(command)}` with {used}.\n\n{settings}\n"
+    )
+    print(f"Written to {options.out}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    command = ["python", "-m", MODULE, *map(shlex.quote, given)]
+    return run(parser(), lambda options: do(options, command), given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
