@@ -99,7 +99,7 @@ def nested_dropout_loss_gram(
 
     References
     ----------
-    THEORY I1 (docs/theory.md).
+    claim I1 (docs/theory.md).
     """
     weights = torch.minimum(survival[..., :, None], survival[..., None, :])
     correlation = (codes * (x @ atoms.mT)).sum(dim=-2)
@@ -129,7 +129,7 @@ def nested_dropout_loss_sparse(
 
     References
     ----------
-    THEORY I2 (docs/theory.md).
+    claim I2 (docs/theory.md).
     """
     d, (n, s) = x.shape[-1], indices.shape[-2:]
     flat = indices.flatten(start_dim=-2)
@@ -164,7 +164,7 @@ def nested_dropout_loss(
 
     References
     ----------
-    THEORY I1 and N1 (docs/theory.md).
+    claim I1 and N1 (docs/theory.md).
     """
     return _ResidualGram.apply(x, codes, atoms, survival)  # pyright: ignore[reportReturnType]
 

@@ -108,7 +108,7 @@ class PrefixLaw:
     def mixed_with_full(self, share: float) -> "PrefixLaw":
         """Return (1 - share) * this law + share * (all mass on l = K).
 
-        With share = 1 - eps this is the vanishing truncation of THEORY T4.
+        With share = 1 - eps this is the vanishing truncation of claim T4.
         """
         check_real("share", share, at_least=0, at_most=1)
         p = (1 - share) * self.probabilities
@@ -257,7 +257,7 @@ class RandomPrefixes:
         return PrefixLaw(p).survival
 
     def mean_law(self) -> PrefixLaw:
-        """Return the law that the drawn prefixes estimate without bias (THEORY I3)."""
+        """Return the law that the drawn prefixes estimate without bias (claim I3)."""
         n = self.n_drawn + self.include_full
         p = np.zeros(self.K)
         p[: self._n_choices] = self.n_drawn / n / max(self._n_choices, 1)
@@ -267,7 +267,7 @@ class RandomPrefixes:
 
 @dataclass(frozen=True)
 class AnnealedLaw:
-    """A law that moves linearly to "all mass on l = K" during training (THEORY T4).
+    """A law that moves linearly to "all mass on l = K" during training (claim T4).
 
     Attributes
     ----------

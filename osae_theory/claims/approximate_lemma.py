@@ -8,7 +8,7 @@ Statement. Let (D0,Y0) minimise L_K (some point does when X = D* Y*) and (D,Y) m
 So Lemma 3.1 holds whenever one point minimises all prefixes at once, and nearly holds where
 p_K is near 1.
 
-Source: THEORY T2. Verdict: holds. Tight: the second inequality is an equality on P1's
+Source: claim T2. Verdict: holds. Tight: the second inequality is an equality on P1's
 counterexample (1/5 <= 3/10 <= 3/10), and both are where D* is orthonormal and sorted by energy.
 
 >>> finding = APPROXIMATE_LEMMA.check(5)
@@ -141,7 +141,7 @@ def _noise_free(instance: Any) -> bool:
 APPROXIMATE_LEMMA = Claim(
     id="T2",
     title="Lemma 3.1, approximately",
-    source="this project (THEORY T2)",
+    source="this project",
     statement=(
         "If (D0,Y0) minimises L_K and (D,Y) minimises L_ND, then p_K (L_K(D,Y) - L_K(D0,Y0)) <= "
         "sum_{l<K} p_l (L_l(D0,Y0) - L_l(D,Y)) <= sum_{l<K} p_l (L_l(D0,Y0) - sum_{i>l} "

@@ -88,7 +88,7 @@ def nested_loss(
 
     Notes
     -----
-    Section 2.2 of the paper; THEORY I1 (docs/theory.md).
+    Section 2.2 of the paper; claim I1 (docs/theory.md).
     """
     p = check_probabilities(law, D.shape[1])
     for k, norm in enumerate((D * D).sum(axis=0)):

@@ -5,7 +5,7 @@ and besides: co-active atoms are orthogonal, C = Y* Y*^T is diagonal (so codes a
 energies are distinct. Then there is an eps_0 > 0 so that for every eps in (0, eps_0) the
 minimisers of L_ND under (1 - eps) delta_K + eps q are exactly D*, Y* sorted by energy, up to signs.
 
-Source: THEORY T4'. Verdict: holds. Tight: eps_0 is finite, at most `local_threshold`; each
+Source: claim T4'. Verdict: holds. Tight: eps_0 is finite, at most `local_threshold`; each
 hypothesis is needed (with a 1-sparse column the codes, at m = 2, move at once).
 
 >>> found = EXACT_RECOVERY_M2.check(20)
@@ -259,7 +259,7 @@ def _spread(values: list[float]) -> str:
 EXACT_RECOVERY_M2 = Claim(
     id="T4'",
     title="exact recovery for m >= 2",
-    source="this project (THEORY T4')",
+    source="this project",
     statement=(
         "If X = D* Y* has one m-sparse factorisation, exactly m nonzeros a column, J injective,"
         " co-active atoms orthogonal, Y* Y*^T diagonal and distinct energies, then for some"

@@ -5,7 +5,7 @@ L_ND = ||X||^2 - 2 sum_j w_j <d_j, X Y_j.> + <W o G, C>. If the law has full sup
 atoms have unit norm, lambda_min(W o G) >= lambda_min(W) >= min p / 4, the codes of a minimiser
 obey ||z|| <= 2 ||x|| / sqrt(min p), and argmin L_ND is not empty.
 
-Source: THEORY I1, whose ||z|| <= 4 sqrt(m) ||x|| / min p this bound implies. Verdict: holds.
+Source: claim I1, whose ||z|| <= 4 sqrt(m) ||x|| / min p this bound implies. Verdict: holds.
 Tight: the uniform law has lambda_min(W) = min p / (4 cos^2(pi / (2 K + 1))), so no constant above
 1/4 will do; equal atoms have W o G = W. The bound on codes is an upper one.
 
@@ -167,7 +167,7 @@ def _unit_columns(instance: Any) -> bool:
 IDENTITY_GRAM = Claim(
     id="I1",
     title="L_ND in Gram form; its minimisers exist",
-    source="this project (THEORY I1)",
+    source="this project",
     statement=(
         "L_ND = ||X||^2 - 2 sum_j w_j <d_j, X Y_j.> + <W o G, C> for every law and all codes. With "
         "full support and unit atoms, lambda_min(W o G) >= lambda_min(W) >= min p / 4, codes of a "

@@ -5,7 +5,7 @@ whose survival weights are w_j = expected share of drawn prefixes >= j (one that
 included counts), and so is its gradient, away from ties of Top_m. Adam's or clipped steps on it
 are not unbiased. The exact form has no variance.
 
-Source: THEORY I3. Verdict: holds. Tight: at a tie L_ND itself jumps, and the biased steps
+Source: claim I3. Verdict: holds. Tight: at a tie L_ND itself jumps, and the biased steps
 are exact: d = 1, K = m = 2, x = 1, D = (1,1), z = (0,4), one prefix drawn of two. The loss's
 derivative in z_1 is -2 or 6, on average 2: Adam's first step goes down by the learning rate with
 the mean gradient, and nowhere on average with the drawn ones.
@@ -88,7 +88,7 @@ def _shares(prefixes: list[tuple[int, ...]], K: int) -> np.ndarray:
 
 
 def _scheme(seed: int, p: np.ndarray, N: int) -> tuple[Draws, Shaped[np.ndarray, " K"]]:
-    """Return the draws of one way to sample, and the law that THEORY I3 says they estimate."""
+    """Return the draws of one way to sample, and the law that claim I3 says they estimate."""
     rng, K = generator(seed, Axis.PREFIXES), len(p)
     kind = seed % 3
     if kind == 0:
@@ -194,7 +194,7 @@ def no_ties(instance: Any) -> bool:
 IDENTITY_SAMPLING = Claim(
     id="I3",
     title="Sampled prefixes are unbiased",
-    source="this project (THEORY I3)",
+    source="this project",
     statement=(
         "Sampled prefixes estimate, without bias, the L_ND of the law whose survival weights are "
         "w_j = expected share of drawn prefixes that are >= j; the gradient too, away from ties of "

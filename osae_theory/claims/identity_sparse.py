@@ -4,7 +4,7 @@ Statement. A sample x with codes z, active at a_1 < ... < a_s, and w_{a_0} = 1, 
 has L_ND = sum_{t=0..s} (w_{a_t} - w_{a_{t+1}}) ||x - sum_{u<=t} z_{a_u} d_{a_u}||^2, for every
 law. So all K prefixes cost O(N m d) together, encoding and selection apart.
 
-Source: THEORY I2. Verdict: holds. Tight: s + 1 different residuals do occur, so no fewer will do.
+Source: claim I2. Verdict: holds. Tight: s + 1 different residuals do occur, so no fewer will do.
 
 >>> finding = IDENTITY_SPARSE.check(10)
 >>> finding.confirmed, finding.certificate["largest |loop over prefixes - sparse form|"]
@@ -96,7 +96,7 @@ def _check(n_examples: int) -> Finding:
 IDENTITY_SPARSE = Claim(
     id="I2",
     title="L_ND from the active atoms alone",
-    source="this project (THEORY I2)",
+    source="this project",
     statement=(
         "For one sample with active indices a_1 < ... < a_s, w_{a_0} = 1 and w_{a_{s+1}} = 0, "
         "L_ND = sum_{t=0..s} (w_{a_t} - w_{a_{t+1}}) ||x - sum_{u<=t} z_{a_u} d_{a_u}||^2, for "

@@ -6,7 +6,7 @@ sum_jk A_jk F(min(pos_j, pos_k)). It is found exactly by f(R) = q_{K-|R|} h(R) +
 f(R without j), h(R) = sum_{j,k in R} A_jk. Some order by descending energy is best if for every
 e_j > e_k: A_jj - A_kk >= 2 sum_{l != j,k, A_ll <= A_jj} (A_kl - A_jl)_+.
 
-Source: THEORY T5. Verdict: holds. Tight: without the condition energy, and frequency, can be wrong,
+Source: claim T5. Verdict: holds. Tight: without the condition energy, and frequency, can be wrong,
 also for nonnegative codes with a unique factorisation; with ties it says only that some order by
 energy is best.
 
@@ -181,7 +181,7 @@ def six_atoms(n: int) -> dict[str, Number]:
 LIMIT_ORDER = Claim(
     id="T5",
     title="which order nested dropout prefers",
-    source="this project (THEORY T5), in place of Theorem 3.1's frequency order",
+    source="this project, in place of Theorem 3.1's frequency order",
     statement=(
         "Among the orders of (D*, Y*) L_ND is least where sum_jk A_jk F(min(pos_j, pos_k)) is,"
         " A = G o C, F(t) = P(l < t); dynamic programming over sets finds it exactly. Some order by"

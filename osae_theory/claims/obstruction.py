@@ -3,7 +3,7 @@
 Statement: with v_j = sum_{k>j} (w_j - w_k) C_jk d_k, a point with L_K = 0 is stationary for L_ND
 if and only if (i) sum_{active k>a} (w_a - w_k) z_k <d_a,d_k> = 0 for every sample and active a,
 and (ii) v_j = 0 for every j. Moving d_j along tau = v_j - <v_j,d_j> d_j changes L_ND at rate
--2 ||tau||^2. Source: the project, THEORY N1. Verdict: holds; at m = 2 it gives exact instances
+-2 ||tau||^2. Source: the project, claim N1. Verdict: holds; at m = 2 it gives exact instances
 in which D* is the only dictionary with L_K = 0, and D* in no order minimises L_ND. Tight: the
 rate is an equality.
 
@@ -184,7 +184,7 @@ def _reordered(point: Point) -> Iterator[Point]:
 OBSTRUCTION = Claim(
     id="N1",
     title="no exact recovery for m >= 2",
-    source="the project (THEORY N1), against Lemma 3.1 and Theorem 3.1 of Wang et al. (2025)",
+    source="this project, against Lemma 3.1 and Theorem 3.1 of Wang et al. (2025)",
     statement=(
         "At a point with L_K = 0, moving d_j along tau = v_j - <v_j,d_j> d_j, where"
         " v_j = sum_{k>j} (w_j - w_k) C_jk d_k, changes L_ND at rate -2 ||tau||^2; the point is"

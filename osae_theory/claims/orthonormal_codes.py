@@ -5,7 +5,7 @@ distinct and positive. Then for every law of full support and every m that Y* ob
 minimiser of L_ND is, up to signs, D* in descending order of energy, and
 min L_ND = sum_j (1 - w_j) e_j with e sorted.
 
-Source: THEORY T8. Verdict: holds. Tight: two equal energies, or an unused atom, free a
+Source: claim T8. Verdict: holds. Tight: two equal energies, or an unused atom, free a
 direction (T1), and where C is not diagonal the principal directions, not D*, are best. Order
 by frequency is not the minimiser's.
 
@@ -146,7 +146,7 @@ def _distinct_energies(Y: Float[np.ndarray, "K N"]) -> bool:
 ORTHONORMAL_CODES = Claim(
     id="T8",
     title="Orthonormal atoms, uncorrelated codes",
-    source="this project (THEORY T8)",
+    source="this project",
     statement=(
         "If D* has orthonormal columns, Y* Y*^T is diagonal and the energies are distinct and "
         "positive, then for every law of full support and every m that Y* obeys the minimiser of "

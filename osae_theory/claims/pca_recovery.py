@@ -5,7 +5,7 @@ sigma_i the singular values of X, 0 for i > min(d,N). Up to signs, the first K p
 directions in descending order are the only minimiser of L_ND if and only if
 sigma_1 > ... > sigma_K > sigma_{K+1}.
 
-Source: paper, section 2.2 (Rippel et al. 2014), without their D^T D = I; THEORY T1. Verdict:
+Source: paper, section 2.2 (Rippel et al. 2014), without their D^T D = I; claim T1. Verdict:
 holds. Tight: each equality has a second minimiser. For X = diag(2,1,1), K = 2, uniform law,
 d_2 = e_2 and d_2 = (0,3/5,4/5) are both minimisers. (In d = 1 there is one direction only, so
 X = 0 has one minimiser up to sign although sigma_1 = sigma_2.) How far from it a point can be:
@@ -156,7 +156,7 @@ def has_distinct_spectrum(X: Float[np.ndarray, "d N"], K: int) -> bool:
 PCA_RECOVERY = Claim(
     id="T1",
     title="Linear case: PCA, in order",
-    source="paper, section 2.2 (Rippel et al. 2014); sharpened (THEORY T1)",
+    source="paper, section 2.2 (Rippel et al. 2014); sharpened",
     statement=(
         "m = K <= d, d >= 2, unit-norm atoms, a law of full support. Up to signs the first K "
         "principal directions in descending order are the only minimiser of L_ND if and only if "

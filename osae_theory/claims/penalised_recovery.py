@@ -7,7 +7,7 @@ frequency, and lambda_0 = min over S with P_S < P_0 of L_S / (P_0 - P_S). Then l
 0 < lambda < lambda_0 every minimiser of J is D*, Y* exactly, sorted by frequency, up to signs and
 ties; for lambda > lambda_0 none is.
 
-Source: THEORY T6. Verdict: holds. Tight: lambda_0 is sharp. P1's atoms, c = (1,2): lambda_0 = 1/2
+Source: claim T6. Verdict: holds. Tight: lambda_0 is sharp. P1's atoms, c = (1,2): lambda_0 = 1/2
 for X = [d_1, d_1, d_2], and 1 for [d_1, 2 d_1, 3 d_2], whose order by energy is the other one.
 
 >>> finding = PENALISED_RECOVERY.check(5)
@@ -178,7 +178,7 @@ def increasing_costs(costs: Sequence[float]) -> bool:
 PENALISED_RECOVERY = Claim(
     id="T6",
     title="A loss that recovers D* by frequency",
-    source="this project (THEORY T6), in place of Theorem 3.1",
+    source="this project, in place of Theorem 3.1",
     statement=(
         "J = L_K + lambda sum_j c_j ||Y_j.||_0, 0 <= c_1 < ... < c_K, codes bounded, a unique "
         "m-sparse factorisation that uses every atom: for 0 < lambda < lambda_0 every minimiser is "

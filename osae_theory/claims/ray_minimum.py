@@ -8,7 +8,7 @@ lambda_(1) >= lambda_(2) >= ... the top eigenvalues of the blocks' sum_k e_k d_k
 blocks; dynamic programming takes O(K 3^K). For a fixed D,
 min over E of L_ND = sum_k e_k (1 - max_j w_j <d_j,d_k*>^2).
 
-Source: THEORY T3e. Verdict: holds, for every law. Tight: equalities.
+Source: claim T3e. Verdict: holds, for every law. Tight: equalities.
 
 >>> finding = RAY_MINIMUM.check(50)
 >>> finding.confirmed, finding.certificate["maps of samples to slots compared"]
@@ -143,7 +143,7 @@ def check(n_examples: int) -> Finding:
 RAY_MINIMUM = Claim(
     id="T3e",
     title="exact global minimum, m = 1",
-    source="this project (THEORY T3e)",
+    source="this project",
     statement=(
         "If X = D* Y* with 1-sparse columns, min L_ND = ||X||^2 - max over set partitions of the"
         " atoms, into at most K blocks, of sum_j w_j lambda_(j), with lambda_(1) >= lambda_(2) >="

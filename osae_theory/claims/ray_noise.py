@@ -8,7 +8,7 @@ b = 4 eta sqrt(F*) + 4 eta^2 < Gamma, every minimiser of L_ND for X has, energie
 
 Gamma >= min{(p_K - mu) e_K, min_i p_i (e_i - e_{i+1})} where mu < p_K.
 
-Source: THEORY T3f. Verdict: holds. Tight: an upper bound; random noise uses a small share of it.
+Source: claim T3f. Verdict: holds. Tight: an upper bound; random noise uses a small share of it.
 
 >>> finding = RAY_NOISE.check(50)
 >>> finding.confirmed, finding.certificate["of which within the bound, in energy order"]
@@ -146,7 +146,7 @@ def check(n_examples: int) -> Finding:
 RAY_NOISE = Claim(
     id="T3f",
     title="recovery with noise, m = 1",
-    source="this project (THEORY T3f)",
+    source="this project",
     statement=(
         "If X = D* Y* + R, the codes 1-sparse and nonzero, every atom used, a law of full support,"
         " ||R||_F <= eta and b = 4 eta sqrt(F*) + 4 eta^2 < Gamma, every minimiser of L_ND has"

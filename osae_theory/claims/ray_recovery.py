@@ -4,7 +4,7 @@ Statement. X = D* Y* with 1-sparse nonzero columns, every atom used, energies di
 full support, and coherence mu(D*) < p_K = P(l = K). Then the minimisers of L_ND are exactly D*,
 its atoms in descending energy, up to their signs.
 
-Source: THEORY T3; it is what m = 1 leaves of Wang et al. (2025), Theorem 3.1. Verdict: holds.
+Source: claim T3; it is what m = 1 leaves of Wang et al. (2025), Theorem 3.1. Verdict: holds.
 Tight: for equal energies mu < p_K is necessary too (T3b); for others T3d and B1 ask for less.
 
 >>> finding = RAY_RECOVERY.check(200)
@@ -72,7 +72,7 @@ def check(n_examples: int) -> Finding:
 RAY_RECOVERY = Claim(
     id="T3",
     title="exact ordered recovery, m = 1",
-    source="this project (THEORY T3)",
+    source="this project",
     statement=(
         "If X = D* Y* with 1-sparse nonzero columns, every atom used, distinct energies, a law of"
         " full support and mu(D*) < p_K, the minimisers of L_ND are exactly D* in descending"

@@ -10,7 +10,7 @@ lambda(mu) of a block T the top eigenvalue of (1 - mu) diag(e_T) + mu sqrt(e_T) 
 mu(D*) < mu_c, the minimisers of L_ND are exactly D* by energy, whatever D* is. If mu >= mu_c, the
 equiangular D* with all cosines mu, in any d >= K, is not recovered.
 
-Source: this project, beyond THEORY T3d. Verdict: holds. Tight: no weaker bound on the coherence
+Source: this project, beyond T3d. Verdict: holds. Tight: no weaker bound on the coherence
 will do. It contains T3 (mu_c >= p_K) and T3d, and for K = 2 it is P1's threshold.
 
 >>> finding = RAY_RECOVERY_COHERENCE.check(100)
@@ -136,7 +136,7 @@ def check(n_examples: int) -> Finding:
 RAY_RECOVERY_COHERENCE = Claim(
     id="B1",
     title="the sharp coherence for m = 1",
-    source="this project, beyond THEORY T3d",
+    source="this project, beyond T3d",
     statement=(
         "For energies e_1 > ... > e_K > 0 and a law of full support there is a critical coherence"
         " mu_c: for X = D* Y* with 1-sparse nonzero columns of these energies the minimisers of"

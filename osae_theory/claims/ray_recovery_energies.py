@@ -8,7 +8,7 @@ the positive root of
 If max_{i<K} gamma_i < p_K, the minimisers of L_ND are exactly D* by energy, up to signs. Always
 gamma_i <= mu, so this asks for no more than T3.
 
-Source: THEORY T3d. Verdict: holds. Tight: for K = 2 it is P1's threshold, an equivalence; for
+Source: claim T3d. Verdict: holds. Tight: for K = 2 it is P1's threshold, an equivalence; for
 K > 2 sufficient only (B1 is the sharp one).
 
 >>> finding = RAY_RECOVERY_ENERGIES.check(200)
@@ -131,7 +131,7 @@ def check(n_examples: int) -> Finding:
 RAY_RECOVERY_ENERGIES = Claim(
     id="T3d",
     title="recovery with spread energies, m = 1",
-    source="this project (THEORY T3d)",
+    source="this project",
     statement=(
         "If X = D* Y* with 1-sparse nonzero columns, every atom used, distinct energies, a law of"
         " full support and max_{i<K} gamma_i < p_K, the minimisers of L_ND are exactly D* in"

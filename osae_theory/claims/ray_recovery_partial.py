@@ -4,7 +4,7 @@ Statement. As T3, but only K' <= K atoms are used: if their coherence is below w
 minimisers of L_ND have exactly those atoms, in descending energy up to signs, in slots 1..K';
 slots K'+1..K are arbitrary.
 
-Source: THEORY T3a. Verdict: holds. Tight: for equal energies coherence below w_K' is necessary,
+Source: claim T3a. Verdict: holds. Tight: for equal energies coherence below w_K' is necessary,
 by T3b's merging of the closest pair.
 
 >>> finding = RAY_RECOVERY_PARTIAL.check(100)
@@ -91,7 +91,7 @@ def check(n_examples: int) -> Finding:
 RAY_RECOVERY_PARTIAL = Claim(
     id="T3a",
     title="recovery with unused atoms, m = 1",
-    source="this project (THEORY T3a)",
+    source="this project",
     statement=(
         "If X = D* Y* with 1-sparse nonzero columns that use K' <= K atoms of distinct energies,"
         " and those have coherence below w_K' = P(l >= K'), the law of full support, then the"

@@ -4,7 +4,7 @@ Statement. X = D* Y*, 1-sparse nonzero columns, all atoms of the same energy, fu
 minimisers of L_ND are exactly D*, in any order and up to signs, if and only if
 mu(D*) < p_K = P(l = K).
 
-Source: THEORY T3b. Verdict: holds. Tight: it is an equivalence; at mu = p_K the merged point and
+Source: claim T3b. Verdict: holds. Tight: it is an equivalence; at mu = p_K the merged point and
 D* tie exactly.
 
 >>> finding = RAY_RECOVERY_SHARP.check(100)
@@ -127,7 +127,7 @@ def check(n_examples: int) -> Finding:
 RAY_RECOVERY_SHARP = Claim(
     id="T3b",
     title="mu < p_K is sharp, m = 1",
-    source="this project (THEORY T3b)",
+    source="this project",
     statement=(
         "If X = D* Y* with 1-sparse nonzero columns, all atoms of the same energy, and the law"
         " has full support, then the minimisers of L_ND are exactly D*, in any order and up to"

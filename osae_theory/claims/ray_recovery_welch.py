@@ -4,7 +4,7 @@ Statement. If K > d then mu(D*) >= sqrt((K - d) / (d (K - 1))) > 1/K (Welch), an
 does not increase has p_K <= 1/K. So for uniform, Zipf and geometric laws T3 never applies to an
 overcomplete dictionary, and where the energies are equal D* is in no order a minimiser of L_ND.
 
-Source: THEORY T3c. Verdict: holds. Tight: Welch's bound is attained by equiangular tight frames,
+Source: claim T3c. Verdict: holds. Tight: Welch's bound is attained by equiangular tight frames,
 and p_K = 1/K by the uniform law.
 
 >>> finding = RAY_RECOVERY_WELCH.check(100)
@@ -120,7 +120,7 @@ def check(n_examples: int) -> Finding:
 RAY_RECOVERY_WELCH = Claim(
     id="T3c",
     title="T3 and overcomplete dictionaries",
-    source="this project (THEORY T3c)",
+    source="this project",
     statement=(
         "If K > d, mu(D*) >= sqrt((K - d) / (d (K - 1))) > 1/K, and a law that does not increase"
         " has p_K <= 1/K: with such a law T3 never applies, and if moreover all atoms have the"

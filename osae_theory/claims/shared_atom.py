@@ -12,7 +12,7 @@ for all samples x, and all x, x' of different groups, Pi the projector on span(x
 (|x|^2 |x'|^2 - <x,x'>^2) / (|x|^2 + |x'|^2), then the minimisers of L_ND with m = 2 are exactly
 D*, Y* with e first and the rest by energy, up to signs.
 
-Source: this project, beyond the page. Verdict: holds; the instances' certificates are exact. L_K
+Source: this project, beyond T4'. Verdict: holds; the instances' certificates are exact. L_K
 alone does not identify D* here: each d_k can turn in its plane with e. B need not be that small.
 
 >>> found = SHARED_ATOM.check(1)
@@ -234,7 +234,7 @@ def _has_shared_atom(instance: Instance) -> bool:
 SHARED_ATOM = Claim(
     id="B2",
     title="certified recovery at m = 2",
-    source="this project, beyond THEORY",
+    source="this project, beyond T4'",
     statement=(
         "D* = [e, d_2, ..., d_K], e orthogonal to the rest, these pairwise not parallel, K > d"
         " allowed; samples a e + b d_k with sum a b = 0 in each group k; full support, distinct"

@@ -4,7 +4,7 @@ Statement. If the m-sparse factorisation X = D* Y* is unique, any minimiser of L
 top-m SAE's loss, sorted by frequency (or by energy, or as T5 says) is D* in that order, up to
 signs and ties.
 
-Source: THEORY T7; asked for by the paper's reviewers as a baseline. Verdict: holds. Tight:
+Source: claim T7; asked for by the paper's reviewers as a baseline. Verdict: holds. Tight:
 without uniqueness there are minimisers of L_K that are no order of D*. For P1's atoms and
 X = [d_1, d_1, d_2], p = (3/5,2/5), the minimiser of L_K, sorted, is D* at L_ND = 3/5, while that
 of L_ND has both atoms merged and misses D*.
@@ -168,7 +168,7 @@ def distinct_energies(problem: SparseCodingProblem) -> bool:
 SORTING_AFTERWARDS = Claim(
     id="T7",
     title="Sorting after training suffices",
-    source="this project (THEORY T7)",
+    source="this project",
     statement=(
         "If X = D* Y* has a unique m-sparse factorisation, any minimiser of L_K sorted by "
         "frequency (or energy, or T5) is D* in that order, up to ties and signs."

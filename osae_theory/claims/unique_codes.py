@@ -5,7 +5,7 @@ as infinite for independent atoms); with K > d this needs d >= 2m, and 1 + 1/mu 
 Full spark, d + 1: Vandermonde atoms at distinct nodes, consecutive or (K prime) any rows of the
 Fourier matrix, harmonic frames with half-odd frequencies. Not: those with frequencies 1..d/2.
 
-Source: Donoho & Elad (2003); Alexeev, Cahill & Mixon (2012); THEORY U1. Verdict: holds. Tight:
+Source: Donoho & Elad (2003); Alexeev, Cahill & Mixon (2012); claim U1. Verdict: holds. Tight:
 an equivalence; d = 4 with frequencies 1, 2 has spark 3 at K = 6 and 4 at K = 8.
 
 >>> found = UNIQUE_CODES.check(5).certificate

@@ -7,7 +7,7 @@ binom(K, m) supports, any m of a support and any m + 1 that do not share one ind
 Elad & Bruckstein 2006). Then every factorisation of X with K atoms and m-sparse codes is
 D*, Y* up to signed permutation.
 
-Source: the literature; THEORY U2. Verdict: holds. Not known to be tight in the number of
+Source: the literature; claim U2. Verdict: holds. Not known to be tight in the number of
 samples; but N <= K never do (unless m = 1: then one an atom does, and none fewer), and supports
 that do not tell two atoms apart never do, whatever N.
 

@@ -7,7 +7,7 @@ L_q = sum_l q_l L_l, and on each branch, g the gradient of L_q,
 
     D_eps = D* - (eps/2) [D-part of (J^T J)^-1 g] + O(eps^2),   L_K / eps^2 -> g^T (J^T J)^-1 g / 4.
 
-So 2 D_(eps/2) - D_eps, renormalised, is D* up to O(eps^2). Source: THEORY T4. Verdict: holds.
+So 2 D_(eps/2) - D_eps, renormalised, is D* up to O(eps^2). Source: claim T4. Verdict: holds.
 Tight: the slopes are equalities. With fewer than m nonzeros a column keeps O(eps) spurious ones.
 
 >>> found = VANISHING_TRUNCATION.check(200)
@@ -295,7 +295,7 @@ def _is_best_order(problem: SparseCodingProblem, truncation: PrefixLaw) -> bool:
 VANISHING_TRUNCATION = Claim(
     id="T4",
     title="vanishing truncation",
-    source="this project (THEORY T4)",
+    source="this project",
     statement=(
         "p = (1 - eps) delta_K + eps q, q of full support on {1..K-1}, X = D* Y* with one m-sparse"
         " factorisation, exactly m nonzeros a column, J injective: as eps -> 0 minimisers tend to"

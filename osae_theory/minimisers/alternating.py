@@ -52,7 +52,7 @@ def best_codes(
 
     Notes
     -----
-    THEORY I1 (docs/theory.md).
+    claim I1 (docs/theory.md).
     """
     K = D.shape[1]
     check_dictionary(D)
@@ -137,7 +137,7 @@ def update_atoms(
 
     Notes
     -----
-    THEORY I1 (docs/theory.md).
+    claim I1 (docs/theory.md).
     """
     w = law.survival
     coupling = pair_weights(w) * (Y @ Y.T)

@@ -63,7 +63,7 @@ def eckart_young_bound(X: Float[np.ndarray, "d N"], law: PrefixLaw) -> Certifica
 
     Notes
     -----
-    Eckart & Young (1936); THEORY T2 (docs/theory.md).
+    Eckart & Young (1936); claim T2 (docs/theory.md).
     """
     check_data(X)
     sigma = np.linalg.svd(X, compute_uv=False)

@@ -53,7 +53,7 @@ def exact_planar_minimum(
 
     Notes
     -----
-    THEORY T3e and P1 (docs/theory.md).
+    claim T3e and P1 (docs/theory.md).
     """
     atoms = as_fractions(directions)
     check_unit_columns(atoms)
@@ -110,7 +110,7 @@ def exact_two_ray_minimum(
 
     Notes
     -----
-    THEORY P1, the family (docs/theory.md).
+    claim P1, the family (docs/theory.md).
     """
     c, p = Fraction(cosine), Fraction(last)
     e = [Fraction(x) for x in energies]

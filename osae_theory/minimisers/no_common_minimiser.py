@@ -110,7 +110,7 @@ def no_common_minimiser(
 
     Notes
     -----
-    THEORY N1 and T5 (docs/theory.md).
+    claim N1 and T5 (docs/theory.md).
     """
     D, Y = as_fractions(D_star), as_fractions(Y_star)
     K = D.shape[1]
@@ -154,7 +154,7 @@ def cyclic_pair_codes(
 
     Notes
     -----
-    THEORY N1 (docs/theory.md). If spark(D) > 4, K >= 4 and every r exceeds K (K - 1) / 2, then
+    claim N1 (docs/theory.md). If spark(D) > 4, K >= 4 and every r exceeds K (K - 1) / 2, then
     X = D Y has one 2-sparse factorisation up to signed permutation, for any scales: of any D'
     with 2-sparse codes for X at most K (K - 1) / 2 planes are spanned by pairs, and one that
     is not the plane of edge e holds at most one of its r directions; so each plane of an edge

@@ -73,7 +73,7 @@ def best_order(A: Shaped[np.ndarray, "K K"], law: PrefixLaw | Sequence[Fraction]
 
     Notes
     -----
-    THEORY T5 (docs/theory.md); the recursion is Held & Karp's (1962) for sequencing.
+    claim T5 (docs/theory.md); the recursion is Held & Karp's (1962) for sequencing.
     """
     exact = not isinstance(law, PrefixLaw)
     A = _checked(A, exact)
@@ -146,7 +146,7 @@ def energy_order_is_optimal(A: Shaped[np.ndarray, "K K"]) -> bool:
 
     Notes
     -----
-    THEORY T5 (docs/theory.md).
+    claim T5 (docs/theory.md).
     """
     A = _checked(A, A.dtype == object)
     e = np.diagonal(A)

@@ -48,7 +48,7 @@ def pca_minimiser(X: Float[np.ndarray, "d N"], K: int, law: PrefixLaw) -> Minimi
 
     Notes
     -----
-    THEORY T1 (docs/theory.md); Rippel, Gelbart & Adams (2014); Eckart & Young (1936).
+    claim T1 (docs/theory.md); Rippel, Gelbart & Adams (2014); Eckart & Young (1936).
     """
     check_data(X)
     check_integer("K", K, 1)

@@ -123,7 +123,7 @@ def exact_codes(
 
     Notes
     -----
-    THEORY I1 (docs/theory.md).
+    claim I1 (docs/theory.md).
     """
     data, atoms = as_fractions(X), as_fractions(D)
     w = survival_of(check_probabilities(probabilities, atoms.shape[1]))

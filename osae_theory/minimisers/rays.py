@@ -90,7 +90,7 @@ def rays_of(X: Float[np.ndarray, "d N"], tolerance: float = 1e-9, most: int | No
 
     Notes
     -----
-    The setting of THEORY T3.
+    The setting of claim T3.
     """
     check_data(X)
     check_real("tolerance", tolerance, above=0, below=1)
@@ -194,7 +194,7 @@ def ray_minimiser(
 
     Notes
     -----
-    THEORY T3e (docs/theory.md). The gap is T3f's Gamma.
+    claim T3e (docs/theory.md). The gap is T3f's Gamma.
     """
     check_integer("max_maps", max_maps, 1)
     rays = rays_of(X, tolerance, MOST_RAYS)
@@ -254,7 +254,7 @@ def best_encoder_loss(
 
     Notes
     -----
-    THEORY T3e (docs/theory.md).
+    claim T3e (docs/theory.md).
     """
     for dictionary in (D, D_star):
         check_dictionary(dictionary)

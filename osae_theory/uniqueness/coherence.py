@@ -93,7 +93,7 @@ def welch_certificate(D: Real[np.ndarray, "d K"] | Rows) -> Certificate:
 
     Notes
     -----
-    Welch (1974). For K > d the bound exceeds 1/K, hence every p_K: THEORY T3c.
+    Welch (1974). For K > d the bound exceeds 1/K, hence every p_K: claim T3c.
     """
     mu = coherence_certificate(D)
     d, K = read_columns("dictionary", D).shape

@@ -1,4 +1,4 @@
-"""The counting argument of THEORY N1: a unique dictionary from planes that hold many samples."""
+"""The counting argument of claim N1: a unique dictionary from planes that hold many samples."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ from osae_theory.uniqueness.matrices import Rows, read_columns
 Edge = tuple[int, int]
 
 CONDITION = "counting argument for m = 2"
-SOURCE = "THEORY N1, with the count of edge ends in place of the cycle"
+SOURCE = "claim N1, with the count of edge ends in place of the cycle"
 
 
 def counting_argument(

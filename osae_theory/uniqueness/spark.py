@@ -110,7 +110,7 @@ def spark_by_coherence(D: Real[np.ndarray, "d K"] | Rows) -> Certificate:
     Notes
     -----
     Donoho & Elad (2003), theorem 7; Tropp (2004) for mu_1. The paper's section 2.3 has
-    mu (m - 1) < 1, which proves the independence of m atoms only: THEORY P3.
+    mu (m - 1) < 1, which proves the independence of m atoms only: claim P3.
     """
     cosines, error = absolute_cosines(D)
     K = len(cosines)

@@ -9,7 +9,7 @@ CYCLE = ((0, 1), (1, 2), (2, 3), (3, 4), (0, 4))
 
 @dataclass(frozen=True)
 class N1:
-    """The exact instances of THEORY N1: (d, K) = (4, 5), cyclic edges, r samples an edge."""
+    """The exact instances of claim N1: (d, K) = (4, 5), cyclic edges, r samples an edge."""
 
     D: list
     cycle: tuple = CYCLE
