@@ -39,8 +39,10 @@ from osae_theory.problems import (
     VandermondeFrame,
     ZipfSupports,
 )
+from osae_theory.uniqueness import certify_codes
 
 try:
+    from hypothesis import assume
     from hypothesis import strategies as st
 except ImportError as error:
     raise ImportError(
@@ -146,10 +148,40 @@ def dictionaries(
     K: int | None = None,
     max_d: int = 6,
     max_K: int = 8,
+    certified: int | None = None,
 ) -> Float[np.ndarray, "d K"]:
-    """Return a strategy for small dictionaries as arrays; arguments as in `dictionary_specs`."""
+    """Return a strategy for small dictionaries as arrays.
+
+    Parameters
+    ----------
+    d, K, max_d, max_K : int
+        As in `dictionary_specs`.
+    certified : int, optional
+        A sparsity m: draw only dictionaries whose m-sparse codes are provably unique, by
+        `osae_theory.uniqueness.certify_codes`.
+
+    Raises
+    ------
+    InputError
+        As in `dictionary_specs`, or if `certified` is not a whole number of at least 1.
+    """
+    if certified is not None:
+        check_integer("certified", certified, 1)
     description = draw(dictionary_specs(d, K, max_d, max_K))
-    return description.draw(np.random.default_rng(draw(seeds())))
+    dictionary = description.draw(np.random.default_rng(draw(seeds())))
+    if certified is not None:
+        assume(_has_unique_codes(dictionary, certified, description))
+    return dictionary
+
+
+def _has_unique_codes(
+    dictionary: Float[np.ndarray, "d K"], m: int, description: Dictionary
+) -> bool:
+    try:
+        certify_codes(dictionary, min(m, dictionary.shape[1]), description)
+    except InputError:
+        return False
+    return True
 
 
 @st.composite
