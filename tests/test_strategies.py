@@ -118,14 +118,13 @@ def test_without_hypothesis_the_error_says_which_extra_to_install(monkeypatch):
 
 def test_importing_the_problems_does_not_import_hypothesis():
     code = "import sys, osae_theory.problems; sys.exit('hypothesis' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 @given(strategies.dictionaries(max_d=6, max_K=8, certified=2))
 def test_certified_dictionaries_have_no_four_dependent_atoms(dictionary):
     K = dictionary.shape[1]
     for subset in combinations(range(K), min(4, K)):
-        assert np.linalg.svd(dictionary[:, subset], compute_uv=False)[-1] > 0
         assert np.linalg.matrix_rank(dictionary[:, subset], tol=1e-14) == len(subset)
 
 
