@@ -11,7 +11,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from benchmarks.methods import METHODS
-from benchmarks.store import RunRecord, write_atomically
+from benchmarks.store import RunRecord
+from osae_theory.files import write_atomically
 from osae_theory.metrics import orderedness_of_permutation
 
 _PANEL = 2.6  # inches

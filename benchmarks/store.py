@@ -1,4 +1,4 @@
-"""Finished runs on disk while a job is under way, and whole files written or not at all.
+"""Finished runs on disk while a job is under way.
 
 A job that is interrupted finds its finished runs again; a job that ends removes them, so
 that the same command trains everything anew and can be compared with the last time.
@@ -6,10 +6,8 @@ that the same command trains everything anew and can be compared with the last t
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -22,7 +20,7 @@ from safetensors.numpy import save_file
 import benchmarks
 import osae_theory
 from benchmarks.config import RunConfig
-from osae_theory.errors import InputError
+from osae_theory.files import write_atomically
 
 Scalar = float | int | str | None
 
@@ -87,31 +85,6 @@ class RunStore:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, then put it in its place in one step."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        # mkstemp makes private files; results are for everyone.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_writable(folder: Path) -> None:
-    """Raise InputError unless `folder` is, or can become, a folder that can be written to."""
-    existing = folder.absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise InputError(f"--out {str(folder)!r}: expected a folder, but {existing} is a file")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"--out {str(folder)!r}: expected a folder that can be written to")
-
-
 @cache
 def code_fingerprint() -> str:
     """Return a hash of the sources and libraries that decide a run's numbers."""
@@ -124,9 +97,3 @@ def code_fingerprint() -> str:
     for library in ("numpy", "scipy", "torch"):
         digest.update(version(library).encode())
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -9,7 +9,7 @@ import pandas as pd
 from benchmarks.config import PAPER_CELL, Cell
 from benchmarks.methods import METHODS
 from benchmarks.paper import TABLE_1
-from benchmarks.store import RunRecord, write_atomically
+from benchmarks.store import RunRecord
 from benchmarks.summary import (
     BASELINE,
     COMPARED,
@@ -19,6 +19,7 @@ from benchmarks.summary import (
     pair_stabilities,
     value_of,
 )
+from osae_theory.files import write_atomically
 from osae_theory.metrics import ChanceLevel
 
 MISSING = "–"

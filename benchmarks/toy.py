@@ -22,11 +22,12 @@ from benchmarks.engine import complete
 from benchmarks.grid import PRESETS
 from benchmarks.methods import METHODS, PAPER_METHODS, method_names, tuned_learning_rate
 from benchmarks.provenance import provenance
-from benchmarks.store import RunRecord, RunStore, check_writable
+from benchmarks.store import RunRecord, RunStore
 from benchmarks.summary import chance_level, summarise
 from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer
+from osae_theory.files import check_writable
 
 MODULE = "benchmarks.toy"
 

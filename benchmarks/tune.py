@@ -23,10 +23,11 @@ from benchmarks.engine import complete
 from benchmarks.methods import METHODS, method_names
 from benchmarks.methods.base import LEARNING_RATES
 from benchmarks.provenance import provenance
-from benchmarks.store import RunRecord, RunStore, check_writable
+from benchmarks.store import RunRecord, RunStore
 from benchmarks.tables import write_text
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import InputError, check_integer
+from osae_theory.files import check_writable
 from osae_theory.seeds import Axis, derived_seed
 
 MODULE = "benchmarks.tune"

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from benchmarks import figures, tables
 from benchmarks.provenance import versions
-from benchmarks.store import check_writable
 from benchmarks.theory import (
     limit_order,
     noise_bound,
@@ -25,6 +24,7 @@ from benchmarks.theory import (
 )
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import check_choice
+from osae_theory.files import check_writable
 
 MODULE = "benchmarks.theory"
 
