@@ -8,15 +8,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from itertools import groupby
 from typing import cast
 
 import joblib
 import numpy as np
-import torch
-from threadpoolctl import threadpool_limits
 
 from benchmarks.config import HELDOUT_SAMPLES, RunConfig
 from benchmarks.methods import METHODS, Fitted
@@ -31,6 +28,7 @@ from osae_theory.metrics import (
     orderedness_of_permutation,
 )
 from osae_theory.problems import SparseCodingProblem
+from osae_theory.threads import limited_threads
 
 THREADS_PER_WORKER = 1
 # Runs trained together: more would gain little on a CPU, and lose more when interrupted.
@@ -124,7 +122,7 @@ def run_task(runs: Sequence[RunConfig]) -> list[RunRecord]:
     The seconds of a record are those of the whole fit divided by its number of runs.
     """
     first = runs[0]
-    with _one_thread():
+    with limited_threads(THREADS_PER_WORKER):
         spec = first.cell.spec(first.problem_seed)
         problem = spec.draw()
         started = time.perf_counter()
@@ -137,17 +135,6 @@ def run_task(runs: Sequence[RunConfig]) -> list[RunRecord]:
             else _measured(run, fit, problem, heldout, seconds)
             for run, fit in zip(runs, fits, strict=True)
         ]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS_PER_WORKER)
-    try:
-        with threadpool_limits(THREADS_PER_WORKER):  # numpy's BLAS
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measured(

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.engine import THREADS_PER_WORKER
 from osae_theory import __version__
 
-_LIBRARIES = ("numpy", "scipy", "torch")
+_LIBRARIES = ("numba", "numpy", "scipy", "torch")
 
 
 def provenance(

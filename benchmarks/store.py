@@ -94,6 +94,6 @@ def code_fingerprint() -> str:
         for file in sorted([*root.rglob("*.py"), *root.rglob("*.json")]):
             digest.update(file.relative_to(root).as_posix().encode())
             digest.update(file.read_bytes())
-    for library in ("numpy", "scipy", "torch"):
+    for library in ("numba", "numpy", "scipy", "torch"):
         digest.update(version(library).encode())
     return digest.hexdigest()

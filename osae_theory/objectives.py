@@ -15,9 +15,12 @@ Which form for what:
 - `nested_dropout_loss_gram`: identity I1. No loop, but it cancels near zero residual.
 - `nested_dropout_loss_sparse`: identity I2, O(N s d) for codes with s active entries.
 - `nested_dropout_loss`: I1 rearranged around the full residual, so that nothing cancels;
-  hand-written gradients. The one that training uses.
+  hand-written gradients. Training uses it while codes are dense.
+- `osae_theory.sae.kernels.nested_dropout_loss_fused`: I2 compiled, with hand-written
+  gradients. Training uses it once codes are sparse.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -169,44 +172,79 @@ def nested_dropout_loss(
     return _ResidualGram.apply(x, codes, atoms, survival)  # pyright: ignore[reportReturnType]
 
 
-class _ResidualGram(torch.autograd.Function):
-    """The residual form of I1.
+@dataclass(frozen=True, eq=False)
+class DenseGradients:
+    """The nested-dropout loss of dense codes, and its gradients.
 
-    d/dz_j = -2 [ w_j <d_j, r> + sum_{k>j} (w_j - w_k) G_jk z_k ]            (one sample)
-    d/dd_j = -2 [ w_j R Y_j.   + sum_{k>j} (w_j - w_k) C_jk d_k ]
-    d/dx   =  2 [ r + sum_k (1 - w_k) z_k d_k ]                              (one sample)
+    Attributes
+    ----------
+    loss : tensor of shape (...)
+        The loss of each run.
+    codes, atoms, x : tensors
+        Gradients, each of its argument's shape; `x` None unless asked for.
     """
 
+    loss: Float[Tensor, "*run"]
+    codes: Float[Tensor, "*run N K"]
+    atoms: Float[Tensor, "*run K d"]
+    x: Float[Tensor, "*run N d"] | None
+
+
+def nested_dropout_gradients(
+    x: Float[Tensor, "*run N d"],
+    codes: Float[Tensor, "*run N K"],
+    atoms: Float[Tensor, "*run K d"],
+    survival: Float[Tensor, "*#run K"],
+    with_x: bool = False,
+) -> DenseGradients:
+    """Return L_ND in the residual form of identity I1 with its gradients in closed form.
+
+    With r the residual of one sample,
+
+    dL/dz_j = -2 [ w_j <d_j, r> + sum_{k>j} (w_j - w_k) G_jk z_k ],
+    dL/dd_j = -2 [ w_j R Y_j.   + sum_{k>j} (w_j - w_k) C_jk d_k ],
+    dL/dx   =  2 [ r + sum_k (1 - w_k) z_k d_k ].
+
+    Parameters as in `nested_dropout_loss_loop`; `with_x` asks for the last of the three.
+
+    References
+    ----------
+    claim I1 (docs/theory.md).
+    """
+    residual = x - codes @ atoms
+    correlation = residual @ atoms.mT
+    loss = residual.square().sum(dim=(-2, -1))
+    d_codes = survival[..., None, :] * correlation
+    d_atoms = survival[..., None] * (codes.mT @ residual)
+    d_x = residual if with_x else None
+    # Weights that are all 1 are the plain loss: what follows would add exact zeros.
+    if bool((survival != 1).any()):
+        dropped = 1 - survival
+        gram = atoms @ atoms.mT
+        overlap = codes.mT @ codes
+        gaps = (survival[..., :, None] - survival[..., None, :]).triu()
+        early = torch.minimum(dropped[..., :, None], dropped[..., None, :])
+        loss = loss + 2 * (dropped * (codes * correlation).sum(dim=-2)).sum(dim=-1)
+        loss = loss + (early * gram * overlap).sum(dim=(-2, -1))
+        d_codes = d_codes + codes @ (gaps * gram).mT
+        d_atoms = d_atoms + (gaps * overlap) @ atoms
+        if with_x:
+            d_x = residual + (codes * dropped[..., None, :]) @ atoms
+    return DenseGradients(loss, -2 * d_codes, -2 * d_atoms, None if d_x is None else 2 * d_x)
+
+
+class _ResidualGram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, codes: Tensor, atoms: Tensor, survival: Tensor) -> Tensor:
-        residual = x - codes @ atoms
-        correlation = residual @ atoms.mT
-        loss = residual.square().sum(dim=(-2, -1))
-        d_codes = survival[..., None, :] * correlation
-        d_atoms = survival[..., None] * (codes.mT @ residual)
-        # Weights that are all 1 are the plain loss: what follows would add exact zeros.
-        if bool((survival != 1).any()):
-            dropped = 1 - survival
-            gram = atoms @ atoms.mT
-            overlap = codes.mT @ codes
-            gaps = (survival[..., :, None] - survival[..., None, :]).triu()
-            early = torch.minimum(dropped[..., :, None], dropped[..., None, :])
-            loss = loss + 2 * (dropped * (codes * correlation).sum(dim=-2)).sum(dim=-1)
-            loss = loss + (early * gram * overlap).sum(dim=(-2, -1))
-            d_codes = d_codes + codes @ (gaps * gram).mT
-            d_atoms = d_atoms + (gaps * overlap) @ atoms
-        ctx.save_for_backward(residual, codes, atoms, survival, d_codes, d_atoms)
-        return loss
+        found = nested_dropout_gradients(x, codes, atoms, survival, ctx.needs_input_grad[0])
+        ctx.save_for_backward(found.x, found.codes, found.atoms)
+        return found.loss
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor
     ) -> tuple[Tensor | None, ...]:
-        residual, codes, atoms, survival, d_codes, d_atoms = ctx.saved_tensors
         scale = grad_outputs[0][..., None, None]
-        d_x = None
-        if ctx.needs_input_grad[0]:
-            truncated = (codes * (1 - survival)[..., None, :]) @ atoms
-            d_x = 2 * scale * (residual + truncated)
-        return d_x, -2 * scale * d_codes, -2 * scale * d_atoms, None
+        slopes = (None if slope is None else scale * slope for slope in ctx.saved_tensors)
+        return *slopes, None

@@ -1,13 +1,18 @@
 """Sparse autoencoders with top-m selection, trained on every prefix of their dictionary."""
 
 from osae_theory.sae.auxiliary import DeadLatentLoss
+from osae_theory.sae.data_order import DataOrder
 from osae_theory.sae.estimator import OrderedSAE
+from osae_theory.sae.kernels import nested_dropout_loss_fused
 from osae_theory.sae.model import TopMSAE
+from osae_theory.sae.runs import Run, RunSeeds, TrainingConfig
 from osae_theory.sae.schedules import LearningRateSchedule, SparsityWarmup, UnitSweep
 from osae_theory.sae.selection import select_top_m, top_m_mask
-from osae_theory.sae.training import Run, RunSeeds, TrainingConfig, TrainingResult, train
+from osae_theory.sae.trainer import Trainer
+from osae_theory.sae.training import TrainingResult, train
 
 __all__ = [
+    "DataOrder",
     "DeadLatentLoss",
     "LearningRateSchedule",
     "OrderedSAE",
@@ -15,9 +20,11 @@ __all__ = [
     "RunSeeds",
     "SparsityWarmup",
     "TopMSAE",
+    "Trainer",
     "TrainingConfig",
     "TrainingResult",
     "UnitSweep",
+    "nested_dropout_loss_fused",
     "select_top_m",
     "top_m_mask",
     "train",

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from osae_theory.errors import check_integer, check_real
-from osae_theory.sae.selection import top_m_mask
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class DeadLatentLoss:
 
 
 class DeadLatents:
-    """Counts each latent's silent steps, per run, and gives the auxiliary loss."""
+    """Counts each latent's silent steps, per run."""
 
     def __init__(
         self, config: DeadLatentLoss, n_runs: int, n_atoms: int, device: torch.device
@@ -49,27 +48,27 @@ class DeadLatents:
         self._silent = torch.zeros(n_runs, n_atoms, dtype=torch.long, device=device)
 
     @property
+    def n_revived(self) -> int:
+        """Most dead latents that may act on one sample."""
+        return min(self.config.n_latents, self._silent.shape[1])
+
+    @property
     def dead(self) -> Bool[Tensor, "S K"]:
         """Which latents have been silent for at least `dead_after` steps."""
         return self._silent >= self.config.dead_after
 
-    def loss(
-        self,
-        x: Float[Tensor, "S n d"],
-        preactivations: Float[Tensor, "S n K"],
-        codes: Float[Tensor, "S n K"],
-        atoms: Float[Tensor, "S K d"],
-    ) -> Float[Tensor, " S"]:
-        """Count this step's silence and return each run's auxiliary loss, 0 if none is dead."""
-        fired = (codes != 0).any(dim=1)
+    def count(self, fired: Bool[Tensor, "S K"]) -> None:
+        """Take note of which latents were active in a step."""
         self._silent = torch.where(fired, 0, self._silent + 1)
-        dead = self.dead
-        has_dead = dead.any(dim=-1)
-        if not bool(has_dead.any()):
-            return x.new_zeros(x.shape[0])
-        residual = (x - codes @ atoms).detach()
-        candidates = preactivations.masked_fill(~dead[:, None, :], -torch.inf)
-        chosen = top_m_mask(candidates, min(self.config.n_latents, atoms.shape[1]))
-        revived = preactivations.relu() * (chosen & dead[:, None, :])
-        error = (residual - revived @ atoms).square().sum(dim=(-2, -1))
-        return self.config.coefficient * error * has_dead
+
+    def candidates(self, latents: Float[Tensor, "S n K"]) -> Float[Tensor, "S n K"]:
+        """Return the latents with those that are not dead out of reach."""
+        return latents.masked_fill(~self.dead[:, None, :], -torch.inf)
+
+    def state(self) -> Int[Tensor, "S K"]:
+        """Return the number of steps each latent has been silent."""
+        return self._silent.clone()
+
+    def restore(self, state: Int[Tensor, "S K"]) -> None:
+        """Go on from where `state` was taken."""
+        self._silent = state.to(self._silent)

@@ -13,7 +13,8 @@ from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.metrics import order_by_energy, order_by_frequency
 from osae_theory.prefixes import PrefixLaw, WeightSchedule
 from osae_theory.sae.model import TopMSAE
-from osae_theory.sae.training import Run, RunSeeds, TrainingConfig, train
+from osae_theory.sae.runs import Run, RunSeeds, TrainingConfig
+from osae_theory.sae.training import train
 
 _LAWS = {"uniform": PrefixLaw.uniform, "zipf": PrefixLaw.zipf, "full": PrefixLaw.full}
 _ORDERS = {"frequency": order_by_frequency, "energy": order_by_energy}

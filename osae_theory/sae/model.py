@@ -29,7 +29,7 @@ class TopMSAE(nn.Module):
         Decoder rows, the paper's D^T; unit norm.
     decoder_bias : tensor of shape (S, d), optional
         Subtracted from the input and added to the reconstruction; absent by default.
-    activation : {"relu", "signed"}
+    activation : {"relu", "signed", "batch"}
         How the m largest latents are chosen; see `osae_theory.sae.selection`.
     """
 
@@ -75,7 +75,8 @@ class TopMSAE(nn.Module):
         atoms = nn.functional.normalize(torch.stack(drawn), dim=-1).to(dtype)
         S = len(generators)
         bias = None if decoder_bias is None else decoder_bias.to(dtype).expand(S, d).clone()
-        encoder = atoms.mT.clone(memory_format=torch.contiguous_format)
+        # Laid out by latent: selected latents then have their weights in one piece.
+        encoder = atoms.clone().mT
         return cls(encoder, torch.zeros(S, K, dtype=dtype), atoms, bias, activation)
 
     @property
@@ -92,9 +93,11 @@ class TopMSAE(nn.Module):
         """Return x - b_dec, what the loss compares with codes @ atoms."""
         return x if self.decoder_bias is None else x - self.decoder_bias[:, None, :]
 
-    def preactivations(self, centred: Float[Tensor, "S n d"]) -> Float[Tensor, "S n K"]:
-        """Return the latents of centred inputs, before selection."""
-        return torch.baddbmm(self.encoder_bias[:, None, :], centred, self.encoder)
+    def preactivations(
+        self, centred: Float[Tensor, "S n d"], out: Float[Tensor, "S n K"] | None = None
+    ) -> Float[Tensor, "S n K"]:
+        """Return the latents of centred inputs, before selection; in `out` if it is given."""
+        return torch.baddbmm(self.encoder_bias[:, None, :], centred, self.encoder, out=out)
 
     def encode(self, x: Float[Tensor, "S n d"], m: int) -> Float[Tensor, "S n K"]:
         """Return codes with at most m nonzeros a sample."""

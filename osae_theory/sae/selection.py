@@ -1,4 +1,4 @@
-"""Top_m: the selection of the m largest latents of each sample, exactly m, ties by index."""
+"""Top_m: the selection of the m largest latents, exactly m, ties by index."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from osae_theory.errors import InputError, check_choice
 
-ACTIVATIONS = ("relu", "signed")
+ACTIVATIONS = ("relu", "signed", "batch")
 
 
 def top_m_mask(scores: Float[Tensor, "*batch K"], m: int) -> Bool[Tensor, "*batch K"]:
@@ -45,6 +45,17 @@ def top_m_mask(scores: Float[Tensor, "*batch K"], m: int) -> Bool[Tensor, "*batc
     return above | (tied & (tied.cumsum(dim=-1) <= room))
 
 
+def batch_top_m_mask(scores: Float[Tensor, "*batch n K"], m: int) -> Bool[Tensor, "*batch n K"]:
+    """Mark the n m largest scores of n rows together; ties go to the lower row and index.
+
+    Parameters and errors as in `top_m_mask`.
+    """
+    n, K = scores.shape[-2:]
+    if not 1 <= m <= K:
+        raise InputError(f"m = {m}: expected a number in 1..K = {K}")
+    return top_m_mask(scores.flatten(start_dim=-2), n * m).view(scores.shape)
+
+
 def select_top_m(
     preactivations: Float[Tensor, "*batch K"], m: int, activation: str = "relu"
 ) -> Float[Tensor, "*batch K"]:
@@ -56,9 +67,10 @@ def select_top_m(
         What the encoder gives, before any nonlinearity.
     m : int
         Sparsity, 1..K.
-    activation : {"relu", "signed"}
+    activation : {"relu", "signed", "batch"}
         "relu" keeps the m largest values, none negative; "signed" keeps the m largest
-        magnitudes with their signs (the paper's Top_m).
+        magnitudes with their signs (the paper's Top_m); "batch" keeps the n m largest of
+        the n rows together, none negative (BatchTopK, Bussmann et al. 2024).
 
     Raises
     ------
@@ -66,6 +78,8 @@ def select_top_m(
         If m is not in 1..K, a value is NaN or the activation is unknown.
     """
     check_choice("activation", activation, ACTIVATIONS)
+    if activation == "batch":
+        return preactivations.relu() * batch_top_m_mask(preactivations, m)
     if activation == "signed":
         return preactivations * top_m_mask(preactivations.abs(), m)
     # The m largest of relu(a) are the m largest of a, so far as they are positive.

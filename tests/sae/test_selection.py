@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
-from osae_theory.sae.selection import _mth_largest, select_top_m, top_m_mask
+from osae_theory.sae.selection import _mth_largest, batch_top_m_mask, select_top_m, top_m_mask
 
 
 def by_stable_sort(row, m):
@@ -73,3 +73,11 @@ def test_a_nan_is_never_ranked():
 def test_an_unknown_activation_is_refused():
     with pytest.raises(InputError, match="activation 'gelu' is unknown"):
         select_top_m(torch.zeros(1, 3), 1, "gelu")
+
+
+def test_batch_top_k_keeps_the_largest_of_all_rows_together():
+    scores = torch.tensor([[3.0, 1.0, -1.0], [2.0, 2.0, 2.0]])
+    assert batch_top_m_mask(scores, 1).tolist() == [[True, False, False], [True, False, False]]
+    assert select_top_m(scores, 2, "batch").tolist() == [[3, 0, 0], [2, 2, 2]]
+    with pytest.raises(InputError, match="m = 4"):
+        batch_top_m_mask(scores, 4)

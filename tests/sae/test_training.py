@@ -8,6 +8,7 @@ from osae_theory.objectives import nested_dropout_loss_loop
 from osae_theory.prefixes import AnnealedLaw, PrefixLaw, RandomPrefixes
 from osae_theory.problems import toy_spec
 from osae_theory.sae import (
+    DataOrder,
     DeadLatentLoss,
     LearningRateSchedule,
     Run,
@@ -145,10 +146,8 @@ def test_swept_units_stay_as_they_were_when_frozen():
 
 
 def test_every_sample_is_seen_once_an_epoch():
-    from osae_theory.sae.training import _batches
-
-    batches = _batches(10, 4, [run(0), run(1)])
-    walked = torch.cat([next(batches) for _ in range(5)], dim=1)
+    order = DataOrder(10, 4, [RunSeeds.same(0), RunSeeds.same(1)])
+    walked = torch.cat([order.next() for _ in range(5)], dim=1)
     for s in range(2):
         for epoch in (walked[s, :10], walked[s, 10:]):
             assert sorted(epoch.tolist()) == list(range(10))
@@ -170,19 +169,17 @@ def test_progress_is_reported_after_each_step():
     assert seen == [1, 2, 3]
 
 
-def test_dead_latents_are_counted_and_trained_on_the_residual():
-    config = DeadLatentLoss(coefficient=1.0, n_latents=2, dead_after=2)
+def test_latents_are_dead_after_so_many_silent_steps_and_alive_when_they_fire():
+    config = DeadLatentLoss(n_latents=2, dead_after=2)
     dead = DeadLatents(config, n_runs=1, n_atoms=3, device=torch.device("cpu"))
-    atoms = torch.eye(3)[None]
-    x = torch.tensor([[[1.0, 2.0, 3.0]]])
     latents = torch.tensor([[[0.5, 0.4, -1.0]]])
-    codes = torch.tensor([[[0.5, 0.0, 0.0]]])
-    assert dead.loss(x, latents, codes, atoms).item() == 0
-    # Latents 2 and 3 are dead by now; 3 is negative, so only 2 reconstructs (.5, 2, 3).
-    found = dead.loss(x, latents, codes, atoms).item()
+    for _ in range(2):
+        assert not dead.dead.any()
+        dead.count(torch.tensor([[True, False, False]]))
     assert dead.dead.tolist() == [[False, True, True]]
-    assert found == pytest.approx(0.5**2 + 1.6**2 + 3**2)
-    dead.loss(x, latents, torch.tensor([[[0.0, 0.4, 0.0]]]), atoms)
+    assert dead.candidates(latents)[0, 0, 1:].tolist() == latents[0, 0, 1:].tolist()
+    assert dead.candidates(latents)[0, 0, 0] == -torch.inf
+    dead.count(torch.tensor([[False, True, False]]))
     assert dead.dead.tolist() == [[False, False, True]]
 
 

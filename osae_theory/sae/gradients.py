@@ -1,0 +1,280 @@
+"""The gradients of one training step, for codes that are sparse enough and for codes that are not.
+
+Both ways compute the same loss: the sparse one touches active latents only, O(n s d); the
+dense one is a few matrix products, and wins while k warm-up keeps most latents active.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from osae_theory.objectives import nested_dropout_gradients
+from osae_theory.sae.auxiliary import DeadLatents
+from osae_theory.sae.kernels import (
+    EncoderGradients,
+    PrefixGradients,
+    SparseCodes,
+    encoder_gradients,
+    prefix_gradients,
+    select_sparse,
+    use_compiled,
+)
+from osae_theory.sae.model import TopMSAE
+from osae_theory.sae.selection import select_top_m
+
+# Nanoseconds for one entry of n x s x d in the sparse kernels, and for one multiplication
+# in a matrix product; measured on one core. Only speed depends on them.
+_SPARSE_COST, _PRODUCT_COST = 0.5, 0.017
+# Entries of the encoder's output held at once.
+_ENTRIES = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class ModelGradients:
+    """Where a step's gradients go, summed over the batch.
+
+    Attributes
+    ----------
+    encoder : tensor of shape (S, K, d)
+        By latent: the transpose of the model's encoder.
+    encoder_bias : tensor of shape (S, K)
+        Encoder biases.
+    atoms : tensor of shape (S, K, d)
+        Atoms.
+    decoder_bias : tensor of shape (S, d) or None
+        Decoder biases, where the model has them.
+    """
+
+    encoder: Float[Tensor, "S K d"]
+    encoder_bias: Float[Tensor, "S K"]
+    atoms: Float[Tensor, "S K d"]
+    decoder_bias: Float[Tensor, "S d"] | None
+
+    @classmethod
+    def like(cls, model: TopMSAE) -> "ModelGradients":
+        """Return uninitialised gradients for a model."""
+        bias = model.decoder_bias
+        return cls(
+            torch.empty_like(model.atoms),
+            torch.empty_like(model.encoder_bias),
+            torch.empty_like(model.atoms),
+            None if bias is None else torch.empty_like(bias),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class StepLoss:
+    """What one step saw.
+
+    Attributes
+    ----------
+    loss : tensor of shape (S,)
+        Each run's loss, summed over the batch.
+    least_active : tensor of shape (S,)
+        The least positive code of each run; infinite where there is none.
+    """
+
+    loss: Float[Tensor, " S"]
+    least_active: Float[Tensor, " S"]
+
+
+class Workspace:
+    """Memory that one step after another uses again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def empty(self, name: str, shape: tuple[int, ...], dtype: torch.dtype, like: Tensor) -> Tensor:
+        """Return an uninitialised tensor in the memory kept under `name`."""
+        size = math.prod(shape)
+        kept = self._kept.get((name, dtype))
+        if kept is None or kept.numel() < size:
+            kept = torch.empty(size, dtype=dtype, device=like.device)
+            self._kept[name, dtype] = kept
+        return kept[:size].view(shape)
+
+    def codes(self, name: str, shape: tuple[int, int, int], like: Tensor) -> SparseCodes:
+        """Return uninitialised codes in the memory kept under `name`."""
+        return SparseCodes(
+            self.empty(name, shape, torch.int32, like), self.empty(name, shape, like.dtype, like)
+        )
+
+
+def sparse_pays(n: int, s: int, d: int, K: int) -> bool:
+    """Say whether s active latents of K are few enough for the sparse kernels."""
+    dense = 4 * n * K * d + 2 * n * K * K + 2 * d * K * K
+    return _SPARSE_COST * n * s * d < _PRODUCT_COST * dense
+
+
+@torch.no_grad()
+def fill_gradients(
+    model: TopMSAE,
+    batch: Float[Tensor, "S n d"],
+    survival: Float[Tensor, "S K"],
+    active: int,
+    dead: DeadLatents | None,
+    backend: str,
+    out: ModelGradients,
+    workspace: Workspace,
+) -> StepLoss:
+    """Overwrite `out` with the gradients of one step, summed over the batch.
+
+    Parameters
+    ----------
+    model : TopMSAE
+        The runs.
+    batch : tensor of shape (S, n, d)
+        Each run's samples.
+    survival : tensor of shape (S, K)
+        Each run's survival weights at this step.
+    active : int
+        Number of active latents at this step.
+    dead : DeadLatents or None
+        Adds the auxiliary loss to the gradients, not to the loss returned.
+    backend : {"auto", "numba", "torch"}
+        See `osae_theory.sae.kernels.use_compiled`.
+    out : ModelGradients
+        Where the gradients go.
+    workspace : Workspace
+        Memory kept from step to step.
+    """
+    centred = model.centred(batch)
+    n, d = batch.shape[1:]
+    if use_compiled(backend, batch) and sparse_pays(n, active, d, model.n_atoms):
+        return _fill_sparse(model, centred, survival, active, dead, backend, out, workspace)
+    return _fill_dense(model, centred, survival, active, dead, backend, out)
+
+
+def _fill_sparse(
+    model: TopMSAE,
+    centred: Float[Tensor, "S n d"],
+    survival: Float[Tensor, "S K"],
+    active: int,
+    dead: DeadLatents | None,
+    backend: str,
+    out: ModelGradients,
+    workspace: Workspace,
+) -> StepLoss:
+    S, n, _ = centred.shape
+    K, dtype = model.n_atoms, centred.dtype
+    by_batch = model.activation == "batch"
+    codes = workspace.codes("codes", (S, n, 0 if by_batch else active), centred)
+    revived = None if dead is None else workspace.codes("revived", (S, n, dead.n_revived), centred)
+    rows = n if by_batch else min(max(_ENTRIES // (S * K), 1), n)
+    for start in range(0, n, rows):
+        part = slice(start, min(start + rows, n))
+        scores = workspace.empty("scores", (S, part.stop - start, K), dtype, centred)
+        latents = model.preactivations(centred[:, part], out=scores)
+        if by_batch:
+            codes = select_sparse(latents, active, "batch", backend=backend)
+        else:
+            _select_into(codes, part, latents, model.activation, backend)
+        if dead is not None and revived is not None:
+            _select_into(revived, part, dead.candidates(latents), "relu", backend)
+    bias = out.decoder_bias
+    d_x = None if bias is None else torch.empty_like(centred)
+    found = prefix_gradients(
+        centred, codes, model.atoms, survival, backend=backend,
+        out=PrefixGradients(
+            centred.new_empty(S, dtype=torch.float64),
+            workspace.empty("slopes", tuple(codes.values.shape), dtype, centred),
+            out.atoms,
+            d_x,
+        ),
+    )  # fmt: skip
+    encoder_gradients(
+        centred, codes.indices, found.values, K, backend=backend,
+        out=EncoderGradients(out.encoder, out.encoder_bias),
+    )  # fmt: skip
+    if dead is not None and revived is not None:
+        residual = centred - codes.dense(K) @ model.atoms
+        _add_auxiliary(model, centred, residual, revived, dead, backend, out)
+        dead.count(_fired(codes, K))
+    if bias is not None and d_x is not None:
+        _fill_decoder_bias(model, d_x, out)
+    return StepLoss(found.loss.to(centred.dtype), _least(codes.values))
+
+
+def _fill_dense(
+    model: TopMSAE,
+    centred: Float[Tensor, "S n d"],
+    survival: Float[Tensor, "S K"],
+    active: int,
+    dead: DeadLatents | None,
+    backend: str,
+    out: ModelGradients,
+) -> StepLoss:
+    latents = model.preactivations(centred)
+    codes = select_top_m(latents, active, model.activation)
+    bias = out.decoder_bias
+    found = nested_dropout_gradients(centred, codes, model.atoms, survival, bias is not None)
+    slopes = found.codes.mul_(codes != 0)
+    out.encoder.copy_(slopes.mT @ centred)
+    out.encoder_bias.copy_(slopes.sum(dim=1))
+    out.atoms.copy_(found.atoms)
+    if dead is not None:
+        revived = select_sparse(dead.candidates(latents), dead.n_revived, backend=backend)
+        residual = centred - codes @ model.atoms
+        _add_auxiliary(model, centred, residual, revived, dead, backend, out)
+        dead.count((codes != 0).any(dim=1))
+    if found.x is not None:
+        _fill_decoder_bias(model, found.x, out)
+    return StepLoss(found.loss, _least(codes))
+
+
+def _select_into(
+    codes: SparseCodes, part: slice, latents: Tensor, activation: str, backend: str
+) -> None:
+    """Write the codes of the samples in `part`, without a copy where they are all."""
+    m = codes.indices.shape[-1]
+    whole = codes if latents.shape[1] == codes.indices.shape[1] else None
+    selected = select_sparse(latents, m, activation, backend=backend, out=whole)
+    if whole is None:
+        codes.indices[:, part] = selected.indices
+        codes.values[:, part] = selected.values
+
+
+def _least(values: Float[Tensor, "S n s"]) -> Float[Tensor, " S"]:
+    """Return the least positive entry of each run."""
+    if values.shape[-1] == 0:
+        return values.new_full(values.shape[:1], torch.inf)
+    return torch.where(values > 0, values, torch.inf).amin(dim=(-2, -1))
+
+
+def _fired(codes: SparseCodes, K: int) -> Bool[Tensor, "S K"]:
+    S = codes.indices.shape[0]
+    fired = torch.zeros(S, K + 1, dtype=torch.bool, device=codes.indices.device)
+    places = codes.indices.flatten(start_dim=1).long().remainder(K + 1)
+    return fired.scatter_(1, places, True)[:, :K]
+
+
+def _add_auxiliary(
+    model: TopMSAE,
+    centred: Float[Tensor, "S n d"],
+    residual: Float[Tensor, "S n d"],
+    revived: SparseCodes,
+    dead: DeadLatents,
+    backend: str,
+    out: ModelGradients,
+) -> None:
+    """Add the gradients of the auxiliary loss: the plain loss of dead latents on the residual."""
+    if not bool((revived.indices >= 0).any()):
+        return
+    K = model.n_atoms
+    whole = torch.ones_like(model.encoder_bias)
+    found = prefix_gradients(residual, revived, model.atoms, whole, backend=backend)
+    through = encoder_gradients(centred, revived.indices, found.values, K, backend=backend)
+    coefficient = dead.config.coefficient
+    out.atoms.add_(found.atoms, alpha=coefficient)
+    out.encoder.add_(through.encoder, alpha=coefficient)
+    out.encoder_bias.add_(through.bias, alpha=coefficient)
+
+
+def _fill_decoder_bias(model: TopMSAE, d_x: Float[Tensor, "S n d"], out: ModelGradients) -> None:
+    """Fill the gradient of what is subtracted before the loss and the encoder alike."""
+    assert out.decoder_bias is not None
+    through_encoder = out.encoder_bias[:, None, :] @ model.encoder.mT
+    out.decoder_bias.copy_(-d_x.sum(dim=1) - through_encoder[:, 0])

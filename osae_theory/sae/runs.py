@@ -1,0 +1,98 @@
+"""What is trained: the seeds, rate and prefix law of each run, and what the runs share."""
+
+from dataclasses import dataclass, field
+
+from osae_theory.errors import check_choice, check_integer, check_real
+from osae_theory.prefixes import WeightSchedule
+from osae_theory.sae.auxiliary import DeadLatentLoss
+from osae_theory.sae.kernels import BACKENDS
+from osae_theory.sae.schedules import LearningRateSchedule, SparsityWarmup, UnitSweep
+from osae_theory.sae.selection import ACTIVATIONS
+
+
+@dataclass(frozen=True)
+class RunSeeds:
+    """The seeds of one run, one for each axis, so that runs can share one and not another.
+
+    Attributes
+    ----------
+    initialisation, data_order, prefixes : int
+        At least 0.
+    """
+
+    initialisation: int
+    data_order: int
+    prefixes: int
+
+    def __post_init__(self) -> None:
+        for name in ("initialisation", "data_order", "prefixes"):
+            check_integer(f"{name} seed", getattr(self, name), 0)
+
+    @classmethod
+    def same(cls, seed: int) -> "RunSeeds":
+        """Return one seed on all three axes; the streams differ all the same."""
+        return cls(seed, seed, seed)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is a run's own: its seeds, its learning rate, its prefix law."""
+
+    seeds: RunSeeds
+    learning_rate: float
+    schedule: WeightSchedule
+
+    def __post_init__(self) -> None:
+        check_real("learning rate", self.learning_rate, above=0)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What the runs of one batch share.
+
+    Attributes
+    ----------
+    n_nonzero : int
+        Sparsity m, at least 1.
+    n_steps : int
+        Optimiser steps, at least 1.
+    batch_size : int
+        Samples a step, at least 1; capped at the number of samples there are.
+    activation : {"relu", "signed", "batch"}
+        How the m largest latents are chosen.
+    use_decoder_bias : bool
+        Whether to learn b_dec, started at the mean of the data.
+    sparsity_warmup : SparsityWarmup
+        k warm-up.
+    learning_rate_schedule : LearningRateSchedule
+        Warm-up and decay.
+    unit_sweep : UnitSweep or None
+        Unit sweeping; off by default.
+    dead_latent_loss : DeadLatentLoss or None
+        Auxiliary loss for dead latents; off by default.
+    betas : tuple of two floats
+        Adam's decay rates.
+    backend : {"auto", "numba", "torch"}
+        What computes selection, gradients and updates: see `osae_theory.sae.kernels`.
+    """
+
+    n_nonzero: int
+    n_steps: int = 1960
+    batch_size: int = 1024
+    activation: str = "relu"
+    use_decoder_bias: bool = False
+    sparsity_warmup: SparsityWarmup = field(default_factory=SparsityWarmup)
+    learning_rate_schedule: LearningRateSchedule = field(default_factory=LearningRateSchedule)
+    unit_sweep: UnitSweep | None = None
+    dead_latent_loss: DeadLatentLoss | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_integer("n_nonzero", self.n_nonzero, 1)
+        check_integer("n_steps", self.n_steps, 1)
+        check_integer("batch_size", self.batch_size, 1)
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("backend", self.backend, BACKENDS)
+        for beta in self.betas:
+            check_real("Adam beta", beta, at_least=0, below=1)

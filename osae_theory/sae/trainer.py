@@ -1,0 +1,279 @@
+"""Ordered training step by step: many SAEs at once, each with its own everything but shape."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from osae_theory.errors import InputError, check_integer
+from osae_theory.sae.auxiliary import DeadLatents
+from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
+from osae_theory.sae.kernels import AdamConfig, AdamState, adam_step
+from osae_theory.sae.model import TopMSAE
+from osae_theory.sae.runs import Run, TrainingConfig
+from osae_theory.seeds import Axis, generator, torch_generator
+
+_OVERFLOW = 1e18
+_NEWEST = 0.01
+
+
+class Trainer:
+    """S SAEs in training; feed it batches with `step`.
+
+    Runs may differ in seeds, learning rate and prefix law. They share no arithmetic: each
+    reduction stays inside a run and each run has its own optimiser state, so a run in a
+    batch equals the same run alone: bit for bit on a CPU with one intra-op thread and
+    d >= 2, to rounding elsewhere (with more threads a library may split a sum differently).
+
+    Parameters
+    ----------
+    d, n_atoms : int
+        Dimension of the data and number of latents K, at least m.
+    runs : sequence of Run
+        The runs, in the order of the model's leading axis.
+    config : TrainingConfig
+        What they share.
+    decoder_bias : tensor of shape (d,), optional
+        Where a learned decoder bias starts; zeros by default.
+    dtype, device
+        Those of the training.
+    all_reduce : callable, optional
+        Sums a tensor over data-parallel processes in place; each gives `step` its own part
+        of the batch, all parts of one size.
+    world_size : int
+        How many processes there are.
+
+    Attributes
+    ----------
+    model : TopMSAE
+        All runs; a run that diverged holds its initial parameters.
+    diverged : tensor of bool, shape (S,)
+        Which runs met a loss that is not finite, or a row of parameters beyond 1e18.
+    thresholds : tensor of shape (S,)
+        What a latent must exceed at inference under activation "batch": the running mean,
+        with weight 1/100 for the newest, of the least active latent of each step at the
+        final sparsity; 0 before the first such step.
+    n_done : int
+        Steps done.
+
+    Raises
+    ------
+    InputError
+        If there is no run, m exceeds K, a law has not K atoms, or processes are to share
+        an auxiliary loss, whose counts of silent steps are each process's own.
+    """
+
+    def __init__(
+        self,
+        d: int,
+        n_atoms: int,
+        runs: Sequence[Run],
+        config: TrainingConfig,
+        *,
+        decoder_bias: Float[Tensor, " d"] | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+        all_reduce: Callable[[Tensor], object] | None = None,
+        world_size: int = 1,
+    ) -> None:
+        _check_runs(n_atoms, runs, config)
+        check_integer("world_size", world_size, 1)
+        if world_size > 1 and config.dead_latent_loss is not None:
+            raise InputError(f"world_size = {world_size}: expected 1 with a dead-latent loss")
+        self._all_reduce, self._world_size = all_reduce, world_size
+        bias = decoder_bias
+        if bias is None and config.use_decoder_bias:
+            bias = torch.zeros(d, dtype=dtype)
+        self.config = config
+        self.runs = tuple(runs)
+        self.model = TopMSAE.initialised(
+            d,
+            n_atoms,
+            [torch_generator(r.seeds.initialisation, Axis.INITIALISATION) for r in runs],
+            decoder_bias=bias if config.use_decoder_bias else None,
+            activation=config.activation,
+            dtype=dtype,
+        ).to(device or torch.device("cpu"))
+        self.model.requires_grad_(False)
+        self.n_done = 0
+        self._initial = {name: p.clone() for name, p in self.model.named_parameters()}
+        self._gradients = ModelGradients.like(self.model)
+        self._adam = _adam_states(self.model, self._gradients)
+        self._adam_config = AdamConfig(config.betas)
+        self._workspace = Workspace()
+        self._prefixes = [generator(r.seeds.prefixes, Axis.PREFIXES) for r in runs]
+        self.diverged = torch.zeros(len(runs), dtype=torch.bool, device=device)
+        self.thresholds = torch.zeros(len(runs), dtype=dtype, device=device)
+        self._dead = None
+        if config.dead_latent_loss is not None:
+            self._dead = DeadLatents(
+                config.dead_latent_loss, len(runs), n_atoms, self.diverged.device
+            )
+
+    def step(self, batch: Float[Tensor, "S n d"]) -> Float[Tensor, " S"]:
+        """Do one optimiser step; return each run's loss, per entry of its batch.
+
+        The loss is the squared error averaged over prefixes as the run's law says, at
+        this step's number of active latents.
+
+        Raises
+        ------
+        InputError
+            If all steps of the configuration are done.
+        """
+        config, model, step = self.config, self.model, self.n_done
+        if step >= config.n_steps:
+            raise InputError(f"step {step + 1}: expected at most n_steps = {config.n_steps}")
+        active = config.sparsity_warmup.active_at(
+            step, config.n_steps, model.n_atoms, config.n_nonzero
+        )
+        found = fill_gradients(
+            model,
+            batch,
+            self._survival(),
+            active,
+            self._dead,
+            config.backend,
+            self._gradients,
+            self._workspace,
+        )
+        self._share(found.loss)
+        n = batch.shape[1] * self._world_size
+        bounded = self._update(1 / n)
+        self.diverged |= ~(found.loss.isfinite() & bounded)
+        if bool(self.diverged.any()):
+            self._put_back_diverged()
+        if config.activation == "batch" and active == config.n_nonzero:
+            self._track_thresholds(found.least_active)
+        self.n_done += 1
+        return found.loss / (n * batch.shape[2])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of all that `restore` needs to go on to the same bits."""
+        tensors = {f"model.{name}": p.clone() for name, p in self.model.named_parameters()}
+        for name, state in self._adam.items():
+            tensors[f"mean.{name}"] = state.mean.clone()
+            tensors[f"square.{name}"] = state.square.clone()
+        states = json.dumps([stream.bit_generator.state for stream in self._prefixes])
+        tensors["prefix_streams"] = torch.tensor(list(states.encode()), dtype=torch.uint8)
+        tensors["diverged"] = self.diverged.clone()
+        tensors["thresholds"] = self.thresholds.clone()
+        tensors["n_done"] = torch.tensor(self.n_done)
+        if self._dead is not None:
+            tensors["silent"] = self._dead.state()
+        return tensors
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from where `state` was taken, by a trainer of the same runs and configuration.
+
+        Raises
+        ------
+        InputError
+            If the state is of other runs or shapes.
+        """
+        expected = {name: tensor.shape for name, tensor in self.state().items()}
+        for name, shape in expected.items():
+            if name not in state or (name != "prefix_streams" and state[name].shape != shape):
+                raise InputError(
+                    f"training state without {name} of shape {tuple(shape)}: expected the state"
+                    " of a trainer with the same runs and configuration"
+                )
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(state[f"model.{name}"])
+        for name, adam in self._adam.items():
+            adam.mean.copy_(state[f"mean.{name}"])
+            adam.square.copy_(state[f"square.{name}"])
+        streams = json.loads(bytes(state["prefix_streams"].tolist()))
+        for stream, saved in zip(self._prefixes, streams, strict=True):
+            stream.bit_generator.state = saved
+        self.diverged.copy_(state["diverged"])
+        self.thresholds.copy_(state["thresholds"])
+        self.n_done = int(state["n_done"])
+        if self._dead is not None:
+            self._dead.restore(state["silent"])
+
+    def _survival(self) -> Float[Tensor, "S K"]:
+        """Return this step's survival weights, each run's prefixes from its own stream."""
+        step, n_steps = self.n_done, self.config.n_steps
+        weights = [
+            run.schedule.survival_at(step, n_steps, stream)
+            for run, stream in zip(self.runs, self._prefixes, strict=True)
+        ]
+        return torch.from_numpy(np.stack(weights)).to(self.model.atoms)
+
+    def _update(self, scale: float) -> Bool[Tensor, " S"]:
+        """Step every parameter; say which runs stayed bounded (NaN is not)."""
+        config, step = self.config, self.n_done
+        factor = config.learning_rate_schedule.factor_at(step, config.n_steps)
+        rates = [run.learning_rate * factor for run in self.runs]
+        sweep = config.unit_sweep
+        frozen = 0 if sweep is None else sweep.frozen_at(step, self.model.n_atoms)
+        norms = [
+            adam_step(
+                state,
+                step + 1,
+                rates,
+                self._adam_config,
+                scale=scale,
+                frozen=0 if name == "decoder_bias" else frozen,
+                backend=config.backend,
+            )
+            for name, state in self._adam.items()
+        ]
+        return (torch.stack(norms) < _OVERFLOW).all(dim=0)
+
+    def _share(self, loss: Float[Tensor, " S"]) -> None:
+        """Add up the loss and the gradients of all processes."""
+        if self._all_reduce is None:
+            return
+        gradients = self._gradients
+        for tensor in (loss, gradients.encoder, gradients.encoder_bias, gradients.atoms):
+            self._all_reduce(tensor)
+        if gradients.decoder_bias is not None:
+            self._all_reduce(gradients.decoder_bias)
+
+    def _track_thresholds(self, least: Float[Tensor, " S"]) -> None:
+        """Move each run's threshold towards its least active latent, if any was active."""
+        start = self.thresholds == 0
+        moved = torch.lerp(self.thresholds, least, _NEWEST)
+        moved = torch.where(start, least, moved)
+        self.thresholds = torch.where(least.isfinite(), moved, self.thresholds)
+
+    def _put_back_diverged(self) -> None:
+        """Put diverged runs back to their start, where their numbers harm nobody."""
+        for name, parameter in self.model.named_parameters():
+            parameter[self.diverged] = self._initial[name][self.diverged]
+
+
+def _check_runs(n_atoms: int, runs: Sequence[Run], config: TrainingConfig) -> None:
+    check_integer("n_atoms", n_atoms, 1)
+    if not runs:
+        raise InputError("no run to train: expected at least one")
+    if config.n_nonzero > n_atoms:
+        raise InputError(f"m = {config.n_nonzero}: expected at most K = {n_atoms}")
+    for run in runs:
+        if n_atoms != run.schedule.K:
+            raise InputError(f"a prefix law over {run.schedule.K} atoms: expected K = {n_atoms}")
+
+
+def _adam_states(model: TopMSAE, gradients: ModelGradients) -> dict[str, AdamState]:
+    """Return the optimiser's view of each parameter: rows are units wherever there are units."""
+    parameters = {
+        "encoder": (model.encoder.mT, gradients.encoder, False),
+        "encoder_bias": (
+            model.encoder_bias[..., None],
+            gradients.encoder_bias[..., None],
+            False,
+        ),
+        "atoms": (model.atoms, gradients.atoms, True),
+    }
+    if model.decoder_bias is not None and gradients.decoder_bias is not None:
+        row = model.decoder_bias[:, None, :], gradients.decoder_bias[:, None, :], False
+        parameters["decoder_bias"] = row
+    return {
+        name: AdamState.of(parameter.detach(), gradient, on_sphere)
+        for name, (parameter, gradient, on_sphere) in parameters.items()
+    }

@@ -1,0 +1,104 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from osae_theory.errors import InputError
+from osae_theory.metrics.intervals import estimate, estimate_shared
+
+
+def slow_jackknife(values, units):
+    """Mean and half width, from the textbook's leave-one-out variance."""
+    every = sorted({unit for own in units for unit in own})
+    n = len(every)
+    without = np.array(
+        [
+            np.mean([v for v, own in zip(values, units, strict=True) if unit not in own])
+            for unit in every
+        ]
+    )
+    centre = n * np.mean(values) - (n - 1) * without
+    variance = np.sum((centre - centre.mean()) ** 2) / (n * (n - 1))
+    return np.mean(values), stats.t.ppf(0.975, n - 1) * math.sqrt(variance)
+
+
+def test_an_estimate_is_mean_deviation_and_students_interval():
+    values = [0.2, 0.5, 0.4, 0.9]
+    found = estimate(values)
+    interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert found.mean == pytest.approx(np.mean(values))
+    assert found.std == pytest.approx(np.std(values, ddof=1))
+    assert found.ci95 == pytest.approx((interval.low, interval.high))
+
+
+def test_undefined_values_are_left_out_and_counted():
+    assert estimate([None, 0.5, math.nan]).n == 1
+    nothing = estimate([None])
+    assert (nothing.mean, nothing.std, nothing.ci95, nothing.n) == (None, None, None, 0)
+    shared = estimate_shared([0.5, None, math.nan], ["ab", "bc", "ac"])
+    assert (shared.mean, shared.ci95, shared.n) == (0.5, None, 1)
+    assert estimate_shared([], []).n == 0
+
+
+@given(n=st.integers(3, 7), seed=st.integers(0, 2**32 - 1))
+def test_the_interval_of_pairs_is_the_delete_one_dictionary_jackknife(n, seed):
+    rng = np.random.default_rng(seed)
+    pairs = list(itertools.combinations(range(n), 2))
+    values = rng.random(len(pairs)).tolist()
+    found = estimate_shared(values, pairs)
+    mean, half = slow_jackknife(values, pairs)
+    assert found.mean == pytest.approx(mean)
+    assert found.ci95 == pytest.approx((mean - half, mean + half))
+
+
+@given(n=st.integers(2, 7), seed=st.integers(0, 2**32 - 1))
+def test_values_of_one_unit_each_have_students_interval(n, seed):
+    values = np.random.default_rng(seed).random(n).tolist()
+    found = estimate_shared(values, [{i} for i in range(n)])
+    expected = estimate(values)
+    assert (found.mean, found.std, found.n) == (expected.mean, expected.std, expected.n)
+    assert found.ci95 == pytest.approx(expected.ci95)
+
+
+def test_a_seed_is_left_out_in_every_dataset():
+    rng = np.random.default_rng(3)
+    values, seeds = [], []
+    for i, j in itertools.product(range(4), repeat=2):
+        if i != j:  # dataset A's seed i with dataset B's seed j
+            values.append(float(rng.random()))
+            seeds.append({i, j})
+    mean, half = slow_jackknife(values, seeds)
+    assert estimate_shared(values, seeds).ci95 == pytest.approx((mean - half, mean + half))
+
+
+def test_one_pair_has_no_interval():
+    found = estimate_shared([0.5], [("a", "b")])
+    assert (found.mean, found.std, found.ci95, found.n) == (0.5, None, None, 1)
+
+
+@pytest.mark.theory
+def test_the_pair_interval_covers_the_truth_where_students_on_pairs_does_not():
+    """Pairs h(x_i, x_j) = (x_i + x_j) / 2 share units: the jackknife must know it."""
+    rng = np.random.default_rng(1)
+    pairs = list(itertools.combinations(range(5), 2))
+    covered = naive = 0
+    for _ in range(600):
+        x = rng.standard_normal(5)
+        values = [(x[i] + x[j]) / 2 for i, j in pairs]
+        low, high = estimate_shared(values, pairs).ci95
+        covered += low <= 0 <= high
+        low, high = estimate(values).ci95
+        naive += low <= 0 <= high
+    assert covered / 600 == pytest.approx(0.95, abs=0.03)
+    assert naive / 600 < 0.85
+
+
+def test_values_without_units_are_refused():
+    with pytest.raises(InputError, match="length 1: expected 2"):
+        estimate_shared([0.1, 0.2], ["a"])
+    with pytest.raises(InputError, match="empty collection"):
+        estimate_shared([0.1, 0.2], ["a", ""])
