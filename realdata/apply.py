@@ -1,0 +1,147 @@
+"""Latents and reconstructions of stored activations by any checkpoint: `realdata apply`."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from osae_theory.errors import InputError
+from osae_theory.files import check_writable, write_atomically
+from realdata.checkpoints import load
+from realdata.checkpoints.form import CHUNK, SparseAutoencoder
+
+LATENTS = "latents.npy"
+RECONSTRUCTION = "reconstruction.npy"
+
+
+def apply_checkpoint(
+    location: str, revision: str | None, input_npy: Path, out_dir: Path
+) -> tuple[Path, Path]:
+    """Write what a checkpoint makes of activations: latents.npy and reconstruction.npy.
+
+    Parameters
+    ----------
+    location, revision : str, str or None
+        The checkpoint; see `realdata.checkpoints.load`.
+    input_npy : Path
+        Activations (n, d), finite floating-point numbers, read in chunks.
+    out_dir : Path
+        Made if it is not there. Files of these names are replaced.
+
+    Returns
+    -------
+    tuple of Path
+        latents.npy (n, K) and reconstruction.npy (n, d), as the checkpoint's own library
+        computes them at inference; float32, or float64 for a checkpoint of that.
+
+    Raises
+    ------
+    InputError
+        Before anything is written, if the checkpoint or the activations cannot be used or
+        do not fit together, or there is too little room; and, leaving nothing behind, if
+        a result is not finite.
+    """
+    autoencoder = load(location, revision)
+    x = _activations(input_npy, autoencoder, location)
+    check_writable(out_dir)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        _check_room(out_dir, x.shape[0], autoencoder)
+        paths = out_dir / LATENTS, out_dir / RECONSTRUCTION
+        write_atomically(
+            paths[0],
+            lambda latents: write_atomically(
+                paths[1],
+                lambda reconstruction: _write(autoencoder, x, latents, reconstruction),
+            ),
+        )
+    except OSError as error:
+        raise InputError(
+            f"{out_dir} cannot be written ({error.strerror}): expected room and permission"
+        ) from error
+    return paths
+
+
+def _activations(path: Path, autoencoder: SparseAutoencoder, location: str) -> Any:
+    """Return the array in a file, memory-mapped, once all of it is known to be usable."""
+    x = _open(path)
+    if x.dtype.kind != "f" or x.dtype.itemsize not in (2, 4, 8):
+        raise InputError(f"{path} is of {x.dtype}: expected floating-point numbers")
+    if x.ndim != 2 or x.shape[0] == 0:
+        raise InputError(f"{path} has shape {x.shape}: expected (n, {autoencoder.d})")
+    if x.shape[1] != autoencoder.d:
+        raise InputError(
+            f"{path} has activations of width {x.shape[1]}: expected {autoencoder.d}, the width "
+            f"of {location}"
+        )
+    for first, part in _chunks(x, autoencoder.dtype):
+        bad = ~torch.isfinite(part).all(dim=1)
+        if bool(bad.any()):
+            row = first + int(bad.nonzero()[0])
+            raise InputError(f"{path} holds NaN or Inf in row {row}: expected finite numbers")
+    return x
+
+
+def _open(path: Path) -> np.ndarray:
+    try:
+        x = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError, OverflowError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path} cannot be read ({reason}): expected a .npy array") from error
+    if not isinstance(x, np.ndarray):
+        raise InputError(f"{path} is an archive: expected a .npy array")
+    return x
+
+
+def _chunks(x: np.ndarray, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
+    """Yield (first row, rows) in the precision of the checkpoint."""
+    to = np.float64 if dtype == torch.float64 else np.float32
+    for first in range(0, x.shape[0], CHUNK):
+        with np.errstate(over="ignore"):  # an overflow is found as Inf
+            rows = np.array(x[first : first + CHUNK], dtype=to, order="C")
+        yield first, torch.from_numpy(rows)
+
+
+def _check_room(folder: Path, n: int, autoencoder: SparseAutoencoder) -> None:
+    needed = n * (autoencoder.K + autoencoder.d) * autoencoder.dtype.itemsize
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{folder} has room for {free / 1e9:.1f} GB: expected {needed / 1e9:.1f} GB, latents "
+            f"and reconstructions of {n} activations"
+        )
+
+
+def _write(
+    autoencoder: SparseAutoencoder, x: np.ndarray, latents: Path, reconstruction: Path
+) -> None:
+    n = x.shape[0]
+    with latents.open("wb") as first_file, reconstruction.open("wb") as second_file:
+        _begin(first_file, (n, autoencoder.K), autoencoder.dtype)
+        _begin(second_file, (n, autoencoder.d), autoencoder.dtype)
+        for first, part in _chunks(x, autoencoder.dtype):
+            made = autoencoder.encode(part)
+            rebuilt = autoencoder.decode(made, part)
+            for file, what, values in (
+                (first_file, "latent", made),
+                (second_file, "reconstruction", rebuilt),
+            ):
+                bad = ~torch.isfinite(values).all(dim=1)
+                if bool(bad.any()):
+                    row = first + int(bad.nonzero()[0])
+                    raise InputError(
+                        f"the {what} of row {row} is not finite: expected an activation that the "
+                        "checkpoint can take"
+                    )
+                file.write(values.contiguous().numpy().tobytes())
+
+
+def _begin(file: BinaryIO, shape: tuple[int, int], dtype: torch.dtype) -> None:
+    """Write the header of a .npy array whose rows follow."""
+    descr = np.lib.format.dtype_to_descr(np.dtype("<f8" if dtype == torch.float64 else "<f4"))
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_2_0(file, header)

@@ -1,0 +1,48 @@
+"""Checkpoints of sparse autoencoders, from any of the field's libraries, in one form."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from realdata.checkpoints import dictionary_learning, gemma_scope, ours, saelens, sparsify
+from realdata.checkpoints.form import SparseAutoencoder
+from realdata.checkpoints.locations import locate, recognise
+from realdata.checkpoints.reading import Format
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        format_.name: format_
+        for format_ in (
+            saelens.FORMAT,
+            dictionary_learning.FORMAT,
+            sparsify.FORMAT,
+            gemma_scope.FORMAT,
+            ours.FORMAT,
+        )
+    }
+)
+
+
+def load(location: str, revision: str | None = None) -> SparseAutoencoder:
+    """Return the sparse autoencoder at a location, whichever library wrote it.
+
+    Parameters
+    ----------
+    location : str
+        A local folder or file, or a hub id "owner/name" with an optional "/subfolder".
+    revision : str, optional
+        Branch, tag or commit on the hub.
+
+    Returns
+    -------
+    SparseAutoencoder
+        It computes latents and reconstructions as that library does at inference.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, no format or several recognise the files, or the checkpoint
+        cannot be used.
+    """
+    formats = FORMATS.values()
+    source = locate(location, revision, [name for format_ in formats for name in format_.files])
+    return recognise(source, formats).read(source)

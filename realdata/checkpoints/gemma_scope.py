@@ -1,0 +1,95 @@
+"""Gemma Scope's own checkpoints: params.npz of a JumpReLU autoencoder.
+
+Nothing is subtracted from the input. Those of the embedding layer were trained on
+embeddings times sqrt(d) and stored so: they are brought back to the activations of the
+model, as SAELens does, where the path says `embedding`.
+
+References
+----------
+Lieberum et al. (2024), arXiv 2408.05147; SAELens 6.54, gemma_2_sae_huggingface_loader.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from osae_theory.errors import InputError
+from realdata.checkpoints.form import JumpReLU, SparseAutoencoder
+from realdata.checkpoints.reading import Format, Source, Tensors, read_npz
+
+WEIGHTS = "params.npz"
+_NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
+_HOOKS = MappingProxyType({"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"})
+_REPOSITORY = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att)")
+
+
+def read(source: Source) -> SparseAutoencoder:
+    """Return the autoencoder of a params.npz.
+
+    Raises
+    ------
+    InputError
+        If the archive is damaged, holds objects, or its arrays are missing, misshaped or
+        not finite.
+    """
+    path = source.find(WEIGHTS)
+    tensors = Tensors(_renamed(read_npz(path), path), path)
+    d, K = tensors.shape("W_enc")
+    if "scaling_factor" in tensors:
+        factors = tensors.take("scaling_factor", (K,))
+        if not torch.allclose(factors, torch.ones_like(factors)):
+            raise InputError(f"scaling_factor in {path} is not 1 throughout: expected none")
+    tensors.check_no_others((*_NAMES, "scaling_factor"))
+    encoder, rows = tensors.take("W_enc", (d, K)), tensors.take("W_dec", (K, d))
+    embedding = _is_embedding(source)
+    return SparseAutoencoder(
+        architecture="jumprelu",
+        encoder=encoder / d**0.5 if embedding else encoder,
+        encoder_bias=tensors.take("b_enc", (K,)),
+        decoder_rows=rows * d**0.5 if embedding else rows,
+        decoder_bias=tensors.take("b_dec", (d,)),
+        activation=JumpReLU(tensors.take("threshold", (K,))),
+        metadata=_metadata(source, embedding),
+    )
+
+
+FORMAT = Format("gemma_scope", WEIGHTS, None, read)
+
+
+def _renamed(tensors: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return tensors with W_ for w_, which some releases write."""
+    renamed = {re.sub("^w_", "W_", name): value for name, value in tensors.items()}
+    if len(renamed) != len(tensors):
+        raise InputError(f"{path} has a tensor twice, as W_ and as w_: expected each once")
+    return renamed
+
+
+def _parts(source: Source) -> tuple[str, ...]:
+    """Return the folders a checkpoint lies in, outermost first."""
+    return Path(source.folder).parts
+
+
+def _is_embedding(source: Source) -> bool:
+    """Say whether the innermost of the folders `embedding` and `layer_...` is the former."""
+    kinds = [part for part in _parts(source) if part == "embedding" or part.startswith("layer_")]
+    return bool(kinds) and kinds[-1] == "embedding"
+
+
+def _metadata(source: Source, embedding: bool) -> Mapping[str, Any]:
+    """Return the model and hook point, where the path is the repository's."""
+    known: dict[str, Any] = {"format": FORMAT.name}
+    path = "/".join((source.location, *_parts(source)))
+    repository = _REPOSITORY.search(path)
+    layers = re.findall(r"(?:^|/)layer_(\d+)(?=/|$)", path)
+    if repository:
+        size, kind, site = repository.groups()
+        known["model"] = f"google/gemma-2-{size}" + ("-it" if kind == "it" else "")
+        if embedding:
+            known["hook"] = "hook_embed"
+        elif layers:
+            known["hook"] = f"blocks.{layers[-1]}.{_HOOKS[site]}"
+    return MappingProxyType(known)

@@ -1,0 +1,126 @@
+"""Where a checkpoint lies: a local folder or file, or a repository on the Hugging Face hub."""
+
+import re
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from osae_theory.errors import InputError
+from realdata.checkpoints.reading import Format, Source
+
+_HUB_ID = re.compile(r"(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)(?:/(?P<inside>[^\\]+?))?/?")
+
+
+def locate(location: str, revision: str | None, patterns: Iterable[str]) -> Source:
+    """Return where a checkpoint's files are, fetched from the hub where it is not local.
+
+    Parameters
+    ----------
+    location : str
+        A local folder or file, or a hub id "owner/name" with an optional "/subfolder" or
+        "/file" inside the repository. What exists locally is never looked for on the hub.
+    revision : str, optional
+        Branch, tag or commit on the hub.
+    patterns : iterable of str
+        Names of the files to fetch from the hub, as glob patterns.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, it cannot be read, or a revision is asked of a local path; on
+        the hub, if it is unknown or gated, if there is no network, or if huggingface_hub is
+        not installed.
+    """
+    if not location:
+        raise InputError("the checkpoint's location is empty: expected a local path or a hub id")
+    path = Path(location).expanduser()
+    try:
+        if path.exists():
+            if revision is not None:
+                raise InputError(
+                    f"revision {revision!r}: expected none, since {location} is a local path"
+                )
+            return _source(path, location, None)
+        return _source(_download(location, revision, tuple(patterns)), location, revision)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(
+            f"{location} cannot be read ({reason}): expected a checkpoint's folder or file"
+        ) from error
+
+
+def recognise(source: Source, formats: Iterable[Format]) -> Format:
+    """Return the one format whose files are at `source`.
+
+    Raises
+    ------
+    InputError
+        If there is none, or more than one.
+    """
+    known = tuple(formats)
+    found = [format_ for format_ in known if format_.recognises(source.files)]
+    if not found:
+        needs = ", ".join(f"{format_.needs} ({format_.name})" for format_ in known)
+        raise InputError(f"{source.location} holds no known checkpoint: expected {needs}")
+    if len(found) > 1:
+        names = " and ".join(format_.name for format_ in found)
+        raise InputError(
+            f"{source.location} holds checkpoints of {names}: expected one, name its file"
+        )
+    return found[0]
+
+
+def _source(path: Path, location: str, revision: str | None) -> Source:
+    if path.is_dir():
+        names = frozenset(entry.name for entry in path.iterdir() if entry.is_file())
+        return Source(path.resolve(), names, location, revision)
+    if not path.is_file():
+        raise InputError(f"{location} does not exist: expected a checkpoint's folder or file")
+    beside = {entry.name for entry in path.parent.glob("*.json") if entry.is_file()}
+    # Not resolved: in the hub's cache a file is a link to a name without meaning.
+    return Source(path.parent.resolve(), frozenset({path.name, *beside}), location, revision)
+
+
+def _download(location: str, revision: str | None, patterns: Sequence[str]) -> Path:
+    """Fetch the files of one folder of a repository; return where they are now."""
+    named = _HUB_ID.fullmatch(location)
+    inside = (named and named["inside"]) or ""
+    if named is None or ".." in location.split("/"):
+        raise InputError(f"{location} does not exist: expected a checkpoint's folder or file")
+    try:
+        hub = import_module("huggingface_hub")
+        errors = import_module("huggingface_hub.errors")
+    except ImportError as error:
+        raise InputError(
+            f"{location} does not exist here: expected a local path, or huggingface_hub "
+            "installed to look for it on the hub"
+        ) from error
+    repository = f"{named['owner']}/{named['name']}"
+    prefix = f"{inside}/" if inside else ""
+    wanted = [prefix + pattern for pattern in patterns]
+    if Path(inside).suffix in {Path(pattern).suffix for pattern in patterns}:
+        # A file is named: its configuration lies beside it.
+        wanted += [inside, (Path(inside).parent / "*.json").as_posix()]
+    try:
+        root = hub.snapshot_download(repository, revision=revision, allow_patterns=wanted)
+    except errors.GatedRepoError as error:
+        raise InputError(
+            f"{repository} is gated on the hub: expected its licence accepted there and a login "
+            "(hf auth login)"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise InputError(
+            f"revision {revision!r} of {repository} is not on the hub: expected a "
+            "branch, tag or commit of it"
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise InputError(
+            f"{location} exists neither here nor on the hub: expected a local path or a hub id"
+        ) from error
+    except Exception as error:
+        # The client lets errors of its HTTP library through, and which that is has changed.
+        raise InputError(
+            f"{location} does not exist here, and the hub cannot be reached: expected a local "
+            "path, or a network"
+        ) from error
+    return Path(root) / inside

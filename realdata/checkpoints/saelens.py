@@ -1,0 +1,320 @@
+"""SAELens checkpoints: cfg.json and sae_weights.safetensors, of version 6 and before.
+
+Read are the inference architectures standard, topk, abstopk, jumprelu and gated, and the
+training checkpoints of these, of batchtopk and of matryoshka_batchtopk. Weights of half
+precision are computed with in float32. What SAELens would load with a wrong meaning (top-k
+without k, top-k stored as a ReLU) is refused. Activations of a hook_z are taken with the heads
+side by side, as one vector of width d_in.
+
+References
+----------
+SAELens 6.54: saes/, loading/pretrained_sae_loaders.py; 3.22 and 5.11: sae.py.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from reprlib import repr as brief
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from osae_theory.errors import InputError, check_finite, check_real
+from realdata.checkpoints.form import (
+    Activation,
+    ConstantNorm,
+    Gated,
+    JumpReLU,
+    LayerNorm,
+    NoNormalisation,
+    Normalisation,
+    ReLU,
+    SparseAutoencoder,
+    Standardisation,
+    TopK,
+    Whitening,
+)
+from realdata.checkpoints.reading import (
+    Config,
+    Format,
+    Source,
+    Tensors,
+    read_json,
+    read_safetensors,
+)
+
+WEIGHTS = "sae_weights.safetensors"
+CONFIG = "cfg.json"
+SCALER = "activation_scaler.json"
+WHITENING = "activation_whitening.safetensors"
+
+_CURRENT = 6
+_SMALLEST_NORM = 1e-8
+_WIDTHS = ("float32", "float64", "float16", "bfloat16")
+_DTYPES = (*_WIDTHS, *(f"torch.{name}" for name in _WIDTHS))
+_NORMALISATIONS = (
+    "none",
+    "expected_average_only_in",
+    "constant_norm_rescale",
+    "layer_norm",
+    "covariance_whitening",
+)
+_FACTORS = ("scaling_factor", "finetuning_scaling_factor")
+_OLD_NAMES = MappingProxyType(
+    {
+        "hook_point": "hook_name",
+        "activation_fn_str": "activation_fn",
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Latents:
+    """How one architecture makes latents: its own tensors' names, bias and activation."""
+
+    names: tuple[str, ...]
+    activation: Activation
+    bias: Tensor | None = None
+
+
+def read(source: Source) -> SparseAutoencoder:
+    """Return the autoencoder of a SAELens folder.
+
+    Raises
+    ------
+    InputError
+        If the configuration or the tensors are missing, damaged or do not fit together, or
+        the architecture is not one that is read.
+    """
+    path = source.folder / CONFIG
+    config = _current(Config(read_json(path), path))
+    architecture = config.choice("architecture", tuple(_ARCHITECTURES))
+    wide = config.choice("dtype", _DTYPES, "float32").endswith("float64")
+    weights = source.find(WEIGHTS)
+    dtype = torch.float64 if wide else torch.float32
+    tensors = Tensors(read_safetensors(weights), weights, dtype)
+    d, K = tensors.shape("W_enc")
+    config.expect("d_in", d)
+    config.expect("d_sae", K)
+
+    latents = _ARCHITECTURES[architecture](config, tensors, K)
+    tensors.check_no_others(("W_enc", "W_dec", "b_dec", *latents.names, *_FACTORS))
+    rows, offset = tensors.take("W_dec", (K, d)), tensors.take("b_dec", (d,))
+    # The selection of training is by latents times the norm of their decoder row; SAELens
+    # folds the norms away only when it saves a model for inference.
+    rescaled = architecture in _RESCALABLE and config.flag("rescale_acts_by_decoder_norm", False)
+    norms = rows.norm(dim=-1).clamp(min=_SMALLEST_NORM) if rescaled else None
+    return SparseAutoencoder(
+        architecture=architecture,
+        encoder=tensors.take("W_enc", (d, K)),
+        encoder_bias=torch.zeros(K, dtype=dtype) if latents.bias is None else latents.bias,
+        decoder_rows=rows,
+        decoder_bias=offset,
+        activation=latents.activation,
+        input_offset=offset if config.flag("apply_b_dec_to_input", True) else None,
+        normalisation=_normalisation(config, source, d, dtype),
+        preactivation_scale=norms,
+        latent_scale=_factors(config, tensors, K) if norms is None else 1 / norms,
+        metadata=_metadata(config),
+    )
+
+
+FORMAT = Format("saelens", WEIGHTS, CONFIG, read, extras=(SCALER, WHITENING))
+
+
+def _standard(config: Config, tensors: Tensors, K: int) -> _Latents:
+    return _Latents(("b_enc",), ReLU(), tensors.take("b_enc", (K,)))
+
+
+def _topk(config: Config, tensors: Tensors, K: int) -> _Latents:
+    # Where k is missing SAELens takes 100: a guess.
+    return _Latents(("b_enc",), TopK(config.whole("k", maximum=K)), tensors.take("b_enc", (K,)))
+
+
+def _abstopk(config: Config, tensors: Tensors, K: int) -> _Latents:
+    activation = TopK(config.whole("k", maximum=K), signed=True)
+    return _Latents(("b_enc",), activation, tensors.take("b_enc", (K,)))
+
+
+def _jumprelu(config: Config, tensors: Tensors, K: int) -> _Latents:
+    # Training checkpoints of early versions store the logarithm.
+    name = "threshold" if "threshold" in tensors else "log_threshold"
+    if name not in tensors:
+        raise InputError(f"{tensors.path} has no tensor 'threshold': expected one")
+    stored = tensors.take(name, (K,))
+    threshold = stored if name == "threshold" else stored.exp()
+    check_finite(f"{name} in {tensors.path}", threshold.numpy())
+    return _Latents(("b_enc", name), JumpReLU(threshold), tensors.take("b_enc", (K,)))
+
+
+def _batchtopk(config: Config, tensors: Tensors, K: int) -> _Latents:
+    # A training checkpoint; SAELens's own inference model has this one threshold K times.
+    check_real(f"k in {config.path}", config.get("k"), above=0, at_most=K)
+    threshold = tensors.take("topk_threshold", ()).expand(K).contiguous()
+    names = ("b_enc", "topk_threshold")
+    return _Latents(names, JumpReLU(threshold), tensors.take("b_enc", (K,)))
+
+
+def _gated(config: Config, tensors: Tensors, K: int) -> _Latents:
+    names = ("b_gate", "r_mag", "b_mag")
+    gate, scale, magnitude = (tensors.take(name, (K,)) for name in names)
+    return _Latents(names, Gated(gate, scale, magnitude))
+
+
+_ARCHITECTURES: Mapping[str, Callable[[Config, Tensors, int], _Latents]] = MappingProxyType(
+    {
+        "standard": _standard,
+        "topk": _topk,
+        "abstopk": _abstopk,
+        "jumprelu": _jumprelu,
+        "batchtopk": _batchtopk,
+        "matryoshka_batchtopk": _batchtopk,
+        "gated": _gated,
+    }
+)
+_RESCALABLE = ("topk", "abstopk", "batchtopk", "matryoshka_batchtopk")
+
+
+def _current(config: Config) -> Config:
+    """Return a configuration with the names and defaults of version 6."""
+    if _major_version(config) >= _CURRENT:
+        if config.get("activation_fn_str") not in (None, "relu"):
+            raise _two_activations(config)
+        return config
+    values = {**config.values}
+    for old, new in _OLD_NAMES.items():
+        if old in values:
+            if values.get(new) not in (None, values[old]):
+                raise InputError(
+                    f"{old} = {brief(values[old])} in {config.path}: expected the same as {new}"
+                )
+            values[new] = values.pop(old)
+    values["architecture"] = values.get("architecture") or "standard"
+    activation = values.get("activation_fn")
+    if activation == "topk":
+        values |= _old_topk(values, config)
+    elif activation not in (None, "relu"):
+        raise InputError(
+            f"activation_fn = {brief(activation)} in {config.path}: expected relu or topk"
+        )
+    if isinstance(values.get("normalize_activations"), bool):
+        averaged = values["normalize_activations"]
+        values["normalize_activations"] = "expected_average_only_in" if averaged else "none"
+    return Config(values, config.path)
+
+
+def _old_topk(values: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """Return what an old configuration with a top-k activation means today."""
+    if values["architecture"] not in ("standard", "topk"):
+        raise _two_activations(config)
+    options = values.get("activation_fn_kwargs") or {}
+    if not isinstance(options, dict):
+        raise InputError(
+            f"activation_fn_kwargs = {brief(options)} in {config.path}: expected an object with k"
+        )
+    k = options.get("k", values.get("k"))
+    if k is None:
+        raise InputError(f"{config.path} has a top-k activation without k: expected a k")
+    if values.get("k") not in (None, k):
+        raise InputError(f"{config.path} has k = {brief(values['k'])} and {brief(k)}: expected one")
+    return {"architecture": "topk", "k": k}
+
+
+def _two_activations(config: Config) -> InputError:
+    activation = config.get("activation_fn_str") or config.get("activation_fn")
+    return InputError(
+        f"{config.path} has activation {brief(activation)} beside architecture "
+        f"{brief(config.get('architecture'))}: expected activations of one kind"
+    )
+
+
+def _major_version(config: Config) -> int:
+    """Return the major version of SAELens that wrote a configuration, 0 if it says none."""
+    metadata = config.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        raise InputError(f"metadata = {brief(metadata)} in {config.path}: expected an object")
+    version = config.get("sae_lens_version") or (metadata or {}).get("sae_lens_version")
+    if version is None:
+        return 0
+    found = re.match(r"(\d{1,3})\.", version) if isinstance(version, str) else None
+    if found is None:
+        raise InputError(
+            f"sae_lens_version = {brief(version)} in {config.path}: expected a version"
+        )
+    return int(found[1])
+
+
+def _normalisation(config: Config, source: Source, d: int, dtype: torch.dtype) -> Normalisation:
+    name = config.choice("normalize_activations", _NORMALISATIONS, "none")
+    if name == "layer_norm":
+        if d == 1:
+            raise InputError(f"layer_norm in {config.path} with d_in = 1: expected at least 2")
+        return LayerNorm()
+    if name == "constant_norm_rescale":
+        return ConstantNorm()
+    if name == "expected_average_only_in":
+        return _average_scaling(source, d, dtype)
+    if name == "covariance_whitening":
+        return _whitening(source, d, dtype)
+    return NoNormalisation()
+
+
+def _average_scaling(source: Source, d: int, dtype: torch.dtype) -> Normalisation:
+    """Return the scaling of training stored beside its checkpoint.
+
+    Without that file SAELens takes activations that were scaled before: so is it here.
+    """
+    path = source.folder / SCALER
+    if not path.is_file():
+        return NoNormalisation()
+    factor = read_json(path).get("scaling_factor")
+    if factor is None:
+        return NoNormalisation()
+    check_real(f"scaling_factor in {path}", factor, above=0)
+    scale = torch.full((d,), 1 / factor, dtype=dtype)
+    return Standardisation(torch.zeros(d, dtype=dtype), scale)
+
+
+def _whitening(source: Source, d: int, dtype: torch.dtype) -> Normalisation:
+    path = source.folder / WHITENING
+    if not path.is_file():
+        raise InputError(f"{source.location} was trained on whitened activations: expected {path}")
+    tensors = Tensors(read_safetensors(path), path, dtype)
+    return Whitening(
+        tensors.take("mean", (d,)),
+        tensors.take("matrix", (d, d)),
+        tensors.take("inverse_matrix", (d, d)),
+    )
+
+
+def _factors(config: Config, tensors: Tensors, K: int) -> Tensor | None:
+    """Return what finetuning multiplies latents by before the decoder, in versions before 6.
+
+    Version 6 cannot load a checkpoint with such factors; here they have their old meaning.
+    """
+    names = [name for name in _FACTORS if name in tensors]
+    stated = config.flag("finetuning_scaling_factor", False)
+    if not names and not stated:
+        return None
+    if len(names) != 1:
+        raise InputError(
+            f"{tensors.path} has {len(names)} tensors of finetuning factors: expected one"
+        )
+    factors = tensors.take(names[0], (K,))
+    if torch.allclose(factors, torch.ones_like(factors)):
+        return None
+    if not stated:
+        raise InputError(
+            f"{tensors.path} has a tensor {names[0]!r}, but finetuning_scaling_factor is not true "
+            f"in {CONFIG}: expected both or neither"
+        )
+    return factors
+
+
+def _metadata(config: Config) -> Mapping[str, Any]:
+    given = {**config.values, **(config.get("metadata") or {})}
+    names = {"model": "model_name", "hook": "hook_name", "dataset": "dataset_path", "k": "k"}
+    known = {ours: given[theirs] for ours, theirs in names.items() if given.get(theirs) is not None}
+    return MappingProxyType({"format": FORMAT.name, **known})

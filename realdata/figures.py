@@ -1,0 +1,518 @@
+"""Figures of consistency over prefixes and training, drift, and fit; nothing here measures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from sklearn.isotonic import IsotonicRegression
+
+from osae_theory.errors import InputError, check_choice
+from osae_theory.files import write_atomically
+from osae_theory.metrics.intervals import Estimate
+from realdata.compare import SCORES, Chance, Comparison
+from realdata.consistency import OWN_INITIALISATION, TRAINED, CurvePoint, pareto_front
+
+DPI = 150
+GREY, DARK = "#ABABAB", "#595959"
+# From matplotlib's tableau-colorblind10; each method keeps its colour and marker in all figures.
+STYLES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        "topk": ("top-m SAE", DARK, "o"),
+        "batch-topk": ("BatchTopK SAE", "#5F9ED1", "s"),
+        "msae-fixed": ("Fixed MSAE", "#C85200", "^"),
+        "msae-random": ("Random MSAE", "#FF800E", "D"),
+        "osae": ("OSAE", "#006BA4", "o"),
+    }
+)
+_OTHERS = (("#FFBC79", "v"), ("#898989", "P"), ("#A2C8EC", "X"), ("#CFCFCF", "*"))
+_SCORE_LABELS = MappingProxyType(
+    {
+        "stab": "Stab (mean matched cosine)",
+        "stab_abs": "Stab (mean matched |cosine|)",
+        "ord": "Ord (Spearman)",
+        "ord_abs": "Ord (Spearman, matched on |cosine|)",
+        "moved": "share of atoms that moved",
+    }
+)
+_PREFIX_LABEL = "prefix (first atoms of the dictionary)"
+_BAND = "bands: 95% confidence intervals by the jackknife over seeds"
+_LEGIBLE = 9  # points
+_LABEL_GAP = 0.06  # of the axis' height
+_CHANCE_DASHES = (0.0, (4.0, 3.0))
+_MARGIN = 0.05
+_NEAR = 1.4  # prefixes nearer than this ratio to the last get no tick
+_ORDER_DASHES = MappingProxyType({"by frequency": (0, (5, 2)), "by energy": (0, (1.5, 1.5))})
+
+
+def orderedness_over_prefixes(
+    points: Sequence[CurvePoint], kind: str = "cross-seed", score: str = "ord"
+) -> Figure:
+    """Draw Ord over prefixes, one line a method (after the paper's Fig. 2).
+
+    Parameters
+    ----------
+    points : sequence of CurvePoint
+        From `realdata.consistency.summarise`, of one number of tokens; those of other kinds
+        are left out. Methods sorted afterwards are dashed lines in their method's colour.
+    kind : str
+        Which kind of pairs.
+    score : str
+        "ord" or "ord_abs".
+
+    Raises
+    ------
+    InputError
+        If no point is of that kind, or a line has two points at one prefix.
+    """
+    return _over_prefixes(points, kind, score, None)
+
+
+def stability_over_prefixes(
+    points: Sequence[CurvePoint],
+    chance: Mapping[int, Chance] | None = None,
+    kind: str = "cross-seed",
+    score: str = "stab",
+) -> Figure:
+    """Draw Stab over prefixes, one line a method, and its chance level (after the paper's Fig. 3).
+
+    `chance` is what `realdata.compare.chance_levels` returns: leave it out for correlations of
+    activations, to which it does not apply. The rest is as in `orderedness_over_prefixes`.
+    """
+    return _over_prefixes(points, kind, score, chance)
+
+
+def _over_prefixes(
+    points: Sequence[CurvePoint], kind: str, score: str, chance: Mapping[int, Chance] | None
+) -> Figure:
+    check_choice("score", score, SCORES)
+    own = [point for point in points if point.kind == kind]
+    if not own:
+        raise InputError(f"there are no points of kind {kind!r}: expected at least one")
+    figure = _figure(7.2, 4.4)
+    axis = figure.subplots()
+    lines = _lines(own, score, lambda point: point.prefix)
+    _draw_lines(axis, lines)
+    prefixes = sorted({point.prefix for point in own})
+    _prefix_axis(axis, prefixes)
+    level = _chance_line(axis, score, chance, prefixes)
+    _score_axis(axis, score)
+    axis.set_title(_pairs_title(own, kind), fontsize=10)
+    _label_ends(axis, lines + level)
+    figure.supxlabel(_BAND, fontsize=_LEGIBLE)
+    return figure
+
+
+def over_training(
+    points: Sequence[CurvePoint],
+    prefix: int,
+    chance: Mapping[int, Chance] | None = None,
+    kind: str = "cross-seed",
+) -> Figure:
+    """Draw Stab and Ord at one prefix over training tokens (after the paper's Figs. 11-12).
+
+    Raises InputError if no point is of that kind and prefix, or a line has two points at one
+    number of tokens.
+    """
+    own = [point for point in points if point.kind == kind and point.prefix == prefix]
+    own = [point for point in own if point.tokens is not None]
+    if not own:
+        raise InputError(f"there are no points of kind {kind!r} at prefix {prefix}")
+    figure = _figure(10.4, 4.2)
+    left, right = figure.subplots(1, 2, sharex=True)
+    for axis, score in ((left, "stab"), (right, "ord")):
+        lines = _lines(own, score, lambda point: point.tokens or 0)
+        _draw_lines(axis, lines)
+        _token_axis(axis)
+        level = _chance_over_training(axis, score, None if chance is None else chance[prefix], own)
+        _score_axis(axis, score)
+        _label_ends(axis, lines + level)
+    figure.suptitle(f"{_pairs_title(own, kind)}, first {prefix} atoms", fontsize=10)
+    figure.supxlabel(_BAND, fontsize=_LEGIBLE)
+    return figure
+
+
+def against_initialisation(
+    points: Sequence[CurvePoint], tokens: int | None = None, moved_below: float = 0.9
+) -> Figure:
+    """Draw what is left of each run's own initialisation (after the paper's Figs. 13-14).
+
+    Parameters
+    ----------
+    points : sequence of CurvePoint
+        From `realdata.consistency.summarise_initialisation`.
+    tokens : int, optional
+        Which number of training tokens; the greatest, if not given.
+    moved_below : float
+        The threshold that "moved" was counted with, for its label.
+
+    Raises
+    ------
+    InputError
+        If there is no point of that number of tokens.
+    """
+    every = [point for point in points if point.kind == OWN_INITIALISATION]
+    known = [point.tokens for point in every if point.tokens is not None]
+    if tokens is None and known:
+        tokens = max(known)
+    own = [point for point in every if point.tokens == tokens]
+    if not own:
+        raise InputError(f"there are no points against initialisation at {tokens} tokens")
+    figure = _figure(13.2, 4.4)
+    prefixes = sorted({point.prefix for point in own})
+    axes = figure.subplots(1, 3)
+    for axis, score in zip(axes, ("stab", "ord", "moved"), strict=True):
+        lines = _lines(own, score, lambda point: point.prefix)
+        _draw_lines(axis, lines)
+        _prefix_axis(axis, prefixes)
+        _score_axis(axis, score)
+        _label_ends(axis, lines)
+    _band_axis(axes[2], prefixes)
+    axes[2].set_title(f"moved: cosine to the same atom at start < {moved_below:g}", fontsize=10)
+    figure.suptitle(
+        f"after {_tokens_text(tokens or 0)} tokens, each run against its own initialisation",
+        fontsize=10,
+    )
+    figure.supxlabel(_BAND, fontsize=_LEGIBLE)
+    return figure
+
+
+def pareto(
+    quality: Mapping[str, tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]],
+    floor: tuple[Float[np.ndarray, " counts"], Float[np.ndarray, " counts"]] | None = None,
+) -> Figure:
+    """Draw held-out FVU against L0, one point a run, and the front that no run beats.
+
+    Parameters
+    ----------
+    quality : mapping of str to (L0, FVU)
+        By method, one entry a run.
+    floor : pair of (numbers of components, FVU), optional
+        PCA's, from `realdata.consistency.pca_fvu`.
+
+    Raises
+    ------
+    InputError
+        If there is no run.
+    """
+    l0, fvu = (
+        np.concatenate([[], *(sides[side] for sides in quality.values())]) for side in (0, 1)
+    )
+    if l0.size == 0:
+        raise InputError("quality is empty: expected at least one run")
+    figure = _figure(7.2, 4.6)
+    axis = figure.subplots()
+    _front(axis, l0, fvu, pareto_front(l0, fvu))
+    for place, (method, (own_l0, own_fvu)) in enumerate(quality.items()):
+        title, colour, marker = _style(method, place)
+        axis.scatter(
+            own_l0,
+            own_fvu,
+            s=26,
+            color=colour,
+            marker=marker,
+            alpha=0.85,
+            edgecolor="white",
+            linewidth=0.5,
+            label=title,
+            zorder=3,
+        )
+    if floor is not None:
+        axis.plot(
+            *floor, color=GREY, linestyle="--", linewidth=1.2, label="PCA, as many components"
+        )
+    axis.set(
+        xlabel="L0 (mean number of active latents)",
+        ylabel="held-out FVU (fraction of variance unexplained)",
+    )
+    axis.set_xscale("log")
+    axis.set_ylim(bottom=0)
+    _plain_log_ticks(axis)
+    figure.legend(loc="outside right upper", fontsize=_LEGIBLE, frameon=False)
+    return figure
+
+
+def comparison(found: Comparison) -> Figure:
+    """Draw Stab and Ord of a `realdata.compare.Comparison` over prefixes, each pair a faint line.
+
+    The thick line is the mean over pairs, the band its 95% interval by the jackknife over
+    dictionaries, the dashed line the chance level.
+    """
+    figure = _figure(10.4, 4.2)
+    left, right = figure.subplots(1, 2)
+    for axis, score, colour in ((left, "stab", "#006BA4"), (right, "ord", "#C85200")):
+        _faint_pairs(axis, found, score)
+        means = [found.estimates[prefix][score] for prefix in found.prefixes]
+        x, mean, low, high = _band(found.prefixes, means)
+        axis.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
+        axis.plot(x, mean, color=colour, marker="o", markersize=4, linewidth=1.8)
+        _prefix_axis(axis, found.prefixes)
+        level = _chance_line(axis, score, found.chance, found.prefixes)
+        _score_axis(axis, score)
+        _label_ends(axis, level)
+    n = len(found.names)
+    if n == 2:
+        figure.suptitle("\n".join(found.names), fontsize=_LEGIBLE)
+        figure.supxlabel("one pair of dictionaries", fontsize=_LEGIBLE)
+        return figure
+    figure.suptitle(f"{n} dictionaries, {n * (n - 1) // 2} pairs", fontsize=10)
+    figure.supxlabel(
+        "thin lines: pairs; thick: their mean; band: its 95% confidence interval by the jackknife"
+        " over dictionaries",
+        fontsize=_LEGIBLE,
+    )
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure at 150 dpi, whole or not at all; the format is the path's suffix."""
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=DPI))
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """One line with its band; NaN in the band where there is no interval."""
+
+    title: str
+    colour: str
+    marker: str
+    dashes: str | tuple[float, tuple[float, float]]
+    x: Float[np.ndarray, " n"]
+    mean: Float[np.ndarray, " n"]
+    low: Float[np.ndarray, " n"]
+    high: Float[np.ndarray, " n"]
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _style(method: str, place: int) -> tuple[str, str, str]:
+    colour, marker = _OTHERS[place % len(_OTHERS)]
+    return STYLES.get(method, (method, colour, marker))
+
+
+def _lines(
+    points: Sequence[CurvePoint], score: str, x_of: Callable[[CurvePoint], int]
+) -> list[_Line]:
+    """Return one line for each method and order, its points from left to right."""
+    groups: dict[tuple[str, str], list[CurvePoint]] = {}
+    for point in sorted(points, key=x_of):
+        groups.setdefault((point.method, point.order), []).append(point)
+    # In the order of the points given, not of their places.
+    names = dict.fromkeys((point.method, point.order) for point in points)
+    return [
+        _line(method, order, place, groups[method, order], score, x_of)
+        for place, (method, order) in enumerate(names)
+    ]
+
+
+def _line(
+    method: str,
+    order: str,
+    place: int,
+    points: Sequence[CurvePoint],
+    score: str,
+    x_of: Callable[[CurvePoint], int],
+) -> _Line:
+    places = [x_of(point) for point in points]
+    if len(set(places)) < len(places):
+        raise InputError(f"{method} ({order}) has two points at one place: {places}")
+    title, colour, marker = _style(method, place)
+    dashes = "-" if order == TRAINED else _ORDER_DASHES.get(order, ":")
+    title = title if order == TRAINED else f"{title}, {order}"
+    band = _band(places, [point.estimates[score] for point in points])
+    return _Line(title, colour, marker, dashes, *band)
+
+
+def _band(
+    x: Sequence[int], estimates: Sequence[Estimate]
+) -> tuple[
+    Float[np.ndarray, " n"],
+    Float[np.ndarray, " n"],
+    Float[np.ndarray, " n"],
+    Float[np.ndarray, " n"],
+]:
+    """Return x, mean, low and high where the mean is defined."""
+    nothing = (np.nan, np.nan)
+    rows = [
+        (float(place), found.mean, *(nothing if found.ci95 is None else found.ci95))
+        for place, found in zip(x, estimates, strict=True)
+        if found.mean is not None
+    ]
+    places, mean, low, high = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+    return places, mean, low, high
+
+
+def _draw_lines(axis: Axes, lines: Sequence[_Line]) -> None:
+    for line in lines:
+        # Bands of the sorted ones are fainter: they stand behind what was trained.
+        alpha = 0.2 if line.dashes == "-" else 0.08
+        axis.fill_between(line.x, line.low, line.high, color=line.colour, alpha=alpha, linewidth=0)
+        axis.plot(
+            line.x, line.mean, color=line.colour, marker=line.marker, markersize=4,
+            linestyle=line.dashes, linewidth=1.6,
+        )  # fmt: skip
+
+
+def _label_ends(axis: Axes, lines: Sequence[_Line]) -> None:
+    """Write each line's name at its right end, moved apart where they would overlap."""
+    drawn = sorted((line for line in lines if line.x.size), key=lambda line: line.mean[-1])
+    low, high = axis.get_ylim()
+    ends = (np.array([line.mean[-1] for line in drawn]) - low) / (high - low)
+    for line, place in zip(drawn, _spread(ends, _LABEL_GAP), strict=True):
+        axis.annotate(
+            line.title,
+            xy=(line.x[-1], line.mean[-1]),
+            xytext=(1.04, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=_LEGIBLE,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": line.colour,
+                "linewidth": 1.2,
+                "relpos": (0, 0.5),
+                "shrinkB": 3,
+            },
+        )
+
+
+def _spread(places: Float[np.ndarray, " n"], gap: float) -> Float[np.ndarray, " n"]:
+    """Return ascending places at least `gap` apart, about where they were."""
+    rising = np.arange(len(places)) * gap
+    # The least shift in the mean square under that bound: isotonic regression of what is left.
+    if len(places) == 0:
+        return places
+    return IsotonicRegression().fit_transform(np.arange(len(places)), places - rising) + rising
+
+
+def _prefix_axis(axis: Axes, prefixes: Sequence[int]) -> None:
+    axis.set_xscale("log", base=2)
+    # The last prefix is K itself and may stand close to the power of two before it.
+    near = [p for p in prefixes[:-1] if p * _NEAR < prefixes[-1]]
+    axis.xaxis.set_major_locator(FixedLocator([*near, prefixes[-1]]))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.tick_params(axis="x", labelsize=8)
+    axis.set_xlabel(_PREFIX_LABEL)
+
+
+def _band_axis(axis: Axes, prefixes: Sequence[int]) -> None:
+    """Name the ticks of a prefix axis by the positions between the prefix before and each."""
+    bands = zip([1, *(prefix + 1 for prefix in prefixes[:-1])], prefixes, strict=True)
+    axis.xaxis.set_major_locator(FixedLocator(list(prefixes)))
+    axis.set_xticklabels(
+        [f"{start}" if start == end else f"{start}–{end}" for start, end in bands],
+        rotation=45,
+        ha="right",
+        rotation_mode="anchor",
+    )
+    axis.set_xlabel("positions of the atoms in the dictionary")
+
+
+def _score_axis(axis: Axes, score: str) -> None:
+    """Name the score's axis and end it where the score ends, though an interval may go on."""
+    bottom, top = (0.0, 1.0) if score == "moved" else axis.get_ylim()
+    lowest = 0.0 if score == "moved" else -1.0
+    bottom, top = np.clip((bottom, top), lowest, 1.0)
+    axis.set_ylim(bottom - _MARGIN * (top - bottom), top + _MARGIN * (top - bottom))
+    axis.set_ylabel(_SCORE_LABELS[score])
+
+
+def _chance_over_training(
+    axis: Axes, score: str, chance: Chance | None, points: Sequence[CurvePoint]
+) -> list[_Line]:
+    if score == "stab" and chance is None:
+        return []
+    tokens = np.array(sorted({point.tokens or 0 for point in points}), dtype=np.float64)
+    level = chance.signed.mean if chance is not None and score == "stab" else 0.0
+    return _draw_chance(axis, tokens, np.full(len(tokens), level))
+
+
+def _token_axis(axis: Axes) -> None:
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tokens_text(value)))
+    axis.set_xlim(left=0)
+    axis.set_xlabel("training tokens")
+
+
+def _tokens_text(tokens: float) -> str:
+    for size, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if tokens >= size:
+            return f"{tokens / size:g}{suffix}"
+    return f"{tokens:g}"
+
+
+def _chance_line(
+    axis: Axes, score: str, chance: Mapping[int, Chance] | None, prefixes: Sequence[int]
+) -> list[_Line]:
+    """Draw the chance level and return it as a line to be named, if there is one.
+
+    For Ord it is 0, for Stab the level at each prefix where that is known.
+    """
+    if score.startswith("ord"):
+        levels = np.zeros(len(prefixes))
+    elif score.startswith("stab") and chance is not None:
+        kind = "absolute" if score.endswith("abs") else "signed"
+        levels = np.array([getattr(chance[prefix], kind).mean for prefix in prefixes])
+    else:
+        return []
+    return _draw_chance(axis, np.array(prefixes, dtype=np.float64), levels)
+
+
+def _draw_chance(
+    axis: Axes, x: Float[np.ndarray, " n"], levels: Float[np.ndarray, " n"]
+) -> list[_Line]:
+    axis.plot(x, levels, color=DARK, linestyle=_CHANCE_DASHES, linewidth=1.0, zorder=1)
+    nothing = np.full(len(x), np.nan)
+    return [_Line("chance", GREY, "", _CHANCE_DASHES, x, levels, nothing, nothing)]
+
+
+def _faint_pairs(axis: Axes, found: Comparison, score: str) -> None:
+    by_pair: dict[tuple[str, str], list[tuple[int, float | None]]] = {}
+    for pair in found.pairs:
+        value = getattr(pair.score, score)
+        by_pair.setdefault((pair.a, pair.b), []).append((pair.score.prefix, value))
+    if len(by_pair) < 2:
+        return
+    for values in by_pair.values():
+        defined = [(prefix, value) for prefix, value in values if value is not None]
+        axis.plot(*zip(*defined, strict=True), color=GREY, linewidth=0.8, alpha=0.7, zorder=1)
+
+
+def _front(
+    axis: Axes,
+    l0: Float[np.ndarray, " n"],
+    fvu: Float[np.ndarray, " n"],
+    on_front: Bool[np.ndarray, " n"],
+) -> None:
+    order = np.argsort(l0[on_front], kind="stable")
+    # The last run of the front beats all that are as good at a greater L0.
+    x = np.append(l0[on_front][order], l0.max())
+    y = np.append(fvu[on_front][order], fvu[on_front].min())
+    axis.step(x, y, where="post", color=DARK, linewidth=1.0, label="Pareto front", zorder=2)
+
+
+def _plain_log_ticks(axis: Axes) -> None:
+    axis.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+
+
+def _pairs_title(points: Sequence[CurvePoint], kind: str) -> str:
+    """Return the kind of the pairs and how many there are, a range where they differ."""
+    pairs = _range_text([point.pairs for point in points])
+    return f"{kind} pairs (n = {pairs}, of {_range_text([point.seeds for point in points])} seeds)"
+
+
+def _range_text(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{low}–{high}"

@@ -1,0 +1,488 @@
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.decomposition import PCA
+
+from osae_theory.errors import InputError
+from osae_theory.metrics import (
+    LatentStatistics,
+    activation_correlations,
+    dead_share,
+    fraction_of_variance_unexplained,
+    match,
+    match_activations,
+    mean_l0,
+    mean_squared_error,
+)
+from realdata.consistency import (
+    ORDERS,
+    PAIR_KINDS,
+    Checkpoint,
+    SparseLatents,
+    activation_similarity,
+    against_initialisation,
+    as_sparse,
+    equal_loss,
+    equal_seconds,
+    equal_tokens,
+    latent_correlations,
+    latent_statistics,
+    pair_scores,
+    pareto_front,
+    pca_fvu,
+    point_frame,
+    run_quality,
+    score_frame,
+    sorted_afterwards,
+    summarise,
+    summarise_initialisation,
+)
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def drawn_latents(n, K, m, seed):
+    """Sparse latents with some padding, and the same dense."""
+    rng = np.random.default_rng(seed)
+    indices = np.argsort(rng.random((n, K)), axis=1)[:, :m]
+    values = rng.exponential(size=(n, m)) * (rng.random((n, m)) < 0.8)
+    dense = np.zeros((n, K))
+    np.put_along_axis(dense, indices, values, axis=1)
+    return SparseLatents(indices, values.astype(np.float32), K), dense.astype(np.float32)
+
+
+def cut(latents, size):
+    rows = range(0, len(latents.indices), size)
+    return [
+        SparseLatents(latents.indices[i : i + size], latents.values[i : i + size], latents.K)
+        for i in rows
+    ]
+
+
+def checkpoint(seed=0, method="osae", dataset="docs", tokens=100, K=8, d=5, **fields):
+    rng = np.random.default_rng([seed, len(method), len(dataset), tokens])
+    decoder = rng.standard_normal((K, d)).astype(np.float32)
+    return Checkpoint(method, seed, dataset, tokens, fields.pop("decoder", decoder), **fields)
+
+
+def collection(n_seeds=5, datasets=("docs", "source"), **fields):
+    return [checkpoint(s, dataset=name, **fields) for name in datasets for s in range(n_seeds)]
+
+
+# Latents.
+
+
+@given(n=st.integers(2, 30), K=st.integers(1, 8), size=st.integers(1, 30), seed=seeds)
+def test_streamed_correlations_are_those_of_the_dense_activations(n, K, size, seed):
+    m = min(K, 3)
+    first, Z = drawn_latents(n, K, m, seed)
+    second, W = drawn_latents(n, K + 2, m, seed + 1)
+    expected = activation_correlations(Z.T, W.T)
+    found = latent_correlations(cut(first, size), cut(second, size))
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    # Dense chunks, and one side of each form.
+    np.testing.assert_allclose(latent_correlations([Z], [W]), expected, atol=1e-9)
+    np.testing.assert_allclose(latent_correlations([first], [W]), expected, atol=1e-9)
+
+
+def test_correlations_take_the_latents_asked_for_in_their_order():
+    first, Z = drawn_latents(40, 9, 4, 0)
+    second, W = drawn_latents(40, 9, 4, 1)
+    order, other = np.array([5, 2, 8]), np.array([1, 0])
+    found = latent_correlations([first], [second], order, other)
+    np.testing.assert_allclose(found, activation_correlations(Z.T[order], W.T[other]), atol=1e-9)
+
+
+def test_a_constant_latent_correlates_with_nothing_though_its_value_is_not_exact():
+    Z = np.full((30, 2), 0.1)
+    Z[:, 1] = np.arange(30)
+    found = latent_correlations([Z[:7], Z[7:]], [Z[:7], Z[7:]])
+    assert found[0].tolist() == [0.0, 0.0]
+    assert found[1, 1] == pytest.approx(1.0)
+
+
+@given(n=st.integers(1, 30), K=st.integers(1, 8), size=st.integers(1, 30), seed=seeds)
+def test_streamed_statistics_are_those_of_the_dense_codes(n, K, size, seed):
+    latents, Z = drawn_latents(n, K, min(K, 3), seed)
+    expected = LatentStatistics.of(Z.T)
+    for chunks in (cut(latents, size), [Z]):
+        found = latent_statistics(chunks)
+        np.testing.assert_array_equal(found.counts, expected.counts)
+        np.testing.assert_allclose(found.energies, expected.energies)
+        assert found.n_samples == n
+
+
+def test_padding_with_zero_is_no_activation():
+    latents = SparseLatents(np.zeros((2, 3), dtype=np.int64), np.array([[0.0, 0, 2], [0, 0, 0]]), 4)
+    assert latent_statistics([latents]).counts.tolist() == [1, 0, 0, 0]
+    assert as_sparse(latents).toarray()[0].tolist() == [2.0, 0, 0, 0]
+
+
+def test_latents_that_do_not_fit_are_refused():
+    good, _ = drawn_latents(4, 5, 2, 0)
+    for index in (-1, 5):
+        bad = SparseLatents(np.full((1, 1), index), np.ones((1, 1)), 5)
+        with pytest.raises(InputError, match=f"{index}: expected latents in 0..4"):
+            as_sparse(bad)
+    with pytest.raises(InputError, match="values"):
+        as_sparse(SparseLatents(np.zeros((1, 1), dtype=np.int64), np.full((1, 1), np.nan), 5))
+    with pytest.raises(InputError, match="number of chunks"):
+        latent_correlations([good, good], [good])
+    with pytest.raises(InputError, match="2 samples: expected 4"):
+        latent_correlations([good], cut(good, 2))
+    with pytest.raises(InputError, match="1 samples"):
+        latent_correlations(cut(good, 1)[:1], cut(good, 1)[:1])
+    with pytest.raises(InputError, match=r"\(5, 6\) latents"):
+        latent_correlations([good, good], [good, drawn_latents(4, 6, 2, 0)[0]])
+    with pytest.raises(InputError, match="empty"):
+        latent_statistics([])
+
+
+# Pairs.
+
+
+def test_there_are_as_many_pairs_of_each_kind_as_in_the_paper():
+    found = summarise(pair_scores(collection(5), [4]))
+    counts = {point.kind: point.pairs for point in found}
+    # Ten pairs a dataset, two datasets.
+    assert counts == {
+        "cross-seed": 20,
+        "cross-dataset cross-seed": 20,
+        "cross-dataset same-seed": 5,
+    }
+    assert {point.seeds for point in found} == {5}
+
+
+def test_pairs_stay_within_method_order_and_tokens():
+    checkpoints = [
+        checkpoint(s, method=m, tokens=t)
+        for s, m, t in itertools.product(range(3), ("osae", "topk"), (0, 100))
+    ]
+    found = pair_scores(checkpoints, [4], kinds=["cross-seed"])
+    assert len(found) == 4 * 3
+    assert {(s.method, s.tokens) for s in found} == set(
+        itertools.product(("osae", "topk"), (0, 100))
+    )
+
+
+def test_a_pairs_scores_are_stab_and_ord_of_the_first_atoms():
+    a, b = checkpoint(0), checkpoint(1)
+    for found in pair_scores([a, b], [2, 8]):
+        p = found.score.prefix
+        expected = match(a.decoder.T, b.decoder.T, prefix=p)
+        absolute = match(a.decoder.T, b.decoder.T, absolute=True, prefix=p)
+        assert found.score.stab == pytest.approx(expected.stability)
+        assert found.score.ord == pytest.approx(expected.orderedness)
+        assert found.score.stab_abs == pytest.approx(absolute.stability)
+        assert found.score.ord_abs == pytest.approx(absolute.orderedness)
+
+
+@pytest.mark.parametrize("kind", list(PAIR_KINDS))
+def test_the_interval_leaves_out_a_seed_everywhere(kind):
+    scores = [s for s in pair_scores(collection(4), [8]) if s.kind == kind]
+    [point] = summarise(scores)
+    values = {seed: [s.score.ord for s in scores if seed not in s.seeds] for seed in range(4)}
+    without = np.array([np.mean(values[seed]) for seed in range(4)])
+    half = stats.t.ppf(0.975, 3) * math.sqrt(3 / 4 * np.sum((without - without.mean()) ** 2))
+    mean = np.mean([s.score.ord for s in scores])
+    assert point.estimates["ord"].ci95 == pytest.approx((mean - half, mean + half))
+
+
+def test_activation_scores_are_stab_z_and_ord_z():
+    a, b = checkpoint(0), checkpoint(1)
+    first, Z = drawn_latents(60, 8, 3, 0)
+    second, W = drawn_latents(60, 8, 3, 1)
+    similarity = activation_similarity({a.key: cut(first, 25), b.key: cut(second, 25)})
+    for found in pair_scores([a, b], [3, 8], similarity):
+        expected = match_activations(Z.T, W.T, prefix=found.score.prefix)
+        assert found.score.stab == pytest.approx(expected.stability)
+        assert found.score.ord == pytest.approx(expected.orderedness)
+    with pytest.raises(InputError, match="no latents of"):
+        pair_scores([a, checkpoint(2)], [3], similarity)
+
+
+def test_frames_have_a_row_a_score_and_a_point():
+    scores = pair_scores(collection(3), [1, 8])
+    frame = score_frame(scores)
+    assert len(frame) == len(scores)
+    assert frame["stab"].tolist() == [s.score.stab for s in scores]
+    points = summarise(scores)
+    table = point_frame(points)
+    assert len(table) == len(points)
+    low, high = points[1].estimates["ord"].ci95
+    assert table.loc[1, ["ord_low", "ord_high"]].tolist() == [low, high]
+
+
+def test_collections_that_cannot_be_paired_are_refused():
+    with pytest.raises(InputError, match="occurs twice"):
+        pair_scores([checkpoint(0), checkpoint(0)])
+    with pytest.raises(InputError, match="occurs twice"):
+        pair_scores([checkpoint(0), checkpoint(0, tokens=5)], across_tokens=True)
+    with pytest.raises(InputError, match="prefix = 9: expected at most 8"):
+        pair_scores([checkpoint(0), checkpoint(1)], [9])
+    with pytest.raises(InputError, match="kind 'cross-sed' is unknown"):
+        pair_scores([checkpoint(0)], kinds=["cross-sed"])
+    with pytest.raises(InputError, match="length"):
+        pair_scores([checkpoint(0), checkpoint(1, d=4)])
+
+
+def test_one_checkpoint_has_no_pairs():
+    assert pair_scores([checkpoint(0)], [4]) == []
+    assert summarise([]) == []
+
+
+# Orders.
+
+
+@pytest.mark.parametrize("order", list(ORDERS))
+def test_sorting_afterwards_undoes_a_permutation_of_the_latents(order):
+    _, Z = drawn_latents(200, 8, 3, 0)
+    Z = Z * np.linspace(1, 3, 8, dtype=np.float32)
+    Z[: 20 * 8] *= (np.arange(160)[:, None] // 20 >= np.arange(8)).astype(np.float32)
+    a = checkpoint(0)
+    shuffle = np.random.default_rng(1).permutation(8)
+    b = replace(a, seed=1, decoder=a.decoder[shuffle])
+    one = sorted_afterwards(a, latent_statistics([Z]), order)
+    other = sorted_afterwards(b, latent_statistics([Z[:, shuffle]]), order)
+    np.testing.assert_array_equal(one.decoder, other.decoder)
+    [found] = pair_scores([one, other], [8])
+    assert (found.order, found.score.ord) == (order, 1.0)
+    # The activation stream follows the same order.
+    latents = {a.key: [Z], b.key: [Z[:, shuffle]]}
+    [found] = pair_scores([one, other], [4], activation_similarity(latents))
+    assert found.score.stab == pytest.approx(1.0)
+    assert found.score.ord == 1.0
+
+
+def test_energy_counts_the_norm_of_the_decoder_row_and_dead_latents_go_last():
+    decoder = np.array([[1.0, 0], [10.0, 0], [99.0, 0]])
+    Z = np.array([[2.0, 1.0, 0.0], [2.0, 0.0, 0.0]])
+    found = sorted_afterwards(checkpoint(decoder=decoder), latent_statistics([Z]), "by energy")
+    assert found.permutation.tolist() == [1, 0, 2]
+    found = sorted_afterwards(checkpoint(decoder=decoder), latent_statistics([Z]), "by frequency")
+    assert found.permutation.tolist() == [0, 1, 2]
+
+
+def test_what_cannot_be_sorted_is_refused():
+    statistics = latent_statistics([np.ones((2, 8))])
+    once = sorted_afterwards(checkpoint(), statistics, "by energy")
+    with pytest.raises(InputError, match="expected 'trained'"):
+        sorted_afterwards(once, statistics, "by energy")
+    with pytest.raises(InputError, match="8 latents: expected 6"):
+        sorted_afterwards(checkpoint(K=6), statistics, "by energy")
+    with pytest.raises(InputError, match="order 'energy' is unknown"):
+        sorted_afterwards(checkpoint(), statistics, "energy")
+
+
+# Initialisation.
+
+
+def test_only_atoms_that_turned_have_moved_band_by_band():
+    start = np.eye(8)
+    end = start.copy()
+    end[0] = start[1]  # these two swapped
+    end[1] = start[0]
+    end[5] = start[5] + start[6]  # 45 degrees
+    end[6] *= 3.0  # grew, did not turn
+    run = [checkpoint(tokens=0, decoder=start), checkpoint(tokens=50, decoder=end)]
+    found = against_initialisation(run, [2, 4, 8])
+    assert [s.band for s in found] == [(0, 2), (2, 4), (4, 8)]
+    assert [s.moved for s in found] == [1.0, 0.0, 0.25]
+    assert found[0].score.stab == pytest.approx(1.0)
+    assert found[0].score.ord == -1.0
+    assert found[2].score.stab == pytest.approx((7 + 1 / math.sqrt(2)) / 8)
+    assert [s.moved for s in against_initialisation(run, [2, 4, 8], 0.7)] == [1.0, 0.0, 0.0]
+
+
+def test_a_runs_initialisation_is_its_own():
+    checkpoints = [
+        checkpoint(s, dataset=name, tokens=t)
+        for s, name, t in itertools.product(range(3), ("docs", "source"), (0, 10, 20))
+    ]
+    found = against_initialisation(checkpoints, [8])
+    assert len(found) == 3 * 2 * 2
+    by_key = {c.key: c for c in checkpoints}
+    for s in found:
+        end = by_key[s.method, s.seed, s.dataset, s.tokens]
+        start = by_key[s.method, s.seed, s.dataset, 0]
+        expected = match(end.decoder.T, start.decoder.T).stability
+        assert s.score.stab == pytest.approx(expected)
+    points = summarise_initialisation(found)
+    assert [(p.tokens, p.pairs, p.seeds) for p in points] == [(10, 6, 3), (20, 6, 3)]
+    moved = [np.mean([s.moved for s in found if s.tokens == t]) for t in (10, 20)]
+    assert [p.estimates["moved"].mean for p in points] == pytest.approx(moved)
+
+
+def test_untouched_atoms_score_one_against_their_initialisation():
+    run = [checkpoint(tokens=0), replace(checkpoint(tokens=0), tokens=9)]
+    [found] = against_initialisation(run, [8])
+    assert found.moved == 0.0
+    assert (found.score.stab, found.score.ord) == (pytest.approx(1.0), 1.0)
+
+
+def test_a_run_without_its_initialisation_is_refused():
+    with pytest.raises(InputError, match="no checkpoint of 0 tokens"):
+        against_initialisation([checkpoint(tokens=10)])
+    with pytest.raises(InputError, match="as at its initialisation"):
+        against_initialisation([checkpoint(tokens=0, K=9), checkpoint(tokens=10)])
+    with pytest.raises(InputError, match="moved_below"):
+        against_initialisation([checkpoint(tokens=0)], moved_below=1.5)
+    statistics = latent_statistics([np.ones((2, 8))])
+    ordered = sorted_afterwards(checkpoint(), statistics, "by energy")
+    with pytest.raises(InputError, match="expected 'trained'"):
+        against_initialisation([checkpoint(tokens=0), ordered])
+
+
+# Fit.
+
+
+@given(n=st.integers(2, 30), size=st.integers(1, 30), seed=seeds)
+@example(n=2, size=1, seed=0)
+def test_streamed_quality_is_that_of_the_whole(n, size, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 4)).astype(np.float32) + 50
+    x_hat = x + rng.standard_normal((n, 4)).astype(np.float32) / 3
+    latents, Z = drawn_latents(n, 6, 2, seed)
+    parts = [slice(i, i + size) for i in range(0, n, size)]
+    chunks = [(x[p], z, x_hat[p]) for p, z in zip(parts, cut(latents, size), strict=True)]
+    found = run_quality(chunks)
+    assert found.fvu == pytest.approx(fraction_of_variance_unexplained(x.T, x_hat.T), rel=1e-6)
+    assert found.mse == pytest.approx(mean_squared_error(x.T, x_hat.T))
+    assert found.l0 == pytest.approx(mean_l0(Z.T))
+    assert found.dead_share == dead_share(Z.T)
+    assert found.n_samples == n
+
+
+def test_quality_of_activations_that_do_not_fit_is_refused():
+    x, z = np.arange(8.0).reshape(4, 2), np.ones((4, 3))
+    with pytest.raises(InputError, match="at least one sample"):
+        run_quality([])
+    with pytest.raises(InputError, match="no variance"):
+        run_quality([(np.full((4, 2), 0.1), z, x)])
+    with pytest.raises(InputError, match="reconstruction has shape"):
+        run_quality([(x, z, x[:3])])
+    with pytest.raises(InputError, match="latents of 3 samples"):
+        run_quality([(x, z[:3], x)])
+    with pytest.raises(InputError, match="length 1: expected 2"):
+        run_quality([(x, z, x), (x[:, :1], z, x[:, :1])])
+    with pytest.raises(InputError, match="activations"):
+        run_quality([(np.full((4, 2), np.inf), z, x)])
+    with pytest.raises(InputError, match="2 latents"):
+        run_quality([(x, z, x), (x, z[:, :2], x)])
+
+
+@pytest.mark.parametrize("n", [4, 60])
+def test_the_pca_floor_is_the_reconstruction_of_sklearns_pca(n):
+    rng = np.random.default_rng(0)
+    mix = rng.standard_normal((6, 6))
+    train, held_out = rng.standard_normal((n, 6)) @ mix + 3, rng.standard_normal((50, 6)) @ mix + 3
+    counts = list(range(min(n - 1, 6) + 1))
+    found = pca_fvu(train.astype(np.float32), held_out.astype(np.float32), counts)
+    for count in counts[1:]:
+        pca = PCA(count, svd_solver="full").fit(train)
+        rebuilt = pca.inverse_transform(pca.transform(held_out))
+        expected = fraction_of_variance_unexplained(held_out.T, rebuilt.T)
+        assert found[count] == pytest.approx(expected, abs=1e-5)
+    mean = np.broadcast_to(train.mean(axis=0), held_out.shape)
+    assert found[0] == pytest.approx(fraction_of_variance_unexplained(held_out.T, mean.T), rel=1e-5)
+    # Only the directions that the training part spans are there.
+    assert found[-1] == pytest.approx(0.0, abs=1e-6) or n < 6
+
+
+def test_the_pca_floor_refuses_what_does_not_fit():
+    x = np.random.default_rng(0).standard_normal((9, 4))
+    with pytest.raises(InputError, match="components = 5: expected at most 4"):
+        pca_fvu(x, x, [5])
+    with pytest.raises(InputError, match="length 3: expected 4"):
+        pca_fvu(x, x[:, :3], [1])
+    with pytest.raises(InputError, match="no variance"):
+        pca_fvu(x, x[:1], [1])
+    with pytest.raises(InputError, match="1 samples: expected at least two"):
+        pca_fvu(x[:1], x, [0])
+    with pytest.raises(InputError, match="train"):
+        pca_fvu(x * np.nan, x, [1])
+
+
+@given(points=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12))
+def test_the_pareto_front_is_what_no_other_beats(points):
+    l0, fvu = np.array(points, dtype=np.float64).T
+    for i, on_front in enumerate(pareto_front(l0, fvu)):
+        beaten = any(
+            l0[j] <= l0[i] and fvu[j] <= fvu[i] and (l0[j], fvu[j]) != (l0[i], fvu[i])
+            for j in range(len(points))
+        )
+        assert on_front == (not beaten)
+
+
+# Which checkpoints to compare.
+
+
+def run_of(method, seed, losses, tokens=(10, 20, 30), seconds=(1.0, 2.0, 3.0)):
+    return [
+        checkpoint(seed, method=method, tokens=t, loss=loss, seconds=s)
+        for t, loss, s in zip(tokens, losses, seconds, strict=True)
+    ]
+
+
+def test_equal_loss_takes_each_runs_nearest_to_what_the_worst_run_reaches():
+    checkpoints = run_of("topk", 0, (0.9, 0.52, 0.3)) + run_of("osae", 0, (0.9, 0.7, 0.5))
+    found = equal_loss(checkpoints)
+    assert found.target == 0.5
+    assert [(c.method, c.tokens) for c in found.checkpoints] == [("topk", 20), ("osae", 30)]
+    assert "0.5" in found.rule
+    tie = equal_loss(run_of("topk", 0, (0.6, 0.4, 0.4)), 0.5)
+    assert [c.tokens for c in tie.checkpoints] == [10]
+
+
+def test_equal_tokens_takes_the_greatest_number_all_have():
+    checkpoints = run_of("topk", 0, (1.0, 1, 1)) + run_of("osae", 0, (1.0, 1, 1), (10, 20, 25))
+    found = equal_tokens(checkpoints)
+    assert [c.tokens for c in found.checkpoints] == [20, 20]
+    assert [c.tokens for c in equal_tokens(checkpoints, 10).checkpoints] == [10, 10]
+
+
+def test_equal_seconds_takes_the_last_within_the_quickest_runs_time():
+    checkpoints = run_of("topk", 0, (1.0, 1, 1)) + run_of(
+        "osae", 0, (1.0, 1, 1), seconds=(2.0, 4.0, 6.0)
+    )
+    found = equal_seconds(checkpoints)
+    assert found.target == 3.0
+    assert [(c.method, c.tokens) for c in found.checkpoints] == [("topk", 30), ("osae", 10)]
+
+
+def test_checkpoints_of_equal_loss_pair_across_tokens():
+    checkpoints = run_of("osae", 0, (0.9, 0.5, 0.4)) + run_of("osae", 1, (0.9, 0.8, 0.5))
+    chosen = equal_loss(checkpoints).checkpoints
+    assert [c.tokens for c in chosen] == [20, 30]
+    [found] = pair_scores(chosen, [8], across_tokens=True)
+    assert (found.seeds, found.tokens) == ((0, 1), None)
+    assert pair_scores(chosen, [8]) == []
+
+
+def test_sorted_versions_of_a_run_are_chosen_apart():
+    run = run_of("osae", 0, (0.9, 0.5, 0.4))
+    statistics = latent_statistics([np.ones((2, 8))])
+    both = [*run, *(sorted_afterwards(c, statistics, "by energy") for c in run)]
+    assert [c.order for c in equal_tokens(both).checkpoints] == ["trained", "by energy"]
+
+
+def test_choices_that_cannot_be_made_are_refused():
+    run = run_of("osae", 0, (0.9, 0.5, 0.4))
+    with pytest.raises(InputError, match="no checkpoints"):
+        equal_loss([])
+    with pytest.raises(InputError, match="loss of"):
+        equal_loss([checkpoint()])
+    with pytest.raises(InputError, match="seconds of"):
+        equal_seconds([checkpoint()])
+    with pytest.raises(InputError, match=r"within 0\.5 seconds"):
+        equal_seconds(run, 0.5)
+    with pytest.raises(InputError, match="no checkpoint of 15 tokens"):
+        equal_tokens(run, 15)
+    with pytest.raises(InputError, match="share no number of tokens"):
+        equal_tokens(run[:1] + run_of("topk", 0, (1.0, 1, 1))[1:])
