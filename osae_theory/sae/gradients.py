@@ -74,11 +74,12 @@ class StepLoss:
     loss : tensor of shape (S,)
         Each run's loss, summed over the batch.
     least_active : tensor of shape (S,)
-        The least positive code of each run; infinite where there is none.
+        The least positive code of each run, infinite where there is none; None unless
+        latents are selected by batch.
     """
 
     loss: Float[Tensor, " S"]
-    least_active: Float[Tensor, " S"]
+    least_active: Float[Tensor, " S"] | None
 
 
 class Workspace:
@@ -195,7 +196,8 @@ def _fill_sparse(
         dead.count(_fired(codes, K))
     if bias is not None and d_x is not None:
         _fill_decoder_bias(model, d_x, out)
-    return StepLoss(found.loss.to(centred.dtype), _least(codes.values))
+    least = _least(codes.values) if by_batch else None
+    return StepLoss(found.loss.to(centred.dtype), least)
 
 
 def _fill_dense(
@@ -222,7 +224,7 @@ def _fill_dense(
         dead.count((codes != 0).any(dim=1))
     if found.x is not None:
         _fill_decoder_bias(model, found.x, out)
-    return StepLoss(found.loss, _least(codes))
+    return StepLoss(found.loss, _least(codes) if model.activation == "batch" else None)
 
 
 def _select_into(

@@ -146,7 +146,7 @@ class Trainer:
         self.diverged |= ~(found.loss.isfinite() & bounded)
         if bool(self.diverged.any()):
             self._put_back_diverged()
-        if config.activation == "batch" and active == config.n_nonzero:
+        if found.least_active is not None and active == config.n_nonzero:
             self._track_thresholds(found.least_active)
         self.n_done += 1
         return found.loss / (n * batch.shape[2])

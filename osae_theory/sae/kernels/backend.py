@@ -28,7 +28,9 @@ def use_compiled(backend: str, *tensors: torch.Tensor) -> bool:
     check_choice("backend", backend, BACKENDS)
     if backend == "torch":
         return False
-    suitable = all(t.device.type == "cpu" and t.dtype in _DTYPES for t in tensors)
+    suitable = True
+    for tensor in tensors:
+        suitable = suitable and tensor.is_cpu and tensor.dtype in _DTYPES
     if backend == "auto":
         return suitable and _compiles()
     if not suitable:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -115,7 +116,7 @@ def adam_step(
     decays = tuple(number(b) for b in (beta1, 1 - beta1, beta2, 1 - beta2))
     S, rows = state.parameter.shape[:2]
     size = max(-(-S * rows // torch.get_num_threads()), 1)
-    largest = torch.zeros(S, -(-rows // size), dtype=torch.float64)
+    largest = np.zeros((S, -(-rows // size)))
 
     def update(s: int, part: int) -> None:
         largest[s, part] = kernel(
@@ -124,5 +125,8 @@ def adam_step(
             decays, number(config.epsilon),
         )  # fmt: skip
 
-    in_parallel([lambda s=s, p=p: update(s, p) for s in range(S) for p in range(largest.shape[1])])
-    return largest.amax(dim=1).sqrt()
+    in_parallel(
+        [lambda s=s, p=p: update(s, p) for s in range(S) for p in range(largest.shape[1])],
+        state.parameter.numel(),
+    )
+    return torch.from_numpy(np.sqrt(largest.max(axis=1)))

@@ -158,7 +158,7 @@ def select_sparse(
         return codes
     from osae_theory.sae.kernels import compiled
 
-    rows = scores.detach().contiguous().reshape(S * n, K).numpy()
+    rows = _array(scores).reshape(S * n, K)
     indices, values = (t.view(S * n, m).numpy() for t in (codes.indices, codes.values))
     by_magnitude = activation == "signed"
     size = max(-(-S * n // torch.get_num_threads()), 1)
@@ -176,7 +176,7 @@ def select_sparse(
         ranked.append(compiled.collect_rows(whole[0], least, below, *whole[1:]))
 
     parts = [slice(start, start + size) for start in range(0, S * n, size)]
-    in_parallel([lambda part=part: select(part) for part in parts])
+    in_parallel([lambda part=part: select(part) for part in parts], scores.numel())
     if not all(ranked):
         raise InputError("a latent's activation is NaN: expected numbers that can be ranked")
     return codes
@@ -230,31 +230,36 @@ def prefix_gradients(
 
     kernel: Any = compiled.prefix_gradients
     blocks = column_blocks(d)
-    losses = torch.empty(S, len(blocks), n, dtype=torch.float64)
-    partial = codes.values.new_empty(S, len(blocks), *codes.values.shape[1:])
+    losses = np.empty((S, len(blocks), n))
+    d_values = result.values[:, None]
+    if len(blocks) > 1:
+        d_values = codes.values.new_empty(S, len(blocks), *codes.values.shape[1:])
     d_x = x.new_empty(S, 0, d) if result.x is None else result.x
-    arrays = [
-        t.detach().contiguous().numpy()
-        for t in (x, codes.indices, codes.values, atoms, survival.expand(S, -1).to(x.dtype))
-    ]
-    outputs = [t.numpy() for t in (losses, partial, result.atoms, d_x)]
+    weights = survival.expand(S, -1).to(x.dtype)
+    arrays = [_array(t) for t in (x, codes.indices, codes.values, atoms, weights)]
+    outputs = losses, d_values.numpy(), result.atoms.numpy(), d_x.numpy()
 
     def differentiate(s: int, b: int) -> None:
-        loss, d_values, d_atoms, into_x = outputs
+        loss, into_values, into_atoms, into_x = outputs
         kernel(
-            *(array[s] for array in arrays), *blocks[b], loss[s, b], d_values[s, b], d_atoms[s],
-            into_x[s],
+            *(array[s] for array in arrays), *blocks[b],
+            loss[s, b], into_values[s, b], into_atoms[s], into_x[s],
         )  # fmt: skip
 
     in_parallel(
-        [lambda s=s, b=b: differentiate(s, b) for s in range(S) for b in range(len(blocks))]
+        [lambda s=s, b=b: differentiate(s, b) for s in range(S) for b in range(len(blocks))],
+        codes.values.numel() * d,
     )
     # numpy adds in one order, whatever the number of threads.
-    result.loss.copy_(torch.from_numpy(losses.numpy().sum(axis=1).sum(axis=-1)))
-    result.values.copy_(partial[:, 0])
-    for b in range(1, len(blocks)):
-        result.values.add_(partial[:, b])
+    result.loss.copy_(torch.from_numpy(losses.sum(axis=1).sum(axis=-1)))
+    if len(blocks) > 1:
+        np.sum(outputs[1], axis=1, out=result.values.numpy())
     return result
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """Return a tensor's memory as a C-contiguous array."""
+    return tensor.detach().contiguous().numpy()
 
 
 def encoder_gradients(
@@ -287,7 +292,7 @@ def encoder_gradients(
     from osae_theory.sae.kernels import compiled
 
     kernel: Any = compiled.encoder_gradient
-    inputs = [t.detach().contiguous().numpy() for t in (x, indices, d_values)]
+    inputs = [_array(t) for t in (x, indices, d_values)]
     encoder, bias = result.encoder.numpy(), result.bias.numpy()
 
     def weights(s: int, start: int, stop: int) -> None:
@@ -299,5 +304,5 @@ def encoder_gradients(
     tasks = [
         lambda s=s, block=block: weights(s, *block) for s in range(S) for block in column_blocks(d)
     ]
-    in_parallel([*tasks, *(lambda s=s: biases(s) for s in range(S))])
+    in_parallel([*tasks, *(lambda s=s: biases(s) for s in range(S))], d_values.numel() * d)
     return result

@@ -6,6 +6,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from osae_theory import threads
 from osae_theory.errors import InputError
 from osae_theory.objectives import nested_dropout_loss_loop, prefix_loss
 from osae_theory.prefixes import PrefixLaw
@@ -147,15 +148,16 @@ def test_float32_keeps_its_digits_near_zero_residual():
     assert float(expected[0].max()) < 1e-6
 
 
-def test_the_bits_do_not_depend_on_the_number_of_threads():
+def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr(threads, "_WORTH_IT", 0)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 257, 333, generator=generator)
     scores = torch.randn(3, 257, 100, generator=generator)
     atoms = torch.randn(3, 100, 333, generator=generator)
     weights = torch.tensor(PrefixLaw.uniform(100).survival).float().expand(3, 100)
     results = []
-    for threads in (1, 2, 3, 7):
-        torch.set_num_threads(threads)
+    for count in (1, 2, 3, 7):
+        torch.set_num_threads(count)
         try:
             codes = select_sparse(scores, 9, backend="numba")
             found = prefix_gradients(x, codes, atoms, weights, with_x=True, backend="numba")
