@@ -93,7 +93,7 @@ def parser() -> Parser:
         default=",".join(PAPER_METHODS),
         help=f"comma-separated, of {', '.join(METHODS)} (default: the first four)",
     )
-    p.add_argument("--seeds", type=int, default=5, help="runs of each method (default: 5)")
+    p.add_argument("--seeds", type=int, default=10, help="runs of each method (default: 10)")
     p.add_argument(
         "--seed", type=int, default=0, metavar="BASE", help="problem draw and seeds (default: 0)"
     )

@@ -7,7 +7,7 @@ before a step is built.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from benchmarks.peers.base import KINDS, Peer, PeerStep, Shape, Sizes, Weights
+from benchmarks.peers.base import KINDS, Peer, PeerStep, Shape, Weights
 from benchmarks.peers.dictionary_learning import DICTIONARY_LEARNING
 from benchmarks.peers.overcomplete import OVERCOMPLETE
 from benchmarks.peers.saelens import SAELENS
@@ -17,4 +17,4 @@ PEERS: Mapping[str, Peer] = MappingProxyType(
     {peer.name: peer for peer in (SAELENS, DICTIONARY_LEARNING, SPARSIFY, OVERCOMPLETE)}
 )
 
-__all__ = ["KINDS", "PEERS", "Peer", "PeerStep", "Shape", "Sizes", "Weights"]
+__all__ = ["KINDS", "PEERS", "Peer", "PeerStep", "Shape", "Weights"]

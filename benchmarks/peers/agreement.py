@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmarks.peers import KINDS, PEERS, Peer, Sizes, Weights
-from benchmarks.peers.base import Shape, load
+from benchmarks.peers import KINDS, PEERS, Peer, Shape, Weights
+from benchmarks.peers.base import load
 from osae_theory.command_line import Parser, run
 from osae_theory.objectives import nested_dropout_loss_loop
 from osae_theory.sae.selection import select_top_m
 from osae_theory.seeds import Axis, torch_generator
 
-TOY = Sizes(d=80, K=100, m=5, batch=1024)
+TOY = Shape(d=80, K=100, m=5, batch=1024)
 # Some hundred times the rounding of a float32 sum of this size.
 LIMIT = 1e-5
 EXIT_DISAGREES = 1
@@ -88,7 +88,7 @@ def our_loss(kind: str, weights: Weights, batch: Float[Tensor, "n d"], m: int) -
     return float(loss) / len(batch)
 
 
-def compare(peer: Peer, kind: str, shape: Sizes, matched: bool, seed: int) -> Agreement:
+def compare(peer: Peer, kind: str, shape: Shape, matched: bool, seed: int) -> Agreement:
     """Return a peer's loss and ours on the same weights and the same batch."""
     every_prefix = range(1, shape.K + 1) if kind == "matryoshka" else ()
     step = peer.build(kind, shape, list(every_prefix), matched, seed)
@@ -100,7 +100,7 @@ def compare(peer: Peer, kind: str, shape: Sizes, matched: bool, seed: int) -> Ag
     return Agreement(peer.name, kind, matched, theirs, ours, abs(theirs - ours) / ours)
 
 
-def agreements(shape: Sizes, seed: int) -> list[Agreement]:
+def agreements(shape: Shape, seed: int) -> list[Agreement]:
     """Return every peer's loss and ours, for each of its kinds, as shipped and matched."""
     return [
         compare(peer, kind, shape, matched, seed)
@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     found: list[Agreement] = []
 
     def job(options: argparse.Namespace) -> None:
-        shape = Sizes(options.d, options.K, options.m, options.batch)
+        shape = Shape(options.d, options.K, options.m, options.batch)
         with redirect_stdout(sys.stderr):
             found.extend(agreements(shape, options.seed))
         rows = [asdict(row) for row in found]

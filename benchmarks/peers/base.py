@@ -15,53 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from benchmarks.speed.shapes import Shape
 from osae_theory.errors import InputError, check_choice, check_integer
 
 KINDS = ("topk", "batchtopk", "matryoshka")
 REQUIREMENTS = "benchmarks/peers/requirements.txt"
 # No run here comes near it; learning-rate schedules need a length.
 TOTAL_STEPS = 1_000_000
-
-
-@runtime_checkable
-class Shape(Protocol):
-    """The size of one training step; `benchmarks.speed.shapes.Shape` is one."""
-
-    @property
-    def d(self) -> int:
-        """Entries of a sample."""
-        ...
-
-    @property
-    def K(self) -> int:
-        """Number of latents."""
-        ...
-
-    @property
-    def m(self) -> int:
-        """Active latents of a sample, at most K."""
-        ...
-
-    @property
-    def batch(self) -> int:
-        """Samples a step."""
-        ...
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """A Shape with its numbers checked."""
-
-    d: int
-    K: int
-    m: int
-    batch: int
-
-    def __post_init__(self) -> None:
-        for name in ("d", "K", "m", "batch"):
-            check_integer(name, getattr(self, name), 1)
-        if self.m > self.K:
-            raise InputError(f"m = {self.m}: expected at most K = {self.K}")
 
 
 @dataclass(frozen=True, eq=False)

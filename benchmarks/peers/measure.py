@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmarks.peers import PEERS, Shape, Sizes
+from benchmarks.peers import PEERS, Shape
 from benchmarks.peers.base import check_task, library
 from osae_theory import __version__
 from osae_theory.command_line import Parser, run
@@ -75,7 +75,7 @@ class Job:
 
     Attributes
     ----------
-    shape : Sizes
+    shape : Shape
         d, K, m and the samples of a batch.
     contenders : tuple of Contender
         At least one.
@@ -89,7 +89,7 @@ class Job:
         Of initial weights and data, at least 0.
     """
 
-    shape: Sizes
+    shape: Shape
     contenders: tuple[Contender, ...]
     rounds: int
     warmup: int
@@ -116,7 +116,7 @@ def parse_job(text: str) -> Job:
         raise InputError(f"the job is not JSON ({error}): expected one JSON object") from None
     _check_fields("the job", document, {"shape", "contenders"}, _DEFAULTS)
     _check_fields("shape", document["shape"], {"d", "K", "m", "batch"}, ())
-    shape = Sizes(**document["shape"])
+    shape = Shape(**document["shape"])
     listed = document["contenders"]
     if not isinstance(listed, list) or not listed:
         raise InputError(f"contenders = {listed!r}: expected a list of at least one")
@@ -223,7 +223,7 @@ def versions(peers: Iterable[str]) -> dict[str, str]:
 
 def ours(contender: Contender, shape: Shape) -> Step:
     """Return our training step with survival weights of the contender's kind."""
-    return library("benchmarks.speed.steps").training_step(shape, contender.kind, contender.matched)
+    return library("benchmarks.speed.steps").training_step(shape, contender.kind)
 
 
 def _build(contender: Contender, shape: Shape, seed: int) -> Step:
@@ -242,7 +242,7 @@ def _first_rows(step: Step, n: int) -> Step:
     return lambda batch: step(batch[:n])
 
 
-def _contender(fields: Any, shape: Sizes) -> Contender:
+def _contender(fields: Any, shape: Shape) -> Contender:
     _check_fields("a contender", fields, {"peer", "kind"}, {"prefixes", "matched", "batch"})
     name, kind, matched = fields["peer"], fields["kind"], fields.get("matched", False)
     for field in ("peer", "kind"):

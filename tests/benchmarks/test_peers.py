@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.peers import KINDS, PEERS, Sizes, agreement, measure
+from benchmarks.peers import KINDS, PEERS, Shape, agreement, measure
 from benchmarks.peers.base import Weights, check_task, library, load, seeded
 from benchmarks.peers.dictionary_learning import _fractions, _sizes
 from osae_theory.errors import InputError
@@ -90,7 +90,7 @@ def test_a_peer_that_is_not_installed_is_one_sentence(name, monkeypatch):
 
     monkeypatch.setattr("benchmarks.peers.base.importlib.import_module", absent)
     with pytest.raises(InputError, match=r"is not installed: expected the environment of \S+$"):
-        PEERS[name].build("topk", Sizes(**SHAPE), [], False, 0)
+        PEERS[name].build("topk", Shape(**SHAPE), [], False, 0)
 
 
 def test_a_module_that_is_there_is_imported_and_one_that_is_not_is_named():
@@ -110,7 +110,7 @@ def test_a_seed_gives_the_same_draws_and_leaves_the_default_generator_as_it_was(
 
 
 def test_weights_are_copied_into_the_librarys_own_memory():
-    shape = Sizes(**SHAPE)
+    shape = Shape(**SHAPE)
     step = FakeStep("topk", shape, False, True)
     view = step.weights().encoder
     given = agreement.random_weights(shape, 0, decoder_bias=True)
@@ -121,7 +121,7 @@ def test_weights_are_copied_into_the_librarys_own_memory():
 
 
 def test_a_decoder_bias_for_a_library_without_one_is_refused_unless_zero():
-    shape = Sizes(**SHAPE)
+    shape = Shape(**SHAPE)
     step = FakeStep("topk", shape, False, False)
     with pytest.raises(InputError, match="a decoder bias for a library that has none"):
         load(step, agreement.random_weights(shape, 0, decoder_bias=True))
@@ -145,7 +145,7 @@ def test_a_decoder_bias_for_a_library_without_one_is_refused_unless_zero():
 )
 def test_a_peer_refuses_what_it_does_not_have(peer, kind, prefixes, message):
     with pytest.raises(InputError, match=message):
-        check_task(PEERS[peer], kind, Sizes(**SHAPE), prefixes)
+        check_task(PEERS[peer], kind, Shape(**SHAPE), prefixes)
 
 
 @pytest.mark.parametrize("K", [100, 257, 4096])
@@ -159,7 +159,7 @@ def test_group_fractions_give_back_the_prefixes_when_rounded_down(K):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_our_side_of_the_agreement_is_the_loss_by_hand(kind):
-    shape = Sizes(**SHAPE)
+    shape = Shape(**SHAPE)
     weights = agreement.random_weights(shape, 1, decoder_bias=True)
     assert weights.decoder_bias is not None
     batch = torch.randn(shape.batch, shape.d, generator=torch.Generator().manual_seed(1))
@@ -361,13 +361,13 @@ def test_ours_is_one_more_contender_built_by_the_speed_benchmark(monkeypatch):
 
     class Steps:
         @staticmethod
-        def training_step(shape, survival_kind, matched):
-            asked.append((shape, survival_kind, matched))
+        def training_step(shape, kind):
+            asked.append((shape, kind))
             return lambda batch: None
 
     monkeypatch.setattr(measure, "library", {"benchmarks.speed.steps": Steps}.__getitem__)
     contender = {"peer": "ours", "kind": "uniform", "matched": True, "batch": 3}
     text = job_text(contenders=[contender], rounds=1, warmup=0, threads=1)
     result = measure.measure(measure.parse_job(text))
-    assert asked == [(replace(Sizes(**SHAPE), batch=3), "uniform", True)]
+    assert asked == [(replace(Shape(**SHAPE), batch=3), "uniform")]
     assert set(result["versions"]) == {"osae-theory", "torch"}

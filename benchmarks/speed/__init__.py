@@ -1,0 +1,1 @@
+"""What ordered training costs, in ratios measured within one run."""

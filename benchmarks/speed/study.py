@@ -1,0 +1,227 @@
+"""Everything that is measured at one shape, as one document."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.measure import interleaved
+from benchmarks.speed import costs, losses, steps
+from benchmarks.speed.memory import step_memory
+from benchmarks.speed.shapes import MEMORY, Shape
+from benchmarks.speed.timing import Ratio, paired, relative_to
+from osae_theory.errors import InputError
+from osae_theory.threads import limited_threads
+
+YARDSTICK = "plain dense"
+N_TOGETHER = 10
+# The ratios that have a name in the document: (numerator, denominator).
+_NAMED = {
+    "exact_over_plain_same_kernel": ("exact, fused", "plain, fused"),
+    "exact_over_plain_dense": ("exact, fused", YARDSTICK),
+    "plain_fused_over_plain_dense": ("plain, fused", YARDSTICK),
+    "plain_sparse_over_plain_dense": ("plain sparse", YARDSTICK),
+    "encoder_product_over_plain_dense": ("encoder product alone", YARDSTICK),
+    "exact_residual_gram_over_plain_dense": ("exact, residual Gram", YARDSTICK),
+    "exact_gram_over_plain_dense": ("exact, Gram", YARDSTICK),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    Attributes
+    ----------
+    name : str
+        Name of the shape.
+    shape : Shape
+        The size.
+    rounds, warmup : int
+        Rounds that count, and rounds before them that do not.
+    threads : int
+        Threads of every contender.
+    peers_python : Path or None
+        The Python of the environment with the peers, where they are to be timed.
+    """
+
+    name: str
+    shape: Shape
+    rounds: int
+    warmup: int
+    threads: int
+    peers_python: Path | None
+
+
+def memory() -> dict[str, Any]:
+    """Return peak memory of the exact and the plain loss at a dictionary of 65,536."""
+    found = {law: step_memory(law, MEMORY) for law in ("plain", "uniform")}
+    return {
+        "shape": asdict(MEMORY),
+        "plain_bytes": found["plain"],
+        "exact_bytes": found["uniform"],
+        "exact_over_plain": found["uniform"] / found["plain"],
+    }
+
+
+def measure(plan: Plan, peak: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document of one shape; see the module `benchmarks.speed.__main__`."""
+    with limited_threads(plan.threads):
+        seconds = _losses(plan)
+        ratios = {
+            name: paired(seconds[a], seconds[b]) for name, (a, b) in _NAMED.items() if a in seconds
+        }
+        if plan.name == "toy":
+            ratios["ten_together_over_ten_separate"] = _together(plan)
+        prefixes = costs.over_prefixes(plan.shape, plan.rounds, plan.warmup)
+        ratios["all_prefixes_over_one"] = prefixes[plan.shape.K]
+        sizes = {} if plan.name == "wide" else costs.over_sizes(plan.shape, plan.rounds)
+        agreement = dict(losses.agreement(plan.shape))
+    document = {
+        "shape": {"name": plan.name, **asdict(plan.shape)},
+        "threads": plan.threads,
+        "ratios": {name: ratio.median for name, ratio in ratios.items()},
+        "spread": {name: asdict(ratio) for name, ratio in ratios.items()},
+        "losses": _plain(relative_to(seconds, YARDSTICK)),
+        "seconds": {name: sorted(taken)[len(taken) // 2] for name, taken in seconds.items()},
+        "over_prefixes": _plain(prefixes),
+        "over_sizes": {name: _plain(found) for name, found in sizes.items()},
+        "agreement": agreement,
+        "peers": {},
+        "memory": dict(peak),
+    }
+    if plan.peers_python is not None:
+        document["peers"] = peers(plan)
+    return document
+
+
+def _plain(ratios: Mapping[Any, Ratio]) -> dict[str, dict[str, float]]:
+    return {str(name): asdict(ratio) for name, ratio in ratios.items()}
+
+
+def _losses(plan: Plan) -> dict[str, list[float]]:
+    """Return the seconds of each way of computing loss and gradients."""
+    ways = losses.ways(plan.shape)
+    ways["encoder product alone"] = losses.encoder_product(plan.shape)
+    return _timed(ways, plan)
+
+
+def _together(plan: Plan) -> Ratio:
+    found = _timed(
+        {
+            "together": steps.together(plan.shape, N_TOGETHER),
+            "separate": steps.one_after_another(plan.shape, N_TOGETHER),
+        },
+        plan,
+    )
+    return paired(found["together"], found["separate"])
+
+
+def _timed(ways: Mapping[str, Any], plan: Plan) -> dict[str, list[float]]:
+    n_rounds = plan.rounds + plan.warmup
+    batches = (steps.random_batch(plan.shape, plan.shape.batch, i) for i in range(n_rounds))
+    seconds = interleaved(list(ways.values()), batches)
+    return {name: taken[plan.warmup :] for name, taken in zip(ways, seconds, strict=True)}
+
+
+def contenders(name: str, shape: Shape) -> list[dict[str, Any]]:
+    """Return the whole training steps that are timed at a shape, as the peers' job lists them."""
+    libraries = ("saelens", "dictionary_learning", "sparsify", "overcomplete")
+    found: list[dict[str, Any]] = [
+        {"peer": "ours", "kind": kind} for kind in ("uniform", "plain", "featured")
+    ]
+    for matched in (False, True):
+        found += [{"peer": peer, "kind": "topk", "matched": matched} for peer in libraries]
+        found += [
+            {"peer": peer, "kind": "batchtopk", "matched": matched}
+            for peer in libraries
+            if peer != "sparsify" and name != "wide"
+        ]
+        for peer in ("saelens", "dictionary_learning"):
+            for n in (5, 10, 50) if name != "wide" else (5,):
+                found.append(
+                    {"peer": peer, "kind": "matryoshka", "prefixes": n, "matched": matched}
+                )
+    # Every index a prefix: at the toy shape as it is, at the middle one on fewer samples.
+    if name != "wide":
+        few = {"batch": shape.batch if name == "toy" else 32}
+        found += [
+            {"peer": peer, "kind": "matryoshka", "prefixes": "all", **few}
+            for peer in ("saelens", "dictionary_learning")
+        ]
+        if name == "lm":
+            found.append({"peer": "ours", "kind": "uniform", **few})
+    return found
+
+
+def peers(plan: Plan) -> dict[str, Any]:
+    """Time whole training steps of the peers and ours, in the peers' environment.
+
+    Returns
+    -------
+    dict
+        "ratios": each library's step over ours with the exact loss; "seconds": medians;
+        "agreement": relative differences between their losses and ours; "versions".
+
+    Raises
+    ------
+    InputError
+        If the measurement fails.
+    """
+    assert plan.peers_python is not None
+    job = {
+        "shape": asdict(plan.shape),
+        "contenders": contenders(plan.name, plan.shape),
+        "rounds": plan.rounds,
+        "warmup": plan.warmup,
+        "threads": plan.threads,
+    }
+    found = _ask(plan.peers_python, "benchmarks.peers.measure", [json.dumps(job)])
+    return summary(found, plan.shape) | {
+        "agreement": _ask(plan.peers_python, "benchmarks.peers.agreement", [])
+    }
+
+
+def summary(found: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
+    """Turn the peers' seconds into ratios to our exact step on as many samples."""
+    own = {
+        (c["kind"], c["batch"]): c["seconds"] for c in found["contenders"] if c["peer"] == "ours"
+    }
+    ratios: dict[str, dict[str, float]] = {}
+    seconds: dict[str, float] = {}
+    for contender in found["contenders"]:
+        name = contender_name(contender, shape)
+        taken: Sequence[float] = contender["seconds"]
+        seconds[name] = sorted(taken)[len(taken) // 2]
+        ratios[name] = asdict(paired(taken, own["uniform", contender["batch"]]))
+    return {"ratios": ratios, "seconds": seconds, "versions": found["versions"]}
+
+
+def contender_name(contender: Mapping[str, Any], shape: Shape) -> str:
+    """Return a contender's name in tables: library, kind, prefixes, matched or as shipped."""
+    parts = [contender["peer"], contender["kind"]]
+    if contender["prefixes"]:
+        parts.append(str(contender["prefixes"]))
+    if contender["peer"] != "ours":
+        parts.append("matched" if contender["matched"] else "as shipped")
+    if contender["batch"] != shape.batch:
+        parts.append(f"batch {contender['batch']}")
+    return " ".join(parts)
+
+
+def check_peers(python: Path) -> None:
+    """Raise InputError unless there is an environment with the peers."""
+    if not python.exists():
+        raise InputError(f"no {python}: expected the environment with the peers (make setup-peers)")
+
+
+def _ask(python: Path, module: str, arguments: list[str]) -> Any:
+    done = subprocess.run(
+        [str(python), "-m", module, *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise InputError(f"{module} failed in {python}: {last}")
+    return json.loads(done.stdout)

@@ -1,0 +1,210 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from osae_theory.metrics import match
+from realdata import __main__ as command
+from realdata.__main__ import main
+from realdata.checkpoints import load
+from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
+
+D, K, M = 10, 12, 3
+
+
+def write(folder, seed, d=D, n_latents=K):
+    random = torch.Generator().manual_seed(seed)
+    atoms = torch.nn.functional.normalize(torch.randn(n_latents, d, generator=random), dim=1)
+    checkpoint = TopMCheckpoint(
+        encoder=atoms.T.clone(),
+        encoder_bias=torch.zeros(n_latents),
+        decoder=atoms,
+        decoder_bias=torch.zeros(d),
+        input_mean=torch.zeros(d),
+        input_scale=torch.ones(d),
+        m=M,
+        activation="relu",
+        origin=Origin(method="osae"),
+    )
+    write_ours(folder, checkpoint)
+    return str(folder)
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    return [write(tmp_path / f"sae-{seed}", seed) for seed in range(3)]
+
+
+def refused(capsys, arguments):
+    """Return the one line that bad input gives."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.count("\n") == 1
+    return error
+
+
+def test_json_is_one_document_on_stdout_with_the_fields_that_are_promised(capsys, checkpoints):
+    assert main(["compare", *checkpoints, "--prefixes", "8", "4", "--json"]) == 0
+    out, _ = capsys.readouterr()
+    document = json.loads(out, parse_constant=pytest.fail)
+    assert list(document) == ["prefixes", "pairs", "summary"]
+    assert document["prefixes"] == [4, 8]
+    assert len(document["pairs"]) == 3 * 2
+    fields = {"a", "b", "prefix", "stab", "stab_abs", "ord", "ord_abs", "chance"}
+    assert all(set(pair) == fields for pair in document["pairs"])
+    first = document["pairs"][0]
+    assert (first["a"], first["b"]) == tuple(checkpoints[:2])
+    decoders = [load(name).decoder[: first["prefix"]].T for name in checkpoints[:2]]
+    assert first["stab"] == pytest.approx(match(*decoders).stability, abs=1e-6)
+
+
+def test_a_table_is_printed_and_files_are_written_where_asked(capsys, checkpoints, tmp_path):
+    assert main(["compare", *checkpoints, "--out", str(tmp_path / "out")]) == 0
+    out, _ = capsys.readouterr()
+    assert out.startswith("|")
+    assert "Ord" in out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {*("comparison.json", "comparison.md", "comparison.png"), *("pairs.csv", "summary.csv")}  # fmt: skip
+
+
+def test_widths_may_differ_and_a_checkpoint_may_be_held_against_itself(
+    capsys, checkpoints, tmp_path
+):
+    wide = write(tmp_path / "wide", 9, n_latents=20)
+    assert main(["compare", checkpoints[0], wide, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["prefixes"] == [4, 8, 12]
+    assert main(["compare", checkpoints[0], checkpoints[0], "--json"]) == 0
+    for pair in json.loads(capsys.readouterr().out)["pairs"]:
+        assert pair["stab"] == pytest.approx(1, abs=1e-6)
+        assert pair["ord"] == 1
+        assert (pair["a"], pair["b"]) == (checkpoints[0], f"{checkpoints[0]} (2)")
+
+
+def test_apply_writes_latents_and_reconstruction(capsys, checkpoints, tmp_path):
+    x = np.random.default_rng(0).normal(size=(7, D)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    out = tmp_path / "out"
+    assert main(["apply", checkpoints[0], str(tmp_path / "x.npy"), "--out", str(out)]) == 0
+    sae = load(checkpoints[0])
+    latents = sae.encode(torch.from_numpy(x))
+    assert np.array_equal(np.load(out / "latents.npy"), latents.numpy())
+    rebuilt = sae.decode(latents, torch.from_numpy(x)).numpy()
+    assert np.array_equal(np.load(out / "reconstruction.npy"), rebuilt)
+    assert capsys.readouterr().out.split() == [
+        *(str(out / "latents.npy"), str(out / "reconstruction.npy"))
+    ]
+
+
+def test_an_export_reads_as_a_saelens_checkpoint_with_the_same_latents(checkpoints, tmp_path):
+    assert main(["export", checkpoints[0], "--out", str(tmp_path / "out")]) == 0
+    ours, theirs = load(checkpoints[0]), load(str(tmp_path / "out"))
+    x = torch.randn(20, D, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(theirs.encode(x), ours.encode(x))
+    assert theirs.metadata["format"] == "saelens"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "A"], "1 checkpoint: expected at least two"),
+        (["compare", "A", "nowhere"], "nowhere"),
+        (["compare", "A", "B", "--prefixes", "13"], "prefix = 13: expected at most 12"),
+        (["compare", "A", "B", "--prefixes", "0"], "prefix = 0"),
+        (["compare", "A", "B", "--prefixes", "x"], "invalid int value: 'x'"),
+        (["compare", "A", "narrow"], "atoms of length 8: expected 10"),
+        (["apply", "A", "absent.npy", "--out", "out"], "absent.npy"),
+        (["apply", "A", "x.npy"], "--out"),
+        (["export", "absent", "--out", "out"], "absent"),
+        (["run", "--preset", "smollm"], "preset 'smollm' is unknown (did you mean"),
+        (["run", "--methods", "osea"], "method 'osea' is unknown"),
+        (["run", "--K", "8"], "m = 16: expected at most K = 8"),
+        (["run", "--workers", "0"], "--workers = 0"),
+        (["run", "--device", "abacus"], "device 'abacus' is unknown"),
+        (["run", "--lr", "nan"], "--lr"),
+        (["run", "--lr", "1", "--log", "paper"], "log 'paper' is unknown"),
+        (["run", "--lr", "1", "--precision", "low"], "precision 'low' is unknown"),
+        (["run", "--lr", "1", "--out", "file"], "is a file"),
+        (["run", "--corpora", "a,b,c"], "expected one, or two different ones"),
+        (["tune", "--steps", "-1"], "n_steps = -1"),
+        (["train", "absent", "--K", "8", "--m", "2", "--steps", "3", "--lr", "1", "--out", "o"],
+         "absent has no manifest.json"),
+        (["paint"], "invalid choice: 'paint'"),
+        ([], "command"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
+    capsys, monkeypatch, tmp_path, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    for name, seed, d in (("A", 0, D), ("B", 1, D), ("narrow", 2, 8)):
+        write(tmp_path / name, seed, d)
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    assert message in refused(capsys, arguments)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+WITHOUT = """
+import sys
+for name in ("transformers", "transformer_lens", "gguf", "datasets", "huggingface_hub", "platformdirs"):
+    sys.modules[name] = None
+from realdata.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def without_model_libraries(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_compare_apply_and_export_need_no_model_library(checkpoints, tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((2, D), dtype=np.float32))
+    for arguments in (
+        ["compare", *checkpoints, "--json"],
+        ["apply", checkpoints[0], str(tmp_path / "x.npy"), "--out", str(tmp_path / "a")],
+        ["export", checkpoints[0], "--out", str(tmp_path / "e")],
+    ):
+        done = without_model_libraries(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_run_without_the_model_libraries_names_the_target_that_installs_them(tmp_path):
+    done = without_model_libraries(
+        "run", "--lr", "0.01", "--out", str(tmp_path / "o"), "--cache", str(tmp_path / "c")
+    )
+    assert done.returncode == 2
+    assert "make setup-realdata" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_options_change_the_preset_and_nothing_else():
+    given = "--K 64 --m 8 --seeds 3 --seed 5 --steps 9 --tokens 500 --wide 0 --splice 0".split()
+    options = command.parser().parse_args(["run", *given, "--methods", "osae,topk"])
+    preset = command.preset_of(options)
+    assert (preset.K, preset.m, preset.n_steps, preset.training_tokens) == (64, 8, 9, 500)
+    assert preset.seeds == (5, 6, 7)
+    assert (preset.wide, preset.splice_contexts) == (0, 0)
+    assert preset.methods == ("osae", "topk")
+    assert preset.other_m == (32,)
+    plain = command.preset_of(command.parser().parse_args(["run"]))
+    assert plain.name == "smollm2-135m"
+    assert (preset.model, preset.batch_size) == (plain.model, plain.batch_size)
+    assert (plain.wide, plain.other_m) == (1024, (8, 32))
+
+
+def test_the_wide_sae_and_the_other_sparsities_follow_the_dictionary():
+    def preset(*options):
+        return command.preset_of(command.parser().parse_args(["run", *options]))
+
+    assert preset("--K", "512").wide == 2048
+    assert preset("--K", "20", "--m", "8").other_m == ()
+    assert preset("--other-m", "3", "5").other_m == (3, 5)
+    assert preset("--other-m").other_m == ()
