@@ -74,8 +74,16 @@ def test_the_example_of_an_own_loss_tells_right_from_wrong(loss, same):
 
 
 def test_the_readmes_make_targets_exist():
-    targets = re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), flags=re.M)
+    targets = re.findall(r"^make ([\w-]+)", (ROOT / "README.md").read_text(), flags=re.M)
     makefile = (ROOT / "Makefile").read_text()
     assert targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.M)
+
+
+def test_the_example_of_the_fused_loss_runs_and_gives_gradients():
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/speed.md").read_text(), flags=re.S)
+    names: dict = {}
+    exec(compile(code, "speed.md", "exec"), names)
+    assert names["latents"].grad.count_nonzero() == (names["indices"] >= 0).sum()
+    assert names["atoms"].grad.isfinite().all()
