@@ -1,19 +1,16 @@
 """From finished runs to one row a method: means, deviations, intervals, chance levels."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float
-from scipy import stats
 
 from benchmarks.config import Cell
 from benchmarks.store import RunRecord
 from osae_theory.metrics import ChanceLevel, chance_stability, corrected, stability
+from osae_theory.metrics.intervals import Estimate, estimate, estimate_shared
 
-CONFIDENCE = 0.95
 CHANCE_DRAWS = 100
 
 
@@ -56,28 +53,6 @@ BASELINE = "topk"
 COMPARED = ("stab_truth", "ord_by_energy", "mse")
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its spread.
-
-    Attributes
-    ----------
-    mean : float or None
-        Mean of the values that are defined.
-    std : float or None
-        Their standard deviation (ddof 1); None below two values.
-    ci95 : pair of floats or None
-        95% confidence interval of the mean; None where it cannot be had.
-    n : int
-        How many values are defined.
-    """
-
-    mean: float | None
-    std: float | None
-    ci95: tuple[float, float] | None
-    n: int
-
-
 @dataclass(frozen=True, eq=False)
 class MethodRow:
     """One method's row of a table: an estimate for each measurement.
@@ -105,53 +80,6 @@ class MethodRow:
     estimates: Mapping[str, Estimate]
     differences: Mapping[str, Estimate]
     seconds: float
-
-
-def estimate(values: Sequence[float | None]) -> Estimate:
-    """Return mean, standard deviation and Student's interval of independent values."""
-    defined = np.array([v for v in values if v is not None], dtype=np.float64)
-    return _with_interval(defined, defined)
-
-
-def estimate_pairs(pairs: Mapping[tuple[int, int], float], n_runs: int) -> Estimate:
-    """Return mean, deviation over pairs, and an interval that knows pairs share runs.
-
-    The mean over pairs is a U-statistic of the runs. Its interval is Student's on the
-    jackknife's pseudo-values, one a run, so that n runs count as n and not as n (n - 1) / 2.
-
-    Parameters
-    ----------
-    pairs : mapping of (i, j), i < j, to float
-        A value for each pair of runs.
-    n_runs : int
-        Number of runs.
-
-    References
-    ----------
-    Arvesen (1969), "Jackknifing U-statistics".
-    """
-    values = np.array(list(pairs.values()), dtype=np.float64)
-    if n_runs < 3:
-        return _with_interval(values, np.empty(0))
-    total = values.sum()
-    shares = np.array([sum(v for p, v in pairs.items() if i in p) for i in range(n_runs)])
-    without = (total - shares) / math.comb(n_runs - 1, 2)
-    return _with_interval(values, n_runs * values.mean() - (n_runs - 1) * without)
-
-
-def _with_interval(
-    values: Float[np.ndarray, " n"], pseudo_values: Float[np.ndarray, " k"]
-) -> Estimate:
-    n = len(values)
-    if n == 0:
-        return Estimate(None, None, None, 0)
-    mean = float(values.mean())
-    std = float(values.std(ddof=1)) if n > 1 else None
-    ci95 = None
-    if len(pseudo_values) > 1:
-        half = stats.sem(pseudo_values) * stats.t.ppf((1 + CONFIDENCE) / 2, len(pseudo_values) - 1)
-        ci95 = (mean - float(half), mean + float(half))
-    return Estimate(mean, std, ci95, n)
 
 
 def chance_level(cell: Cell) -> ChanceLevel:
@@ -198,7 +126,8 @@ def _row(
     estimates = {}
     for measurement in MEASUREMENTS:
         if measurement.key == "stab_pairs":
-            found = estimate_pairs(pair_stabilities(done), len(done))
+            pairs = pair_stabilities(done)
+            found = estimate_shared(list(pairs.values()), list(pairs))
         else:
             found = estimate([value_of(record, measurement.key, chance) for record in done])
         estimates[measurement.key] = found

@@ -1,4 +1,3 @@
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +6,6 @@ from scipy import stats
 
 from benchmarks.summary import (
     MEASUREMENTS,
-    estimate,
-    estimate_pairs,
     pair_stabilities,
     paired_differences,
     summarise,
@@ -17,65 +14,6 @@ from osae_theory.metrics import chance_stability, stability
 from small_runs import SMALL
 
 CHANCE = chance_stability(SMALL.d, SMALL.K)
-
-
-def test_an_estimate_is_mean_deviation_and_students_interval():
-    values = [0.2, 0.5, 0.4, 0.9]
-    found = estimate(values)
-    interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert found.mean == pytest.approx(np.mean(values))
-    assert found.std == pytest.approx(np.std(values, ddof=1))
-    assert found.ci95 == pytest.approx((interval.low, interval.high))
-    assert found.n == 4
-
-
-def test_undefined_values_are_left_out_and_counted():
-    assert estimate([None, 0.5, None]).n == 1
-    one = estimate([0.5])
-    assert (one.mean, one.std, one.ci95) == (0.5, None, None)
-    none = estimate([None])
-    assert (none.mean, none.std, none.ci95, none.n) == (None, None, None, 0)
-
-
-def test_equal_values_have_an_interval_of_no_width():
-    assert estimate([0.5, 0.5, 0.5]).ci95 == (0.5, 0.5)
-
-
-def test_pairs_have_the_mean_over_pairs_and_the_jackknife_over_runs():
-    rng = np.random.default_rng(0)
-    n = 6
-    pairs = {pair: rng.random() for pair in itertools.combinations(range(n), 2)}
-    found = estimate_pairs(pairs, n)
-    without = [np.mean([v for p, v in pairs.items() if i not in p]) for i in range(n)]
-    variance = (n - 1) / n * np.sum((np.array(without) - np.mean(without)) ** 2)
-    half = stats.t.ppf(0.975, n - 1) * np.sqrt(variance)
-    mean = np.mean(list(pairs.values()))
-    assert found.mean == pytest.approx(mean)
-    assert found.std == pytest.approx(np.std(list(pairs.values()), ddof=1))
-    assert found.ci95 == pytest.approx((mean - half, mean + half))
-
-
-@pytest.mark.theory
-def test_the_pair_interval_covers_the_truth_where_students_on_pairs_does_not():
-    """Pairs h(x_i, x_j) = (x_i + x_j) / 2 share runs: the jackknife must know it."""
-    rng = np.random.default_rng(1)
-    n, trials, covered, naive = 5, 1000, 0, 0
-    for _ in range(trials):
-        x = rng.standard_normal(n)
-        pairs = {(i, j): (x[i] + x[j]) / 2 for i, j in itertools.combinations(range(n), 2)}
-        low, high = estimate_pairs(pairs, n).ci95
-        covered += low <= 0 <= high
-        low, high = estimate(list(pairs.values())).ci95
-        naive += low <= 0 <= high
-    assert covered / trials == pytest.approx(0.95, abs=0.025)
-    assert naive / trials < 0.85
-
-
-def test_few_runs_have_no_interval_over_pairs():
-    assert estimate_pairs({}, 1).mean is None
-    two = estimate_pairs({(0, 1): 0.5}, 2)
-    assert (two.mean, two.std, two.ci95) == (0.5, None, None)
-    assert estimate_pairs({(0, 1): 0.5, (0, 2): 0.6, (1, 2): 0.7}, 3).ci95 is not None
 
 
 def test_pair_stabilities_are_stab_of_each_pair(small_records):

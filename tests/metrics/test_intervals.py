@@ -102,3 +102,7 @@ def test_values_without_units_are_refused():
         estimate_shared([0.1, 0.2], ["a"])
     with pytest.raises(InputError, match="empty collection"):
         estimate_shared([0.1, 0.2], ["a", ""])
+
+
+def test_equal_values_have_an_interval_of_no_width():
+    assert estimate([0.5, 0.5, 0.5]).ci95 == (0.5, 0.5)
