@@ -76,13 +76,15 @@ def _in_team(shares: list[Sequence[Task]], openmp: Any) -> None:
     errors: list[BaseException] = []
 
     def member(_: object) -> None:
-        try:
-            while left:
-                _do(left.pop())
-        except IndexError:  # another member took the last share
-            pass
-        except BaseException as error:
-            errors.append(error)
+        while True:
+            try:
+                share = left.pop()
+            except IndexError:
+                return
+            try:
+                _do(share)
+            except BaseException as error:
+                errors.append(error)
 
     openmp.GOMP_parallel(_MEMBER(member), None, len(shares), 0)
     if errors:
