@@ -49,6 +49,9 @@ class Preset:
         Shares of the training at which a checkpoint is kept, 0 and 1 among them.
     wide : int
         Latents of the top-m SAE that is stitched into each run on the first corpus; 0 for none.
+    other_m : tuple of int
+        Further numbers of active latents, trained with the first seed on the first corpus, for
+        the trade-off between FVU and L0.
     splice_contexts : int
         Held-out contexts of each corpus on which SAEs are spliced into the model; 0 for none.
     rates_of : str
@@ -78,6 +81,7 @@ class Preset:
     sparsity_warmup: float = 0.2
     decay_from: float = 0.5
     snapshots: tuple[float, ...] = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+    other_m: tuple[int, ...] = ()
     splice_contexts: int = 8
 
     def __post_init__(self) -> None:
@@ -93,8 +97,10 @@ class Preset:
             *("n_seeds", *least),
         ):
             check_integer(name, getattr(self, name), least.get(name, 1))
-        if self.m > self.K:
-            raise InputError(f"m = {self.m}: expected at most K = {self.K}")
+        for m in (self.m, *self.other_m):
+            check_integer("m", m, 1)
+            if m > self.K:
+                raise InputError(f"m = {m}: expected at most K = {self.K}")
         if 0 < self.wide < self.K:
             raise InputError(f"wide = {self.wide}: expected 0, or at least K = {self.K}")
         for share in self.snapshots:
@@ -124,6 +130,7 @@ _PRESETS = (
         m=16,
         n_steps=1500,
         n_seeds=2,
+        other_m=(8, 32),
         wide=1024,
         rates_of=_DEFAULT,
         note="4-bit weights, dequantised; layer 11",
@@ -139,6 +146,7 @@ _PRESETS = (
         m=32,
         n_steps=4000,
         n_seeds=5,
+        other_m=(8, 16, 64),
         wide=4096,
         rates_of=_DEFAULT,
         note="4-bit weights, dequantised; layer 11",

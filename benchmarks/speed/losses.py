@@ -25,6 +25,8 @@ from osae_theory.seeds import Axis, torch_generator
 Way = Callable[[Float[Tensor, "n d"]], None]
 # Entries of the largest array that a loop over prefixes keeps for its backward pass.
 _MOST_ENTRIES = 2**29
+# Pairs of latents up to which the Gram forms, with their K x K arrays, are tried.
+_MOST_PAIRS = 2**25
 
 
 def ways(shape: Shape, seed: int = 0) -> dict[str, Way]:
@@ -44,7 +46,7 @@ def ways(shape: Shape, seed: int = 0) -> dict[str, Way]:
     }
     found |= {f"{name}, fused": fused(model, shape, law) for name, law in laws.items()}
     dense = {"exact, residual Gram": nested_dropout_loss, "exact, Gram": nested_dropout_loss_gram}
-    for name, loss in dense.items():
+    for name, loss in dense.items() if shape.K**2 <= _MOST_PAIRS else ():
         found[name] = by_autograd(model, shape, _with_law(loss, laws["exact"]))
     for n in (5, 50, shape.K):
         if n * shape.batch * shape.d <= _MOST_ENTRIES:
