@@ -1,8 +1,8 @@
 """`python -m benchmarks.peers.measure`: training steps of peers and ours, timed in turn.
 
 Reads a job as JSON and prints one JSON document. In each round every contender takes one
-turn on the same batch, in an order that is rotated from round to round, so that a slow
-minute of the machine falls on all of them alike.
+turn on the same batch, in an order drawn anew for each round: a slow minute of the machine
+falls on all of them alike, and so does what the contender before left in the caches.
 
     {"shape": {"d": 80, "K": 100, "m": 5, "batch": 1024},
      "contenders": [
@@ -37,7 +37,7 @@ from osae_theory import __version__
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.prefixes import equal_group_ends
-from osae_theory.seeds import Axis, torch_generator
+from osae_theory.seeds import Axis, generator, torch_generator
 from osae_theory.threads import limited_threads
 
 OURS = "ours"
@@ -177,7 +177,7 @@ def interleaved(
     n_repeats: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
-    """Give every step one turn a batch, in rotated order; return seconds of a step.
+    """Give every step one turn a batch, in an order of each round's own; return seconds.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def interleaved(
     batches : iterable of tensors
         One for each round.
     n_repeats : int
-        Steps a turn, at least 1.
+        Steps a turn, at least 1; what is returned is the time of one.
     clock : callable
         Seconds, monotonic.
 
@@ -196,13 +196,13 @@ def interleaved(
         For each contender its seconds a step, round by round.
     """
     seconds: list[list[float]] = [[] for _ in steps]
+    orders = generator(0, Axis.DATA_ORDER)
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for round_, batch in enumerate(batches):
+        for batch in batches:
             gc.collect()
-            for place in range(len(steps)):
-                i = (round_ + place) % len(steps)
+            for i in orders.permutation(len(steps)):
                 start = clock()
                 for _ in range(n_repeats):
                     steps[i](batch)

@@ -1,6 +1,5 @@
 """How the exact loss's cost grows: with prefixes, dictionary, dimension, sparsity and batch."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.peers.measure import interleaved
@@ -13,7 +12,9 @@ from osae_theory.prefixes import PrefixLaw, equal_group_ends
 FACTORS = (0.25, 0.5, 1, 2, 4)
 
 
-def over_prefixes(shape: Shape, rounds: int, warmup: int = 2) -> dict[int, Ratio]:
+def over_prefixes(
+    shape: Shape, rounds: int, warmup: int = 2, n_repeats: int = 1
+) -> dict[int, Ratio]:
     """Return the cost at 1, 2, 5, ... K prefixes, relative to 1."""
     numbers = [n for n in (1, 2, 5, 10, 50, 500, 5000) if n < shape.K] + [shape.K]
     model = initialised(shape)
@@ -21,11 +22,14 @@ def over_prefixes(shape: Shape, rounds: int, warmup: int = 2) -> dict[int, Ratio
         fused(model, shape, PrefixLaw.groups(shape.K, equal_group_ends(shape.K, n)))
         for n in numbers
     ]
-    seconds = _timed(steps, shape, rounds, warmup)
+    batches = [random_batch(shape, shape.batch, seed=i) for i in range(rounds + warmup)]
+    seconds = [taken[warmup:] for taken in interleaved(steps, batches, n_repeats)]
     return {n: paired(taken, seconds[0]) for n, taken in zip(numbers, seconds, strict=True)}
 
 
-def over_sizes(shape: Shape, rounds: int, warmup: int = 2) -> dict[str, dict[int, Ratio]]:
+def over_sizes(
+    shape: Shape, rounds: int, warmup: int = 2, n_repeats: int = 1
+) -> dict[str, dict[int, Ratio]]:
     """Return the cost as each of K, d, m and batch grows, relative to `shape`."""
     found = {}
     for name in ("K", "d", "m", "batch"):
@@ -42,14 +46,9 @@ def over_sizes(shape: Shape, rounds: int, warmup: int = 2) -> dict[str, dict[int
             batches.append(random_batch(changed, changed.batch, seed=0))
         # Each size has a batch of its own: the one that the round offers is only a clock.
         turns = [lambda _, s=s, b=b: s(b) for s, b in zip(steps, batches, strict=True)]
-        seconds = interleaved(turns, batches[:1] * (rounds + warmup))
+        seconds = interleaved(turns, batches[:1] * (rounds + warmup), n_repeats)
         base = seconds[sizes.index(getattr(shape, name))][warmup:]
         found[name] = {
             size: paired(taken[warmup:], base) for size, taken in zip(sizes, seconds, strict=True)
         }
     return found
-
-
-def _timed(steps: Sequence, shape: Shape, rounds: int, warmup: int) -> list[list[float]]:
-    batches = [random_batch(shape, shape.batch, seed=i) for i in range(rounds + warmup)]
-    return [taken[warmup:] for taken in interleaved(steps, batches)]

@@ -41,8 +41,10 @@ class Plan:
         The size.
     rounds, warmup : int
         Rounds that count, and rounds before them that do not.
-    threads : int
-        Threads of every contender.
+    steps : int
+        Steps of a contender's turn.
+    threads, cores : int
+        Threads of every contender; and those for runs together, which use them all.
     peers_python : Path or None
         The Python of the environment with the peers, where they are to be timed.
     """
@@ -51,7 +53,9 @@ class Plan:
     shape: Shape
     rounds: int
     warmup: int
+    steps: int
     threads: int
+    cores: int
     peers_python: Path | None
 
 
@@ -73,12 +77,17 @@ def measure(plan: Plan, peak: Mapping[str, Any]) -> dict[str, Any]:
         ratios = {
             name: paired(seconds[a], seconds[b]) for name, (a, b) in _NAMED.items() if a in seconds
         }
-        if plan.name == "toy":
-            ratios["ten_together_over_ten_separate"] = _together(plan)
-        prefixes = costs.over_prefixes(plan.shape, plan.rounds, plan.warmup)
+        prefixes = costs.over_prefixes(plan.shape, plan.rounds, plan.warmup, plan.steps)
         ratios["all_prefixes_over_one"] = prefixes[plan.shape.K]
-        sizes = {} if plan.name == "wide" else costs.over_sizes(plan.shape, plan.rounds)
+        sizes = (
+            {}
+            if plan.name == "wide"
+            else costs.over_sizes(plan.shape, plan.rounds, plan.warmup, plan.steps)
+        )
         agreement = dict(losses.agreement(plan.shape))
+    if plan.name == "toy":
+        with limited_threads(plan.cores):
+            ratios["ten_together_over_ten_separate"] = _together(plan)
     document = {
         "shape": {"name": plan.name, **asdict(plan.shape)},
         "threads": plan.threads,
@@ -122,7 +131,7 @@ def _together(plan: Plan) -> Ratio:
 def _timed(ways: Mapping[str, Any], plan: Plan) -> dict[str, list[float]]:
     n_rounds = plan.rounds + plan.warmup
     batches = (steps.random_batch(plan.shape, plan.shape.batch, i) for i in range(n_rounds))
-    seconds = interleaved(list(ways.values()), batches)
+    seconds = interleaved(list(ways.values()), batches, plan.steps)
     return {name: taken[plan.warmup :] for name, taken in zip(ways, seconds, strict=True)}
 
 
@@ -176,6 +185,7 @@ def peers(plan: Plan) -> dict[str, Any]:
         "contenders": contenders(plan.name, plan.shape),
         "rounds": plan.rounds,
         "warmup": plan.warmup,
+        "steps": plan.steps,
         "threads": plan.threads,
     }
     found = _ask(plan.peers_python, "benchmarks.peers.measure", [json.dumps(job)])

@@ -276,12 +276,15 @@ def test_a_job_that_cannot_be_used_is_one_line_and_code_2(text, message, capsys)
     assert printed.err.count("\n") == 1
 
 
-def test_turns_are_interleaved_in_rotated_order_on_the_same_batch():
+def test_turns_are_interleaved_in_an_order_of_each_rounds_own_on_the_same_batch():
     turns = []
     steps = [lambda batch, i=i: turns.append((i, float(batch))) for i in range(3)]
-    measure.interleaved(steps, [torch.full((1, 1), b) for b in (0.0, 1.0, 2.0, 3.0)])
-    order = [(0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 1, 2)]
-    assert turns == [(i, float(b)) for b, places in enumerate(order) for i in places]
+    measure.interleaved(steps, [torch.full((1, 1), float(b)) for b in range(40)])
+    rounds = [turns[i : i + 3] for i in range(0, len(turns), 3)]
+    for b, places in enumerate(rounds):
+        assert sorted(places) == [(i, float(b)) for i in range(3)]
+    followed = {(a[0], b[0]) for a, b in zip(turns, turns[1:], strict=False)}
+    assert len(followed) == 9
 
 
 def test_each_contender_is_charged_for_its_own_turns_alone():

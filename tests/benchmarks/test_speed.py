@@ -180,7 +180,7 @@ def test_peers_are_compared_with_our_exact_step_on_as_many_samples(name):
 
 
 def test_the_report_shows_shipped_and_matched_side_by_side(small_shapes, monkeypatch, tmp_path):
-    document = study.measure(study.Plan("toy", SMALL, 1, 0, 1, None), study.memory())
+    document = study.measure(study.Plan("toy", SMALL, 1, 0, 1, 1, 1, None), study.memory())
     toy = shapes.SHAPES["toy"]
     peers = study.summary(measured(study.contenders("toy", toy), toy), toy)
     document = document | {"peers": peers}
@@ -205,4 +205,4 @@ def test_a_failure_in_the_peers_environment_is_told_in_one_sentence(tmp_path):
     )
     broken.chmod(0o755)
     with pytest.raises(InputError, match=r"measure failed in .*: ModuleNotFoundError: x"):
-        study.peers(study.Plan("toy", SMALL, 1, 0, 1, broken))
+        study.peers(study.Plan("toy", SMALL, 1, 0, 1, 1, 1, broken))
