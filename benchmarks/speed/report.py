@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 _LIBRARIES = {
     "saelens": "SAELens",
@@ -102,7 +103,7 @@ def figure(document: Mapping[str, Any]) -> Figure:
         ratios = {
             _readable(name): ratio
             for name, ratio in document["peers"]["ratios"].items()
-            if name.endswith("as shipped") or name.startswith(("ours plain", "ours uniform"))
+            if name.endswith("as shipped") or name in ("ours plain", "ours uniform")
         }
         _dots(axes[2], ratios, "whole training step as shipped,\nrelative to our exact one")
     return drawn
@@ -112,7 +113,8 @@ def _readable(name: str) -> str:
     for library, title in _LIBRARIES.items():
         if name.startswith(library):
             rest = name.removeprefix(library).removesuffix("as shipped").strip()
-            return f"{title}, {_STEPS.get(rest, rest)}"
+            every = rest.replace("matryoshka ", "Matryoshka, ") + " prefixes"
+            return f"{title}, {_STEPS.get(rest, every)}"
     return name.replace("ours uniform", "ours, exact").replace("ours plain", "ours, plain")
 
 
@@ -124,8 +126,7 @@ def _dots(axis: Axes, ratios: Mapping[str, Mapping[str, float]], label: str) -> 
         axis.plot(ratio["median"], place, "o", color=colour)
     axis.axvline(1, color=_GREY, linewidth=1, zorder=0)
     axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    _plain_numbers(axis.xaxis)
     axis.set_yticks(range(len(ordered)), [name for name, _ in ordered], fontsize=8)
     axis.set_xlabel(label)
     axis.grid(axis="x", color="0.92", zorder=0)
@@ -144,13 +145,19 @@ def _growth(axis: Axes, document: Mapping[str, Any]) -> None:
     axis.plot(list(loops), list(loops.values()), "s--", color=_BLUE, label="loop over prefixes")
     axis.set_xscale("log")
     axis.set_yscale("log")
-    for which in (axis.xaxis, axis.yaxis):
-        which.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        which.set_minor_formatter(NullFormatter())
+    _plain_numbers(axis.xaxis, (1.0,))
+    _plain_numbers(axis.yaxis)
     axis.set_xlabel("number of prefixes in the loss")
     axis.set_ylabel("loss and gradients, relative to the plain dense loss")
     axis.grid(color="0.92", zorder=0)
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="upper left")
+
+
+def _plain_numbers(axis: Axis, steps: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
+    """Label a logarithmic axis at these multiples of each power of ten."""
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _title(document: Mapping[str, Any]) -> str:
