@@ -1,0 +1,365 @@
+"""`python -m realdata`: compare, apply and export SAE checkpoints; run the experiment on a model.
+
+Command line only. `compare`, `apply`, `export` and `train` need the base environment; `run` and
+`tune` also that of `make setup-realdata`.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from osae_theory.command_line import Parser, number, run
+from osae_theory.errors import InputError, check_choice, check_integer
+from osae_theory.files import check_writable
+
+MODULE = "realdata"
+_NOT_RUN = "anything but the default has not been run by the authors"
+
+
+class _Command(Parser):
+    """A subcommand's parser, with the one-line errors of the whole."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog.removeprefix("python -m "), description)
+
+
+def parser() -> Parser:
+    """Return the command line's parser."""
+    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.")
+    commands = p.add_subparsers(dest="command", required=True, parser_class=_Command)
+    for name, (add, _, text) in COMMANDS.items():
+        add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
+    return p
+
+
+def _add_compare(p: argparse.ArgumentParser) -> None:
+    _add_location(p, "checkpoints", "a local folder or file, or a hub id owner/name", nargs="+")
+    p.add_argument(
+        "--prefixes",
+        type=int,
+        nargs="+",
+        metavar="P",
+        help="compare the first P atoms (default: 4, 8, 16, ... and the narrowest width)",
+    )
+    p.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    p.add_argument("--out", type=Path, help="folder for tables and the figure")
+
+
+def _compare(options: argparse.Namespace, command: str) -> None:
+    from realdata.checkpoints import load
+    from realdata.compare import compare, json_text, markdown, write_files
+
+    names: Sequence[str] = options.checkpoints
+    if len(names) < 2:
+        raise InputError(f"{len(names)} checkpoint: expected at least two to compare")
+    if options.out is not None:
+        check_writable(options.out)
+    found = compare(
+        {
+            label: load(name, options.revision).decoder
+            for label, name in zip(_labels(names), names, strict=True)
+        },
+        options.prefixes,
+    )
+    if options.out is not None:
+        write_files(found, options.out)
+    print(json_text(found) if options.json else markdown(found), end="")
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Return the names, a number after one that has occurred before."""
+    earlier = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({n + 1})" if n else name for name, n in zip(names, earlier, strict=True)]
+
+
+def _add_apply(p: argparse.ArgumentParser) -> None:
+    _add_location(p, "checkpoint", "a local folder or file, or a hub id owner/name")
+    p.add_argument("input", type=Path, metavar="INPUT.npy", help="activations (n, d)")
+    _add_out(p, "folder for latents.npy and reconstruction.npy")
+
+
+def _apply(options: argparse.Namespace, command: str) -> None:
+    from realdata.apply import apply_checkpoint
+
+    for path in apply_checkpoint(options.checkpoint, options.revision, options.input, options.out):
+        print(path)
+
+
+def _add_export(p: argparse.ArgumentParser) -> None:
+    _add_location(p, "checkpoint", "a checkpoint of ours")
+    _add_out(p, "folder for sae_weights.safetensors and cfg.json")
+
+
+def _export(options: argparse.Namespace, command: str) -> None:
+    from realdata.export import export_checkpoint
+
+    print(export_checkpoint(options.checkpoint, options.revision, options.out))
+
+
+def _add_location(p: argparse.ArgumentParser, name: str, text: str, **how: Any) -> None:
+    p.add_argument(name, metavar="CHECKPOINT", help=text, **how)
+    p.add_argument("--revision", help="branch, tag or commit, for hub ids")
+
+
+def _add_out(p: argparse.ArgumentParser, text: str) -> None:
+    p.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
+
+
+def _add_preset(p: argparse.ArgumentParser) -> None:
+    """Add what `run` and `tune` share: a preset and what may be changed of it."""
+    from realdata.methods import METHODS
+    from realdata.presets import DEFAULT_PRESET, PRESETS
+
+    p.add_argument(
+        "--preset",
+        default=DEFAULT_PRESET,
+        help=f"of {', '.join(PRESETS)} (default: {DEFAULT_PRESET}); the other options change it",
+    )
+    p.add_argument("--methods", help=f"comma-separated, of {', '.join(METHODS)}")
+    p.add_argument("--corpora", help="one or two, comma-separated: see realdata.corpora")
+    p.add_argument("--K", type=int, help="latents")
+    p.add_argument("--m", type=int, help="active latents")
+    p.add_argument("--steps", type=int, help="optimiser steps of each run")
+    p.add_argument("--batch-size", type=int, help="activations a step")
+    p.add_argument("--tokens", type=int, help="training tokens of each corpus")
+    p.add_argument("--evaluation-tokens", type=int, help="held-out tokens of each corpus")
+    p.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes; results do not depend on it (default: the machine's cores)",
+    )
+    p.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("out/realdata-cache"),
+        help="folder for activations and weights (default: out/realdata-cache)",
+    )
+
+
+_OVERRIDES: Mapping[str, str] = MappingProxyType(
+    {
+        "K": "K",
+        "m": "m",
+        "steps": "n_steps",
+        "batch_size": "batch_size",
+        "tokens": "training_tokens",
+        "evaluation_tokens": "evaluation_tokens",
+        "seeds": "n_seeds",
+        "seed": "seed",
+        "wide": "wide",
+        "splice": "splice_contexts",
+    }
+)
+
+
+def preset_of(options: argparse.Namespace) -> Any:
+    """Return the preset that the options ask for, changed as they say."""
+    from realdata.methods import method_names
+    from realdata.presets import PRESETS
+
+    check_choice("preset", options.preset, PRESETS)
+    check_integer("--workers", options.workers, 1)
+    given = {
+        field: getattr(options, name)
+        for name, field in _OVERRIDES.items()
+        if getattr(options, name, None) is not None
+    }
+    if options.methods is not None:
+        given["methods"] = method_names(options.methods)
+    if options.corpora is not None:
+        given["corpora"] = tuple(options.corpora.split(","))
+    preset = PRESETS[options.preset]
+    # What was not named follows what was: the wide SAE stays as many times wider.
+    K, m = given.get("K", preset.K), given.get("m", preset.m)
+    given.setdefault("wide", preset.wide * K // preset.K)
+    others = getattr(options, "other_m", None)
+    if others is None:
+        others = [other for other in preset.other_m if other <= K and other != m]
+    return replace(preset, other_m=tuple(others), **given)
+
+
+def _add_run(p: argparse.ArgumentParser) -> None:
+    from realdata.logs import LOGS
+
+    _add_preset(p)
+    p.add_argument("--seeds", type=int, help="runs of each method on each corpus")
+    p.add_argument("--seed", type=int, metavar="BASE", help="the first seed")
+    p.add_argument("--lr", type=number, help="learning rate of every method (default: tuned)")
+    p.add_argument("--wide", type=int, help="latents of the SAE to be stitched in; 0 for none")
+    p.add_argument(
+        "--other-m", type=int, nargs="*", metavar="M", help="further m, for FVU against L0"
+    )
+    p.add_argument("--splice", type=int, help="contexts for the cross-entropy; 0 for none")
+    _add_hardware(p)
+    p.add_argument("--log", action="append", default=[], help=f"also to {', '.join(LOGS)}")
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/realdata"),
+        help="folder for tables and figures (default: out/realdata)",
+    )
+
+
+def _add_hardware(p: argparse.ArgumentParser) -> None:
+    from realdata.training import PRECISIONS
+
+    p.add_argument(
+        "--device", default="cpu", help=f"torch device of the training (default: cpu; {_NOT_RUN})"
+    )
+    p.add_argument(
+        "--precision",
+        default="highest",
+        help=f"of float32 matrix products, of {', '.join(PRECISIONS)}: mixed precision below"
+        f" the first (default: highest; {_NOT_RUN})",
+    )
+
+
+def _run(options: argparse.Namespace, command: str) -> None:
+    from osae_theory.devices import check_device
+    from realdata import models
+    from realdata.experiment import perform
+    from realdata.jobs import WIDE, Experiment
+    from realdata.logs import check_logs
+    from realdata.methods import tuned_learning_rate
+    from realdata.report import TABLE
+    from realdata.training import Hardware
+
+    preset = preset_of(options)
+    check_device(options.device)
+    check_logs(options.log)
+    for folder in (options.out, options.cache):
+        check_writable(folder)
+    tuned = {*preset.methods, *([WIDE] if preset.wide else [])}
+    rates = {
+        method: options.lr
+        if options.lr is not None
+        else tuned_learning_rate(method, preset.rates_of)
+        for method in sorted(tuned)
+    }
+    experiment = Experiment(
+        preset=preset,
+        learning_rates=rates,
+        out=options.out,
+        cache=options.cache,
+        n_workers=options.workers if options.device == "cpu" else 1,
+        hardware=Hardware(device=options.device, precision=options.precision),
+        logs=tuple(options.log),
+        command=command,
+    )
+    model = models.load(preset.model, hook=preset.hook, device=options.device)
+    found = perform(experiment, model)
+    print((options.out / TABLE).read_text(encoding="utf-8"))
+    print(f"Written to {options.out}")
+    print(f"Activations and weights, for the next time, are in {options.cache}")
+    if found.page is not None:
+        print(f"What the first latents mean (it quotes its corpus): {found.page}")
+
+
+def _add_tune(p: argparse.ArgumentParser) -> None:
+    _add_preset(p)
+
+
+def _tune(options: argparse.Namespace, command: str) -> None:
+    from osae_theory.threads import limited_threads
+    from realdata import models
+    from realdata.stores import collect_all
+    from realdata.tuning import tune, write_rates
+
+    preset = preset_of(options)
+    check_writable(options.cache)
+    model = models.load(preset.model, hook=preset.hook)
+    with limited_threads(options.workers):
+        one = replace(preset, corpora=preset.corpora[:1])
+        stores = collect_all(model, one, options.cache / "activations")
+    store = stores[preset.corpora[0]].training
+    errors = tune(preset, preset.methods, store, options.cache / "tuning", options.workers)
+    for method, rate in write_rates(options.preset, errors, command).items():
+        print(f"{method}: {rate:g}")
+
+
+def _add_train(p: argparse.ArgumentParser) -> None:
+    from realdata.methods import METHODS
+
+    p.add_argument("store", type=Path, help="a folder of collected activations")
+    p.add_argument("--method", default="osae", help=f"of {', '.join(METHODS)} (default: osae)")
+    p.add_argument("--K", type=int, required=True, help="latents")
+    # torchrun takes --m for an abbreviation of its own options.
+    p.add_argument("--m", "--active", type=int, required=True, help="active latents")
+    p.add_argument("--steps", type=int, required=True, help="optimiser steps")
+    p.add_argument("--batch-size", type=int, default=4096, help="of all processes (default: 4096)")
+    p.add_argument("--lr", type=number, required=True, help="learning rate")
+    p.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    p.add_argument("--save-every", type=int, default=200, help="steps (default: 200)")
+    p.add_argument("--threads", type=int, default=1, help="of each process (default: 1)")
+    _add_hardware(p)
+    _add_out(p, "folder for the run: its checkpoints, its state while under way, its log")
+
+
+def _train(options: argparse.Namespace, command: str) -> None:
+    from osae_theory.threads import limited_threads
+    from realdata.activations import ActivationStore
+    from realdata.checkpoints.ours import Origin
+    from realdata.distributed import started_processes
+    from realdata.training import Budget, Hardware, Job, RunSpec, rows_of, train
+
+    check_writable(options.out)
+    store = ActivationStore.open(options.store)
+    text = store.manifest["text"]
+    name = f"{options.method}-seed-{options.seed}"
+    job = Job(
+        method=options.method,
+        runs=(RunSpec(name, options.seed, options.lr),),
+        budget=Budget(
+            K=options.K, m=options.m, n_steps=options.steps, batch_size=options.batch_size
+        ),
+        folder=options.out,
+        origin=Origin(
+            method=options.method,
+            model=store.manifest["model"],
+            hook=store.manifest["hook"],
+            dataset=text["corpus"],
+            dataset_hash=text["text_hash"],
+        ),
+        save_every=options.save_every,
+        hardware=Hardware(device=options.device, precision=options.precision),
+    )
+    with started_processes(options.device) as processes, limited_threads(options.threads):
+        train(job, rows_of(store), store.standardisation, processes=processes)
+        if processes.is_first:
+            print(options.out / name)
+
+
+# By name: what adds a command's options, what does it, and what it is for.
+COMMANDS: Mapping[
+    str,
+    tuple[
+        Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace, str], None], str
+    ],
+] = MappingProxyType(
+    {
+        "compare": (_add_compare, _compare, "Stab and Ord of two or more checkpoints"),
+        "apply": (_add_apply, _apply, "latents and reconstructions of activations"),
+        "export": (_add_export, _export, "write a checkpoint of ours as a SAELens checkpoint"),
+        "run": (_add_run, _run, "the whole experiment: collect, train, compare, draw"),
+        "tune": (_add_tune, _tune, "choose each method's learning rate"),
+        "train": (_add_train, _train, "one SAE on collected activations, by torchrun too"),
+    }
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    command = " ".join(["python", "-m", MODULE, *map(shlex.quote, given)])
+    return run(parser(), lambda options: COMMANDS[options.command][1](options, command), given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

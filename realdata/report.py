@@ -1,0 +1,207 @@
+"""The results of an experiment as files: tables, figures, curves, and one JSON document."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from osae_theory.files import write_atomically
+from realdata import figures, tables
+from realdata.analysis import MOVED_BELOW, Analysis
+from realdata.consistency import PAIR_KINDS, TRAINED, CurvePoint, point_frame, score_frame
+from realdata.presets import Preset
+
+RESULT, TABLE = "result.json", "table.md"
+
+
+def write_report(
+    folder: Path, preset: Preset, analysis: Analysis, origin: Mapping[str, Any]
+) -> None:
+    """Write everything that may be published: no weights, no activations, no text.
+
+    Tables as Markdown, CSV and Parquet, figures as PNG, and result.json, which is written last:
+    where it is, all is. Each file is written whole or not at all.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_text(folder / TABLE, table_text(preset, analysis, origin["command"]))
+    _write_frames(folder, analysis)
+    _write_figures(folder, analysis)
+    text = json.dumps(document(preset, analysis, origin), indent=1, allow_nan=False) + "\n"
+    _write_text(folder / RESULT, text)
+
+
+def document(preset: Preset, analysis: Analysis, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the results as plain values for JSON; what is not defined is None, never NaN."""
+    return {
+        "preset": preset.name,
+        "note": preset.note,
+        "prefixes": list(analysis.prefixes),
+        "chance": {
+            str(prefix): {"stab": level.signed.mean, "stab_abs": level.absolute.mean}
+            for prefix, level in analysis.chance.items()
+        },
+        "runs": [dict(run) for run in analysis.runs],
+        "other_m": [dict(run) for run in analysis.other_m],
+        "diverged": list(analysis.diverged),
+        "consistency": {
+            name: tables.point_document(points) for name, points in analysis.points.items()
+        },
+        "equal": {
+            name: {"rule": rule, "points": tables.point_document(points)}
+            for name, (rule, points) in analysis.equal.items()
+        },
+        "initialisation": tables.point_document(analysis.drift),
+        "wide": None if analysis.wide is None else dict(analysis.wide),
+        "stitching": [
+            {"method": method, **found.shares, "auc": found.predictive_auc}
+            for method, every in analysis.stitchings.items()
+            for found in every
+        ],
+        "provenance": dict(origin),
+    }
+
+
+def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
+    """Return all tables for readers, with their captions."""
+    K, short = analysis.prefixes[-1], tables.short_prefix(analysis.prefixes)
+    chance = ", ".join(f"{analysis.chance[p].signed.mean:.3f} at {p}" for p in sorted({short, K}))
+    seen = preset.n_steps * preset.batch_size
+    intervals = (
+        "± half of the 95% confidence interval by the jackknife over seeds, none or a very wide"
+        " one from two seeds"
+    )
+    opening = (
+        f"# {preset.name}: {preset.model} at {preset.hook}\n\n{preset.note}. K = {K}, m ="
+        f" {preset.m}; {preset.n_seeds} seeds; {preset.n_steps:,} steps of {preset.batch_size:,}"
+        f" activations ({seen:,}, drawn again and again from about {preset.training_tokens:,} a"
+        f" corpus). Made by `{command}`.\n\n"
+    )
+    lost = f"\nDiverged: {', '.join(analysis.diverged)}.\n" if analysis.diverged else ""
+    body = tables.markdown(
+        (
+            (
+                "Fit on held-out text",
+                tables.fit_table(analysis),
+                "Means ± standard deviations over runs. FVU in standardised units. CE recovered:"
+                " of the cross-entropy that zeros in the activations' place cost. Seconds are one"
+                " run's share of its job on one thread.",
+            ),
+            (
+                "Consistency of decoders",
+                tables.consistency_table(analysis),
+                f"Means over pairs {intervals}. Signed cosines in standardised coordinates. Stab"
+                f" by chance: {chance}; Ord is 0 by chance. Orders other than trained were given"
+                " to the latents afterwards, by their statistics on the training text."
+                " `python -m realdata compare` takes cosines in the activations' own coordinates,"
+                " so that its figures for the same checkpoints are others.",
+            ),
+            (
+                "Consistency of activations on held-out text (Stab_Z, Ord_Z)",
+                tables.consistency_table(analysis, "activations"),
+                f"As above, with correlations of latents in place of cosines; means {intervals}.",
+            ),
+            (
+                "Checkpoints chosen otherwise than at the end",
+                tables.equal_table(analysis),
+                f"Cross-seed pairs, all {K} atoms; held-out loss is the FVU.",
+            ),
+            (
+                "Against each run's own initialisation",
+                tables.drift_table(analysis),
+                "Share of the atoms in a band of positions that moved: cosine to the same atom at"
+                f" initialisation below {MOVED_BELOW:g}.",
+            ),
+            (
+                "Stitching",
+                tables.stitching_table(analysis),
+                f"Latents of a top-m SAE of {preset.wide:,} on the first corpus, {_wide_fit(analysis)},"
+                " in percent, after the paper's Table 2, whose figures (Gemma-2-2B, 65,536 latents into 4,096) are"
+                " in the column paper's, in the order of the columns before it. Novel: greatest"
+                " cosine below 0.7, a threshold of ours. No MSE change: latents that are dead on the"
+                " held-out text are among these.",
+            ),
+        )
+    )
+    return opening + body + lost
+
+
+def _wide_fit(analysis: Analysis) -> str:
+    wide = analysis.wide
+    return "" if wide is None else f"FVU {wide['fvu']:.3f} and {wide['dead_share']:.1%} dead"
+
+
+def _write_frames(folder: Path, analysis: Analysis) -> None:
+    runs = pd.DataFrame([*analysis.runs, *analysis.other_m])
+    stitching = tables.stitching_frame(analysis)
+    pairs = pd.concat(
+        [score_frame(scores).assign(of=name) for name, scores in analysis.pairs.items()]
+    )
+    curves = pd.concat(
+        [
+            *(point_frame(points).assign(of=name) for name, points in analysis.points.items()),
+            point_frame(analysis.over_training).assign(of="decoder, over training"),
+            point_frame(analysis.drift).assign(of="decoder, against initialisation"),
+        ]
+    )
+    for name, frame in (("runs", runs), ("curves", curves), ("stitching", stitching)):
+        if len(frame):
+            _write_text(folder / f"{name}.csv", frame.to_csv(index=False))
+    for name, frame in (("runs", runs), ("pairs", pairs)):
+        write_atomically(
+            folder / f"{name}.parquet", lambda path, frame=frame: frame.to_parquet(path)
+        )
+
+
+def _write_figures(folder: Path, analysis: Analysis) -> None:
+    decoder, chance = analysis.points["decoder"], analysis.chance
+    trained = tables.as_trained(decoder)
+    for kind in PAIR_KINDS:
+        slug = kind.replace(" ", "_").replace("-", "_")
+        if any(point.kind == kind for point in trained):
+            _figure(folder / f"ord_{slug}.png", figures.orderedness_over_prefixes, trained, kind)
+            _figure(
+                folder / f"stab_{slug}.png", figures.stability_over_prefixes, trained, chance, kind
+            )
+    if any(point.kind == "cross-seed" for point in trained):
+        sorted_later = _sorted_later(decoder)
+        _figure(folder / "ord_sorted.png", figures.orderedness_over_prefixes, sorted_later)
+        _figure(folder / "stab_sorted.png", figures.stability_over_prefixes, sorted_later, chance)
+        streams = tables.as_trained(analysis.points["activations"])
+        _figure(folder / "ord_activations.png", figures.orderedness_over_prefixes, streams)
+        _figure(folder / "stab_activations.png", figures.stability_over_prefixes, streams)
+        for prefix in dict.fromkeys(
+            (tables.short_prefix(analysis.prefixes), analysis.prefixes[-1])
+        ):
+            name = f"over_training_first_{prefix}.png"
+            _figure(folder / name, figures.over_training, analysis.over_training, prefix, chance)
+    _figure(folder / "initialisation.png", figures.against_initialisation, analysis.drift)
+    for dataset, floor in analysis.pca.items():
+        name = "".join(c if c.isalnum() else "_" for c in dataset)
+        _figure(folder / f"pareto_{name}.png", figures.pareto, _quality(analysis, dataset), floor)
+
+
+def _sorted_later(points: list[CurvePoint]) -> list[CurvePoint]:
+    """Return the trained order of all methods, and the orders given to the plain one."""
+    methods = list(dict.fromkeys(point.method for point in points))
+    plain = "topk" if "topk" in methods else methods[0]
+    return [point for point in points if point.order == TRAINED or point.method == plain]
+
+
+def _quality(analysis: Analysis, dataset: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    runs = pd.DataFrame([*analysis.runs, *analysis.other_m])
+    runs = runs[~runs["diverged"] & (runs["dataset"] == dataset)]
+    return {
+        str(method): (own["l0"].to_numpy(dtype=float), own["fvu"].to_numpy(dtype=float))
+        for method, own in runs.groupby("method", sort=False)
+    }
+
+
+def _figure(path: Path, draw: Any, *arguments: Any) -> None:
+    figures.save(draw(*arguments), path)
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda new: new.write_text(text, encoding="utf-8"))
