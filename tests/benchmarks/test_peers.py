@@ -283,7 +283,7 @@ def test_turns_are_interleaved_in_an_order_of_each_rounds_own_on_the_same_batch(
     rounds = [turns[i : i + 3] for i in range(0, len(turns), 3)]
     for b, places in enumerate(rounds):
         assert sorted(places) == [(i, float(b)) for i in range(3)]
-    followed = {(a[0], b[0]) for a, b in zip(turns, turns[1:], strict=False)}
+    followed = {(a[0], b[0]) for a, b in pairwise(turns)}
     assert len(followed) == 9
 
 
