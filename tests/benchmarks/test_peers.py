@@ -3,6 +3,7 @@ import json
 import re
 from dataclasses import replace
 from importlib import resources
+from itertools import pairwise
 
 import numpy as np
 import pytest
