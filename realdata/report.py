@@ -117,11 +117,11 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
             (
                 "Stitching",
                 tables.stitching_table(analysis),
-                f"Latents of a top-m SAE of {preset.wide:,} on the first corpus, {_wide_fit(analysis)},"
-                " in percent, after the paper's Table 2, whose figures (Gemma-2-2B, 65,536 latents into 4,096) are"
-                " in the column paper's, in the order of the columns before it. Novel: greatest"
-                " cosine below 0.7, a threshold of ours. No MSE change: latents that are dead on the"
-                " held-out text are among these.",
+                f"Latents of a top-m SAE of {preset.wide:,} on the first corpus"
+                f" ({_wide_fit(analysis)}), in percent, after the paper's Table 2, whose figures"
+                " (Gemma-2-2B, 65,536 latents into 4,096) are in the column paper's, in the order"
+                " of the columns before it. Novel: greatest cosine below 0.7, a threshold of ours."
+                " No MSE change: latents that are dead on the held-out text are among these.",
             ),
         )
     )

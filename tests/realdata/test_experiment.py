@@ -28,12 +28,13 @@ from realdata.training import run_record, snapshot_folder
 
 PRESET = small_preset()
 RATES = {"topk": 0.005, "batch-topk": 0.005, "osae": 0.005}
+ALL_RATES = RATES | {"wide": 0.004}
 
 
 def experiment(folder, preset=PRESET, **changes):
     given = {
         "preset": preset,
-        "learning_rates": RATES,
+        "learning_rates": ALL_RATES,
         "out": folder / "out",
         "cache": folder / "cache",
         "command": "python -m realdata run",
@@ -160,10 +161,17 @@ def test_a_run_of_one_seed_starts_alike_on_both_corpora_and_under_every_method(d
 def test_the_wide_sae_starts_with_no_narrow_ones_atoms(done):
     folder, found = done
     (wide,) = (folder / "cache" / "runs").glob("*-topk-24-*/seed-2")
+    assert run_record(wide)["learning_rate"] == ALL_RATES["wide"]
     start = load(str(snapshot_folder(wide, 0))).decoder_rows.numpy()
     for run in found.runs.values():
         narrow = load(str(snapshot_folder(run, 0))).decoder_rows.numpy()
         assert np.abs(start @ narrow.T).max() < 0.95
+    fit = result(folder)["wide"]
+    assert 0 < fit["fvu"] < 1
+    assert (
+        f"FVU {fit['fvu']:.3f} and {fit['dead_share']:.1%} dead"
+        in (folder / "out" / "table.md").read_text()
+    )
     shares = pd.read_csv(folder / "out" / "stitching.csv")
     assert len(shares) == 2 * len(RATES)
     total = shares[["novel", "reconstruction", "no MSE change"]].sum(axis=1)
@@ -205,7 +213,7 @@ def test_an_experiment_that_is_interrupted_goes_on_to_the_same_results(done, tmp
 
 
 def without_seconds(document):
-    for run in (*document["runs"], *document["other_m"]):
+    for run in (*document["runs"], *document["other_m"], document["wide"]):
         del run["seconds"]
     del document["equal"]["equal seconds"]
     return document
@@ -286,9 +294,9 @@ def test_tuning_takes_the_rate_of_the_lowest_heldout_error(tmp_path, monkeypatch
         assert row[1e30] is None
         assert row[0.01] < row[1e-6]
     chosen = tuning.write_rates("small", errors, "python -m realdata tune")
-    assert chosen == {"topk": 0.01, "batch-topk": 0.01}
+    assert chosen == {"topk": 0.01, "batch-topk": 0.01, "wide": 0.01}
     written = json.loads(target.read_text())
-    assert written["small"]["chosen"] == {"osae": 7.0, "topk": 0.01, "batch-topk": 0.01}
+    assert written["small"]["chosen"] == {"osae": 7.0} | chosen
     assert written["small"]["command"] == "python -m realdata tune"
     assert written["small"]["heldout_fvu"]["topk"]["1e+30"] is None
     assert written["protocol"].startswith("The protocol, the same for every method")
@@ -298,7 +306,9 @@ def test_the_tuned_error_is_that_of_the_documents_held_out(tmp_path, monkeypatch
     monkeypatch.setattr(tuning, "CANDIDATES", (0.01,))
     store = training_store(tmp_path / "cache")
     errors = tuning.tune(PRESET, ("topk",), store, tmp_path / "runs", 1)
-    (run,) = (tmp_path / "runs").glob("*/rate-0.01")
+    (run,) = (tmp_path / "runs").glob("*-topk-*/rate-0.01")
+    (wide,) = (tmp_path / "runs").glob("*-wide-*/rate-0.01")
+    assert (final(run).K, final(wide).K) == (PRESET.K, PRESET.wide)
     out = tuning.held_out(store)
     raw = torch.from_numpy(store.read_all(raw=True)[out])
     sae = final(run)

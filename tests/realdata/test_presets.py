@@ -135,7 +135,9 @@ def test_a_preset_that_cannot_be_run_is_refused_in_one_sentence(changes, message
 
 def test_the_default_methods_have_learning_rates_tuned_by_a_known_command():
     for name in {preset.rates_of for preset in PRESETS.values()}:
-        assert all(1e-5 < tuned_learning_rate(method, name) < 0.1 for method in DEFAULT_METHODS)
+        assert all(
+            1e-5 < tuned_learning_rate(method, name) < 0.1 for method in (*DEFAULT_METHODS, "wide")
+        )
 
 
 def test_a_method_without_a_tuned_rate_is_refused_with_the_command_that_tunes_it(
