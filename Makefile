@@ -23,7 +23,7 @@ toy: $(VENV)/.base ## the paper's toy cell: table and figure in out/toy (ARGS="-
 	$(BIN)/python -m benchmarks.toy $(ARGS)
 
 realdata: $(REALDATA)/.ready ## SAEs of a small language model compared: tables and figures in out/realdata
-	$(REALDATA)/bin/python -m realdata run $(ARGS)
+	HF_HUB_OFFLINE=1 $(REALDATA)/bin/python -m realdata run $(ARGS)
 
 speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make setup-peers`)
 	$(BIN)/python -m benchmarks.speed $(ARGS)

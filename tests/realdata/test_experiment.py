@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fake_language import CORPORA, TableModel, small_preset
 
+from fake_language import CORPORA, TableModel, small_preset
 from osae_theory.errors import InputError
 from osae_theory.metrics import (
     fraction_of_variance_unexplained,

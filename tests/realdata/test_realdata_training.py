@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake_language import CORPORA, D, TableModel, small_preset
 from safetensors.torch import load_file, save_file
 
+from fake_language import CORPORA, D, TableModel, small_preset
 from osae_theory.errors import InputError
 from osae_theory.sae import DataOrder, Run, RunSeeds, Trainer
 from realdata import training
