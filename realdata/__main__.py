@@ -53,7 +53,7 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
 
 def _compare(options: argparse.Namespace, command: str) -> None:
     from realdata.checkpoints import load
-    from realdata.compare import compare, json_text, markdown, write_files
+    from realdata.compare import compare, json_text, markdown
 
     names: Sequence[str] = options.checkpoints
     if len(names) < 2:
@@ -68,6 +68,8 @@ def _compare(options: argparse.Namespace, command: str) -> None:
         options.prefixes,
     )
     if options.out is not None:
+        from realdata.compare_files import write_files
+
         write_files(found, options.out)
     print(json_text(found) if options.json else markdown(found), end="")
 

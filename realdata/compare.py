@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, count, takewhile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import pandas as pd
 from jaxtyping import Float
 
 from osae_theory.errors import InputError, check_finite, check_integer
-from osae_theory.files import write_atomically
 from osae_theory.metrics import ChanceLevel, chance_stability, cosines, match_similarities
 from osae_theory.metrics.intervals import Estimate, estimate_shared
 
@@ -355,23 +353,3 @@ def estimate_text(found: Estimate) -> str:
     if found.ci95 is None:
         return f"{found.mean:.3f}"
     return f"{found.mean:.3f} ± {(found.ci95[1] - found.ci95[0]) / 2:.3f}"
-
-
-def write_files(comparison: Comparison, folder: Path) -> None:
-    """Write comparison.json, .md and .png, pairs.csv and summary.csv, each whole or not at all.
-
-    The folder is made where it does not exist.
-    """
-    # The JSON, the tables and the figure each stand alone; only the figure needs matplotlib.
-    from realdata import figures
-
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "comparison.json": json_text(comparison),
-        "comparison.md": markdown(comparison),
-        "pairs.csv": pair_frame(comparison).to_csv(index=False),
-        "summary.csv": summary_frame(comparison).to_csv(index=False),
-    }
-    for name, text in texts.items():
-        write_atomically(folder / name, lambda path, text=text: path.write_text(text, "utf-8"))
-    figures.save(figures.comparison(comparison), folder / "comparison.png")

@@ -22,8 +22,8 @@ from realdata.compare import (
     pair_frame,
     prefix_scores,
     summary_frame,
-    write_files,
 )
+from realdata.compare_files import write_files
 
 
 def gaussian(n, K=12, d=6, seed=0):
