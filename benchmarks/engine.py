@@ -4,15 +4,10 @@ Every task trains with one intra-op thread, and tasks are spread over spawned pr
 a run's numbers do not depend on how many workers there are, nor on its company.
 """
 
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import cast
 
-import joblib
 import numpy as np
 
 from benchmarks.config import HELDOUT_SAMPLES, RunConfig
@@ -29,8 +24,8 @@ from osae_theory.metrics import (
 )
 from osae_theory.problems import SparseCodingProblem
 from osae_theory.threads import limited_threads
+from osae_theory.workers import THREADS_PER_WORKER, in_workers
 
-THREADS_PER_WORKER = 1
 # Runs trained together: more would gain little on a CPU, and lose more when interrupted.
 RUNS_PER_TASK = 3
 
@@ -58,41 +53,13 @@ def complete(
     found = {config: store.load(config) for config in configs}
     pending = [config for config, record in found.items() if record is None]
     report(len(found) - len(pending))
-    for records in _trained(_tasks(pending, n_workers), n_workers):
+    for records in in_workers(run_task, _tasks(pending, n_workers), n_workers):
         for record in records:
             store.save(record)
             found[record.config] = record
         report(len(records))
     records = [found[config] for config in configs]
     return [record for record in records if record is not None]
-
-
-def _trained(tasks: list[list[RunConfig]], n_workers: int) -> Iterator[list[RunRecord]]:
-    if n_workers == 1 or len(tasks) <= 1:
-        yield from map(run_task, tasks)
-        return
-    with joblib.parallel_config("loky", inner_max_num_threads=THREADS_PER_WORKER):
-        parallel = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered")
-        results = parallel(joblib.delayed(_run_in_worker)(task) for task in tasks)
-        yield from cast("Iterator[list[RunRecord]]", results)
-
-
-def _run_in_worker(task: list[RunConfig]) -> list[RunRecord]:
-    _die_with_parent()
-    return run_task(task)
-
-
-@cache
-def _die_with_parent() -> None:
-    """Watch the parent process once a second: a killed job leaves no worker behind."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _tasks(configs: Sequence[RunConfig], n_workers: int) -> list[list[RunConfig]]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from benchmarks.engine import THREADS_PER_WORKER
 from osae_theory import __version__
+from osae_theory.workers import THREADS_PER_WORKER
 
 _LIBRARIES = ("numba", "numpy", "scipy", "torch")
 

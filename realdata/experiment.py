@@ -15,6 +15,7 @@ from pathlib import Path
 
 from osae_theory.files import write_atomically
 from osae_theory.threads import limited_threads
+from osae_theory.workers import in_workers
 from realdata.analysis import Analysis, Trained, analyse
 from realdata.consistency import SparseLatents
 from realdata.corpora import Corpus
@@ -38,7 +39,6 @@ from realdata.page import PageHeader, SearchedText, Side, render, write_page
 from realdata.provenance import provenance
 from realdata.report import write_report
 from realdata.stores import Stores, collect_all, data_hash
-from realdata.workers import in_workers
 
 # Whose first latents the page shows, if it was trained; else the last method's.
 _SHOWN = "osae"

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from osae_theory.workers import in_workers
 from realdata.activations import ActivationStore
 from realdata.checkpoints.ours import Origin
 from realdata.presets import Preset
 from realdata.provenance import code_fingerprint
 from realdata.stores import Stores, data_hash
 from realdata.training import Budget, Hardware, Job, Rows, RunSpec, is_finished, rows_of, train
-from realdata.workers import in_workers
 
 # Runs trained together: more would gain little on a CPU, and lose more when interrupted.
 RUNS_PER_JOB = 3

@@ -12,10 +12,10 @@ from typing import Any
 import osae_theory
 import realdata
 from osae_theory import __version__
+from osae_theory.workers import THREADS_PER_WORKER
 from realdata.models import MODELS, LanguageModel
 from realdata.presets import Preset
 from realdata.stores import Stores, data_hash
-from realdata.workers import THREADS_PER_WORKER
 
 _LIBRARIES = ("numba", "numpy", "scipy", "torch", "transformers", "transformer-lens")
 # What decides the weights of a run, besides its configuration and data.

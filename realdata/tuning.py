@@ -21,6 +21,7 @@ from jaxtyping import Bool
 from osae_theory.errors import InputError
 from osae_theory.files import write_atomically
 from osae_theory.seeds import Axis, derived_seed, generator
+from osae_theory.workers import in_workers
 from realdata.activations import ActivationStore
 from realdata.checkpoints import load
 from realdata.checkpoints.ours import Origin
@@ -31,7 +32,6 @@ from realdata.presets import Preset
 from realdata.provenance import code_fingerprint, versions
 from realdata.stores import data_hash
 from realdata.training import Job, RowsInMemory, RunSpec, run_record, snapshot_folder, train
-from realdata.workers import in_workers
 
 CANDIDATES = (0.0006, 0.0012, 0.0025, 0.005, 0.01, 0.02, 0.04)
 _HELD_OUT = 0.1

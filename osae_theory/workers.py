@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, cast
 
+import joblib
+
 from osae_theory.threads import limited_threads
 
 THREADS_PER_WORKER = 1
@@ -24,8 +26,6 @@ def in_workers(
         with limited_threads(THREADS_PER_WORKER):
             yield from map(function, tasks)
         return
-    import joblib
-
     with joblib.parallel_config("loky", inner_max_num_threads=THREADS_PER_WORKER):
         parallel = joblib.Parallel(n_jobs=n_workers, return_as="generator_unordered")
         yield from cast("Iterator[Any]", parallel(joblib.delayed(_do)(function, t) for t in tasks))
