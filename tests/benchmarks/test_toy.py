@@ -174,7 +174,7 @@ def test_as_a_process_bad_input_has_no_traceback():
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path):
-    options = "--cell 8 10 2 3000 --steps 400 --seeds 4 --methods topk,osae --workers 1".split()
+    options = "--cell 8 10 2 3000 --steps 2000 --seeds 4 --methods topk,osae --workers 1".split()
     options += ["--lr", "0.01", "--json", "--out"]
     interrupted = tmp_path / "interrupted"
     process = subprocess.Popen(
