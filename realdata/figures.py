@@ -1,7 +1,7 @@
 """Figures of consistency over prefixes and training, drift, and fit; nothing here measures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -41,10 +41,23 @@ _SCORE_LABELS = MappingProxyType(
         "moved": "share of atoms that moved",
     }
 )
+_STREAM_LABELS = MappingProxyType(
+    {
+        "stab": "Stab_Z (mean matched correlation)",
+        "stab_abs": "Stab_Z (mean matched |correlation|)",
+        "ord": "Ord_Z (Spearman)",
+        "ord_abs": "Ord_Z (Spearman, matched on |correlation|)",
+    }
+)
 _PREFIX_LABEL = "prefix (first atoms of the dictionary)"
 _BAND = "bands: 95% confidence intervals by the jackknife over seeds"
+_NO_BAND = "no bands: an interval over seeds needs three of them"
+# From two seeds the jackknife's interval, with one degree of freedom, fills any figure.
+_SEEDS_FOR_BAND = 3
+_STREAMS = "on held-out text"
 _LEGIBLE = 9  # points
 _LABEL_GAP = 0.06  # of the axis' height
+_AROUND = 1.5  # by how much the L0 axis goes beyond the runs on both sides
 _CHANCE_DASHES = (0.0, (4.0, 3.0))
 _MARGIN = 0.05
 _NEAR = 1.4  # prefixes nearer than this ratio to the last get no tick
@@ -52,7 +65,11 @@ _ORDER_DASHES = MappingProxyType({"by frequency": (0, (5, 2)), "by energy": (0, 
 
 
 def orderedness_over_prefixes(
-    points: Sequence[CurvePoint], kind: str = "cross-seed", score: str = "ord"
+    points: Sequence[CurvePoint],
+    kind: str = "cross-seed",
+    score: str = "ord",
+    *,
+    of_activations: bool = False,
 ) -> Figure:
     """Draw Ord over prefixes, one line a method (after the paper's Fig. 2).
 
@@ -65,13 +82,15 @@ def orderedness_over_prefixes(
         Which kind of pairs.
     score : str
         "ord" or "ord_abs".
+    of_activations : bool
+        Whether the points are Ord_Z, of latents on held-out text: for the labels.
 
     Raises
     ------
     InputError
         If no point is of that kind, or a line has two points at one prefix.
     """
-    return _over_prefixes(points, kind, score, None)
+    return _over_prefixes(points, kind, score, None, of_activations)
 
 
 def stability_over_prefixes(
@@ -79,17 +98,23 @@ def stability_over_prefixes(
     chance: Mapping[int, Chance] | None = None,
     kind: str = "cross-seed",
     score: str = "stab",
+    *,
+    of_activations: bool = False,
 ) -> Figure:
     """Draw Stab over prefixes, one line a method, and its chance level (after the paper's Fig. 3).
 
     `chance` is what `realdata.compare.chance_levels` returns: leave it out for correlations of
     activations, to which it does not apply. The rest is as in `orderedness_over_prefixes`.
     """
-    return _over_prefixes(points, kind, score, chance)
+    return _over_prefixes(points, kind, score, chance, of_activations)
 
 
 def _over_prefixes(
-    points: Sequence[CurvePoint], kind: str, score: str, chance: Mapping[int, Chance] | None
+    points: Sequence[CurvePoint],
+    kind: str,
+    score: str,
+    chance: Mapping[int, Chance] | None,
+    of_activations: bool,
 ) -> Figure:
     check_choice("score", score, SCORES)
     own = [point for point in points if point.kind == kind]
@@ -102,10 +127,11 @@ def _over_prefixes(
     prefixes = sorted({point.prefix for point in own})
     _prefix_axis(axis, prefixes)
     level = _chance_line(axis, score, chance, prefixes)
-    _score_axis(axis, score)
-    axis.set_title(_pairs_title(own, kind), fontsize=10)
+    _score_axis(axis, score, _STREAM_LABELS if of_activations else _SCORE_LABELS)
+    title = _pairs_title(own, kind)
+    axis.set_title(f"{title}, {_STREAMS}" if of_activations else title, fontsize=10)
     _label_ends(axis, lines + level)
-    figure.supxlabel(_BAND, fontsize=_LEGIBLE)
+    _name_bands(figure, lines)
     return figure
 
 
@@ -126,15 +152,17 @@ def over_training(
         raise InputError(f"there are no points of kind {kind!r} at prefix {prefix}")
     figure = _figure(10.4, 4.2)
     left, right = figure.subplots(1, 2, sharex=True)
+    every: list[_Line] = []
     for axis, score in ((left, "stab"), (right, "ord")):
         lines = _lines(own, score, lambda point: point.tokens or 0)
+        every += lines
         _draw_lines(axis, lines)
         _token_axis(axis)
         level = _chance_over_training(axis, score, None if chance is None else chance[prefix], own)
         _score_axis(axis, score)
         _label_ends(axis, lines + level)
     figure.suptitle(f"{_pairs_title(own, kind)}, first {prefix} atoms", fontsize=10)
-    figure.supxlabel(_BAND, fontsize=_LEGIBLE)
+    _name_bands(figure, every)
     return figure
 
 
@@ -157,18 +185,20 @@ def against_initialisation(
     InputError
         If there is no point of that number of tokens.
     """
-    every = [point for point in points if point.kind == OWN_INITIALISATION]
-    known = [point.tokens for point in every if point.tokens is not None]
+    drift = [point for point in points if point.kind == OWN_INITIALISATION]
+    known = [point.tokens for point in drift if point.tokens is not None]
     if tokens is None and known:
         tokens = max(known)
-    own = [point for point in every if point.tokens == tokens]
+    own = [point for point in drift if point.tokens == tokens]
     if not own:
         raise InputError(f"there are no points against initialisation at {tokens} tokens")
     figure = _figure(13.2, 4.4)
     prefixes = sorted({point.prefix for point in own})
     axes = figure.subplots(1, 3)
+    every: list[_Line] = []
     for axis, score in zip(axes, ("stab", "ord", "moved"), strict=True):
         lines = _lines(own, score, lambda point: point.prefix)
+        every += lines
         _draw_lines(axis, lines)
         _prefix_axis(axis, prefixes)
         _score_axis(axis, score)
@@ -179,7 +209,7 @@ def against_initialisation(
         f"after {_tokens_text(tokens or 0)} tokens, each run against its own initialisation",
         fontsize=10,
     )
-    figure.supxlabel(_BAND, fontsize=_LEGIBLE)
+    _name_bands(figure, every)
     return figure
 
 
@@ -188,6 +218,8 @@ def pareto(
     floor: tuple[Float[np.ndarray, " counts"], Float[np.ndarray, " counts"]] | None = None,
 ) -> Figure:
     """Draw held-out FVU against L0, one point a run, and the front that no run beats.
+
+    The axes are those of the runs: of the floor only what lies near them is seen.
 
     Parameters
     ----------
@@ -232,7 +264,10 @@ def pareto(
         ylabel="held-out FVU (fraction of variance unexplained)",
     )
     axis.set_xscale("log")
-    axis.set_ylim(bottom=0)
+    around = (l0.min() / _AROUND, l0.max() * _AROUND)
+    seen = [] if floor is None else floor[1][(floor[0] >= around[0]) & (floor[0] <= around[1])]
+    axis.set_xlim(around)
+    axis.set_ylim(0.9 * fvu.min(), 1.02 * max(*seen, fvu.max(), 0.0))
     _plain_log_ticks(axis)
     figure.legend(loc="outside right upper", fontsize=_LEGIBLE, frameon=False)
     return figure
@@ -329,7 +364,15 @@ def _line(
     title, colour, marker = _style(method, place)
     dashes = "-" if order == TRAINED else _ORDER_DASHES.get(order, ":")
     title = title if order == TRAINED else f"{title}, {order}"
-    band = _band(places, [point.estimates[score] for point in points])
+    band = _band(
+        places,
+        [
+            point.estimates[score]
+            if point.seeds >= _SEEDS_FOR_BAND
+            else replace(point.estimates[score], ci95=None)
+            for point in points
+        ],
+    )
     return _Line(title, colour, marker, dashes, *band)
 
 
@@ -363,6 +406,11 @@ def _draw_lines(axis: Axes, lines: Sequence[_Line]) -> None:
         )  # fmt: skip
 
 
+def _name_bands(figure: Figure, lines: Sequence[_Line]) -> None:
+    drawn = any(np.isfinite(line.low).any() for line in lines)
+    figure.supxlabel(_BAND if drawn else _NO_BAND, fontsize=_LEGIBLE)
+
+
 def _label_ends(axis: Axes, lines: Sequence[_Line]) -> None:
     """Write each line's name at its right end, moved apart where they would overlap."""
     drawn = sorted((line for line in lines if line.x.size), key=lambda line: line.mean[-1])
@@ -387,12 +435,13 @@ def _label_ends(axis: Axes, lines: Sequence[_Line]) -> None:
 
 
 def _spread(places: Float[np.ndarray, " n"], gap: float) -> Float[np.ndarray, " n"]:
-    """Return ascending places at least `gap` apart, about where they were."""
-    rising = np.arange(len(places)) * gap
-    # The least shift in the mean square under that bound: isotonic regression of what is left.
+    """Return ascending places at least `gap` apart, about where they were, in 0..1 if they fit."""
     if len(places) == 0:
         return places
-    return IsotonicRegression().fit_transform(np.arange(len(places)), places - rising) + rising
+    rising = np.arange(len(places)) * gap
+    # The least shift in the mean square under that bound: isotonic regression of what is left.
+    apart = IsotonicRegression(y_min=0.0, y_max=max(1.0 - rising[-1], 0.0))
+    return apart.fit_transform(np.arange(len(places)), places - rising) + rising
 
 
 def _prefix_axis(axis: Axes, prefixes: Sequence[int]) -> None:
@@ -419,13 +468,13 @@ def _band_axis(axis: Axes, prefixes: Sequence[int]) -> None:
     axis.set_xlabel("positions of the atoms in the dictionary")
 
 
-def _score_axis(axis: Axes, score: str) -> None:
+def _score_axis(axis: Axes, score: str, labels: Mapping[str, str] = _SCORE_LABELS) -> None:
     """Name the score's axis and end it where the score ends, though an interval may go on."""
     bottom, top = (0.0, 1.0) if score == "moved" else axis.get_ylim()
     lowest = 0.0 if score == "moved" else -1.0
     bottom, top = np.clip((bottom, top), lowest, 1.0)
     axis.set_ylim(bottom - _MARGIN * (top - bottom), top + _MARGIN * (top - bottom))
-    axis.set_ylabel(_SCORE_LABELS[score])
+    axis.set_ylabel(labels[score])
 
 
 def _chance_over_training(

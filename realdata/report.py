@@ -170,15 +170,24 @@ def _write_figures(folder: Path, analysis: Analysis) -> None:
         _figure(folder / "ord_sorted.png", figures.orderedness_over_prefixes, sorted_later)
         _figure(folder / "stab_sorted.png", figures.stability_over_prefixes, sorted_later, chance)
         streams = tables.as_trained(analysis.points["activations"])
-        _figure(folder / "ord_activations.png", figures.orderedness_over_prefixes, streams)
-        _figure(folder / "stab_activations.png", figures.stability_over_prefixes, streams)
+        of_streams = {"of_activations": True}
+        _figure(
+            folder / "ord_activations.png", figures.orderedness_over_prefixes, streams, **of_streams
+        )
+        _figure(
+            folder / "stab_activations.png", figures.stability_over_prefixes, streams, **of_streams
+        )
         for prefix in dict.fromkeys(
             (tables.short_prefix(analysis.prefixes), analysis.prefixes[-1])
         ):
             name = f"over_training_first_{prefix}.png"
             _figure(folder / name, figures.over_training, analysis.over_training, prefix, chance)
     _figure(folder / "initialisation.png", figures.against_initialisation, analysis.drift)
+    # Runs at other numbers of active latents are trained on one corpus only.
+    traded = {run["dataset"] for run in analysis.other_m}
     for dataset, floor in analysis.pca.items():
+        if dataset not in traded:
+            continue
         name = "".join(c if c.isalnum() else "_" for c in dataset)
         _figure(folder / f"pareto_{name}.png", figures.pareto, _quality(analysis, dataset), floor)
 
@@ -199,8 +208,8 @@ def _quality(analysis: Analysis, dataset: str) -> dict[str, tuple[np.ndarray, np
     }
 
 
-def _figure(path: Path, draw: Any, *arguments: Any) -> None:
-    figures.save(draw(*arguments), path)
+def _figure(path: Path, draw: Any, *arguments: Any, **named: Any) -> None:
+    figures.save(draw(*arguments, **named), path)
 
 
 def _write_text(path: Path, text: str) -> None:
