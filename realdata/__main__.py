@@ -135,7 +135,8 @@ def _add_preset(p: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         default=os.cpu_count() or 1,
-        help="processes; results do not depend on it (default: the machine's cores)",
+        help="processes of training and threads of the model; weights do not depend on it, the"
+        " cross-entropies do in their last digits (default: the machine's cores)",
     )
     p.add_argument(
         "--cache",

@@ -30,12 +30,15 @@ from realdata.consistency import (
     summarise,
     summarise_initialisation,
 )
+from realdata.differences import Difference, differences_from
 from realdata.evaluation import Evaluation, residual_chunks, standardised_decoder
 from realdata.presets import Preset
 from realdata.stitching import Stitching, StitchingRule, stitch
 from realdata.stores import Stores
 
 MOVED_BELOW = 0.9
+# What the others' consistency is held against, sorted afterwards.
+PLAIN = "topk"
 # Rows of the training part that the PCA is fitted on, at most.
 _PCA_ROWS = 50_000
 
@@ -121,6 +124,8 @@ class Analysis:
         sorted afterwards.
     points : mapping of str to list of CurvePoint
         The same, summarised.
+    differences : list of Difference
+        Of the decoders' consistency from that of the plain top-m SAE, in each of ORDERS.
     over_training : list of CurvePoint
         Cross-seed pairs at every snapshot, as trained.
     initialisation : list of InitialisationScore
@@ -146,6 +151,7 @@ class Analysis:
     chance: Mapping[int, Chance]
     pairs: Mapping[str, list[PairScore]]
     points: Mapping[str, list[CurvePoint]]
+    differences: list[Difference]
     over_training: list[CurvePoint]
     initialisation: list[InitialisationScore]
     drift: list[CurvePoint]
@@ -213,6 +219,9 @@ def analyse(
         chance=chance_levels(final[0].decoder.shape[1], prefixes),
         pairs=pairs,
         points={name: summarise(scores) for name, scores in pairs.items()},
+        differences=[
+            found for order in ORDERS for found in differences_from(pairs["decoder"], PLAIN, order)
+        ],
         over_training=summarise(over_training),
         initialisation=initialisation,
         drift=summarise_initialisation(initialisation),

@@ -1,6 +1,8 @@
 """Tables of an experiment: what each says, as data frames for reading and for computing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from osae_theory.metrics.intervals import Estimate, estimate
 from realdata.analysis import Analysis
 from realdata.compare import MISSING, estimate_text
 from realdata.consistency import PAIR_KINDS, TRAINED, CurvePoint
-from realdata.stitching import CLASSES, Stitching
+from realdata.stitching import CLASSES, NOVEL, Stitching, StitchingRule
 
 # The paper's Table 2, in percent: Gemma-2-2B, layer 12, 65,536 latents into 4,096.
 PAPER_TABLE_2 = {
@@ -18,6 +20,13 @@ PAPER_TABLE_2 = {
     "msae-random": (52.7, 11.4, 35.9),
     "osae": (33.8, 64.8, 1.4),
 }
+
+# Besides the default one, since the share of novel latents hangs on it.
+OTHER_RULES: Mapping[str, StitchingRule] = MappingProxyType(
+    {f"novel at {t:g}": StitchingRule(threshold=t) for t in (0.3, 0.4, 0.5, 0.6, 0.8)}
+    | {"novel by effect": StitchingRule(decide_by="effect")}
+)
+_SHOWN_RULES = ("novel at 0.5", "novel by effect")
 
 
 def run_frame(analysis: Analysis) -> pd.DataFrame:
@@ -76,6 +85,34 @@ def short_prefix(prefixes: Sequence[int]) -> int:
     return min(prefixes, key=lambda prefix: (abs(prefix - prefixes[-1] / 8), prefix))
 
 
+def difference_table(analysis: Analysis) -> pd.DataFrame:
+    """Return how each method's consistency differs from the plain SAE's, sorted afterwards.
+
+    A method stands there as trained and in the reference's own order; kinds of pairs between
+    other seeds only.
+    """
+    sizes = dict.fromkeys((short_prefix(analysis.prefixes), analysis.prefixes[-1]))
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    for one in analysis.differences:
+        shown = one.order in (TRAINED, one.reference_order) and one.method != one.reference
+        if not shown or one.prefix not in sizes or not one.kind.endswith("cross-seed"):
+            continue
+        row = rows.setdefault(
+            (one.kind, one.reference_order, one.method, one.order),
+            {
+                "pairs": one.kind,
+                "minus": f"{one.reference} {one.reference_order}",
+                "method": one.method,
+                "order": one.order,
+                "n": str(one.pairs),
+            },
+        )
+        row[f"Stab, first {one.prefix}"] = estimate_text(one.stab)
+        row[f"Ord, first {one.prefix}"] = estimate_text(one.ord)
+    kinds = list(PAIR_KINDS)
+    return pd.DataFrame([rows[label] for label in sorted(rows, key=lambda x: kinds.index(x[0]))])
+
+
 def drift_table(analysis: Analysis) -> pd.DataFrame:
     """Return what is left of the runs' initialisation at the end, by band of positions."""
     last = max((p.tokens or 0 for p in analysis.drift), default=0)
@@ -113,7 +150,16 @@ def stitching_frame(analysis: Analysis) -> pd.DataFrame:
     """Return one row a stitching: shares of the wide latents, and the predictor's AUC."""
     return pd.DataFrame(
         [
-            {"method": method, "run": index, **found.shares, "auc": found.predictive_auc}
+            {
+                "method": method,
+                "run": index,
+                **found.shares,
+                **{
+                    name: replace(found, rule=rule).shares[NOVEL]
+                    for name, rule in OTHER_RULES.items()
+                },
+                "auc": found.predictive_auc,
+            }
             for method, every in analysis.stitchings.items()
             for index, found in enumerate(every)
         ]
@@ -129,6 +175,7 @@ def stitching_table(analysis: Analysis) -> pd.DataFrame:
             {
                 "method": method,
                 **{name: _share(every, name) for name in CLASSES},
+                **{name: _novel(every, OTHER_RULES[name]) for name in _SHOWN_RULES},
                 "paper's": MISSING if paper is None else " / ".join(f"{v:g}" for v in paper),
                 "AUC of the cosine": _mean([found.predictive_auc for found in every]),
             }
@@ -182,6 +229,10 @@ def _mean(values: Any, form: str = "{:.3f}") -> str:
 
 def _percent(found: Estimate) -> str:
     return MISSING if found.mean is None else f"{found.mean:.0%}"
+
+
+def _novel(every: Sequence[Stitching], rule: StitchingRule) -> str:
+    return _share([replace(found, rule=rule) for found in every], NOVEL)
 
 
 def _share(every: Sequence[Stitching], name: str) -> str:

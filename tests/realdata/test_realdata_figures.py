@@ -86,6 +86,27 @@ def test_a_band_spans_the_interval_and_is_missing_where_there_is_none():
     assert not any(len(path.vertices) for c in axis.collections for path in c.get_paths())
 
 
+def test_two_seeds_have_no_band_and_the_figure_says_so():
+    found = Estimate(0.5, 0.1, (0.1, 0.9), 4)
+    for n_seeds, note in ((2, "no bands"), (3, "bands: 95%")):
+        points = [
+            CurvePoint("osae", "trained", "cross-seed", 9, prefix, 4, n_seeds, {"ord": found})
+            for prefix in (4, 8)
+        ]
+        figure = figures.orderedness_over_prefixes(points)
+        [band] = figure.axes[0].collections
+        assert any(len(path.vertices) for path in band.get_paths()) == (n_seeds == 3)
+        assert figure.get_supxlabel().startswith(note)
+
+
+def test_figures_of_activations_do_not_speak_of_cosines():
+    [axis] = figures.stability_over_prefixes(LAST, of_activations=True).axes
+    assert axis.get_ylabel() == "Stab_Z (mean matched correlation)"
+    assert "held-out text" in axis.get_title()
+    [axis] = figures.stability_over_prefixes(LAST).axes
+    assert "cosine" in axis.get_ylabel()
+
+
 def test_the_chance_level_is_drawn_where_it_is_known():
     [axis] = figures.stability_over_prefixes(LAST, CHANCE).axes
     line_of(axis, PREFIXES, [CHANCE[p].signed.mean for p in PREFIXES])
@@ -145,6 +166,10 @@ def test_the_pareto_figure_has_each_run_and_the_front():
     np.testing.assert_array_equal(drawn, [[4, 0.4], [8, 0.3], [8, 0.5]])
     line_of(axis, [4, 8, 8], [0.4, 0.3, 0.3])
     line_of(axis, *floor)
+    left, right = axis.get_xlim()
+    low, high = axis.get_ylim()
+    assert 2 < left < 4 < 8 < right < 16
+    assert 0 < low < 0.3 < 0.6 < high < 0.9
 
 
 def test_the_comparison_has_a_line_a_pair_and_their_mean():
@@ -164,6 +189,9 @@ def test_labels_are_moved_apart_only_as_far_as_they_must(places, gap):
     assert np.all(np.diff(found) >= gap - 1e-9)
     if np.all(np.diff(places) >= gap):
         np.testing.assert_allclose(found, places, atol=1e-9)
+    if gap * (len(places) - 1) <= 1:
+        assert -1e-9 <= found[0]
+        assert found[-1] <= 1 + 1e-9
 
 
 def test_figures_without_anything_to_draw_are_refused():
