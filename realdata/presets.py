@@ -1,7 +1,7 @@
 """The experiments on language models by name: model, corpora, dictionary, budget."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from osae_theory.errors import InputError, check_choice, check_integer, check_real
@@ -114,95 +114,79 @@ class Preset:
         return tuple(range(self.seed, self.seed + self.n_seeds))
 
 
-_DEFAULT = "smollm2-135m"
+_DEFAULT, _STUDY, _GEMMA = "smollm2-135m", "smollm2-135m-study", "gemma-3-270m"
 _PYTHON = ("python-docs", "python-source")
 _NOT_RUN = "the paper's settings where it gives them; needs a network and a GPU; not run here"
 
+_OFFLINE = Preset(
+    name=_DEFAULT,
+    model="smollm2-135m",
+    hook="blocks.10.hook_resid_post",
+    corpora=_PYTHON,
+    training_tokens=100_000,
+    evaluation_tokens=12_000,
+    K=256,
+    m=16,
+    n_steps=1500,
+    n_seeds=2,
+    other_m=(8, 32),
+    wide=1024,
+    rates_of=_DEFAULT,
+    note="4-bit weights, dequantised; layer 11",
+)
+_PAPER = Preset(
+    name="gemma-2-2b",
+    model="gemma-2-2b",
+    hook="blocks.12.hook_resid_post",
+    corpora=("pile-uncopyrighted", "dolma"),
+    training_tokens=50_000_000,
+    evaluation_tokens=500_000,
+    K=4096,
+    m=80,
+    n_steps=12_208,
+    batch_size=4096,
+    n_seeds=9,
+    wide=65_536,
+    snapshots=_PAPER_SNAPSHOTS,
+    splice_contexts=64,
+    rates_of=_DEFAULT,
+    note=f"{_NOT_RUN}; its activations take 230 GB a corpus in float16",
+)
+
 _PRESETS = (
-    Preset(
-        name=_DEFAULT,
-        model="smollm2-135m",
-        hook="blocks.10.hook_resid_post",
-        corpora=_PYTHON,
-        training_tokens=100_000,
-        evaluation_tokens=12_000,
-        K=256,
-        m=16,
-        n_steps=1500,
-        n_seeds=2,
-        other_m=(8, 32),
-        wide=1024,
-        rates_of=_DEFAULT,
-        note="4-bit weights, dequantised; layer 11",
-    ),
-    Preset(
-        name="smollm2-135m-study",
-        model="smollm2-135m",
-        hook="blocks.10.hook_resid_post",
-        corpora=_PYTHON,
-        training_tokens=100_000,
-        evaluation_tokens=12_000,
+    _OFFLINE,
+    replace(
+        _OFFLINE,
+        name=_STUDY,
         K=512,
         m=32,
-        n_steps=2500,
+        n_steps=2000,
         n_seeds=5,
         other_m=(16, 64),
-        wide=2048,
-        rates_of=_DEFAULT,
-        note="4-bit weights, dequantised; layer 11",
+        rates_of=_STUDY,
     ),
-    Preset(
-        name="gemma-3-270m",
-        model="gemma-3-270m",
+    replace(
+        _OFFLINE,
+        name=_GEMMA,
+        model=_GEMMA,
         hook="blocks.8.hook_resid_post",
-        corpora=_PYTHON,
         training_tokens=60_000,
         evaluation_tokens=8_000,
-        K=256,
-        m=16,
         n_steps=1000,
         n_seeds=3,
-        wide=1024,
         splice_contexts=4,
-        rates_of=_DEFAULT,
+        rates_of=_GEMMA,
         note="4-bit weights, dequantised; layer 9",
     ),
-    Preset(
+    replace(
+        _PAPER,
         name="pythia-70m",
         model="pythia-70m",
         hook="blocks.3.hook_resid_post",
-        corpora=("pile-uncopyrighted", "dolma"),
-        training_tokens=50_000_000,
-        evaluation_tokens=500_000,
-        K=4096,
-        m=80,
-        n_steps=12_208,
-        batch_size=4096,
         n_seeds=5,
-        wide=65_536,
-        snapshots=_PAPER_SNAPSHOTS,
-        splice_contexts=64,
-        rates_of=_DEFAULT,
         note=f"{_NOT_RUN}; its activations take 51 GB a corpus in float16",
     ),
-    Preset(
-        name="gemma-2-2b",
-        model="gemma-2-2b",
-        hook="blocks.12.hook_resid_post",
-        corpora=("pile-uncopyrighted", "dolma"),
-        training_tokens=50_000_000,
-        evaluation_tokens=500_000,
-        K=4096,
-        m=80,
-        n_steps=12_208,
-        batch_size=4096,
-        n_seeds=9,
-        wide=65_536,
-        snapshots=_PAPER_SNAPSHOTS,
-        splice_contexts=64,
-        rates_of=_DEFAULT,
-        note=f"{_NOT_RUN}; its activations take 230 GB a corpus in float16",
-    ),
+    _PAPER,
 )
 
 PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in _PRESETS})

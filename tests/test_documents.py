@@ -42,6 +42,25 @@ def test_every_figure_quoted_stands_in_a_committed_result(document):
                 assert (line[0], method, value) in committed
 
 
+def all_tables(text):
+    """Every table: its heading, and its rows."""
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        lines = [cells(line) for line in block.splitlines()]
+        yield lines[0], lines[2:]
+
+
+def test_rows_quoted_of_language_models_stand_in_a_result_with_the_same_columns():
+    committed = {}
+    for result in (ROOT / "results/realdata").rglob("*.md"):
+        for heading, rows in all_tables(result.read_text(encoding="utf-8")):
+            committed.setdefault(heading, set()).update(rows)
+    page = (ROOT / "docs/realdata.md").read_text(encoding="utf-8")
+    quoted = [(h, row) for h, rows in all_tables(page) if h in committed for row in rows]
+    assert len(quoted) > 5
+    for heading, row in quoted:
+        assert row in committed[heading]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_every_link_to_a_file_leads_to_one(document):
     text = document.read_text(encoding="utf-8")
