@@ -128,7 +128,7 @@ def _tasks(
     text = store.manifest["text"]
     identity = (method, rate, budget, experiment.hardware, data_hash(store), code_fingerprint())
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:10]
-    name = f"{store.folder.name}-{method}-{budget.K}-{digest}"
+    name = f"{store.folder.name}-{method}-K{budget.K}-m{budget.m}-{digest}"
     origin = Origin(
         method=method,
         model=store.manifest["model"],
