@@ -23,7 +23,6 @@ from realdata.consistency import (
     against_initialisation,
     equal_loss,
     equal_seconds,
-    latent_correlations,
     pair_scores,
     pca_fvu,
     sorted_afterwards,
@@ -31,6 +30,7 @@ from realdata.consistency import (
     summarise_initialisation,
 )
 from realdata.evaluation import Evaluation, residual_chunks, standardised_decoder
+from realdata.latents import latent_correlations
 from realdata.presets import Preset
 from realdata.stitching import Stitching, StitchingRule, stitch
 from realdata.stores import Stores

@@ -16,7 +16,8 @@ from osae_theory.metrics import LatentStatistics
 from realdata.activations import ActivationStore, Standardisation, splice
 from realdata.checkpoints import load
 from realdata.checkpoints.form import CHUNK, SparseAutoencoder
-from realdata.consistency import SparseLatents, latent_statistics, run_quality
+from realdata.consistency import run_quality
+from realdata.latents import SparseLatents, latent_statistics
 from realdata.models import LanguageModel, Replacement, cross_entropies_recovered
 from realdata.stores import data_hash
 from realdata.training import run_record, snapshot_folder

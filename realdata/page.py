@@ -18,7 +18,7 @@ from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.files import check_writable, write_atomically
 from osae_theory.metrics import LatentStatistics, Matching, cosines, match_similarities
 from realdata.activations import ActivationStore
-from realdata.consistency import LatentChunk, as_sparse, latent_statistics
+from realdata.latents import LatentChunk, as_sparse, latent_statistics
 
 TEMPLATE = "page.html.jinja"
 # Of a snippet's tokens before its peak: a causal model has seen nothing after it.

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from realdata.activations import CollectionSettings, collect
-from realdata.consistency import SparseLatents
 from realdata.corpora import Corpus, Document, PackingSettings, pack
+from realdata.latents import SparseLatents
 from realdata.models import LanguageModel
 from realdata.page import (
     PageHeader,
