@@ -16,20 +16,22 @@ from realdata.consistency import (
     ORDERS,
     Checkpoint,
     CurvePoint,
-    InitialisationScore,
     Pairing,
     PairScore,
     Similarity,
-    against_initialisation,
     equal_loss,
     equal_seconds,
     pair_scores,
     pca_fvu,
     sorted_afterwards,
     summarise,
-    summarise_initialisation,
 )
 from realdata.evaluation import Evaluation, residual_chunks, standardised_decoder
+from realdata.initialisation import (
+    InitialisationScore,
+    against_initialisation,
+    summarise_initialisation,
+)
 from realdata.latents import latent_correlations
 from realdata.presets import Preset
 from realdata.stitching import Stitching, StitchingRule, stitch

@@ -21,7 +21,6 @@ from realdata.compare import SCORES, PrefixScore, checked_prefixes, flat_interva
 from realdata.latents import LatentChunk, latent_correlations, latent_statistics
 
 TRAINED = "trained"
-OWN_INITIALISATION = "own initialisation"
 # Rows of activations held at once, in float64, where whole arrays are not needed.
 BATCH_ROWS = 8192
 
@@ -103,8 +102,8 @@ def sorted_afterwards(
     checkpoint : Checkpoint
         As trained.
     statistics : LatentStatistics
-        Of its latents, from `latent_statistics`: best over the tokens it was trained on, so
-        that the held-out text decides nothing.
+        Of its latents, from `realdata.latents.latent_statistics`: best over the tokens it was
+        trained on, so that the held-out text decides nothing.
     order : str
         A name in ORDERS: "by frequency", from the most often active latent down, or "by
         energy", from the greatest sum of squared activations times the decoder row's squared
@@ -117,7 +116,7 @@ def sorted_afterwards(
         checkpoint is sorted already.
     """
     check_choice("order", order, ORDERS)
-    _check_trained_order(checkpoint)
+    check_trained_order(checkpoint)
     K = len(checkpoint.decoder)
     if len(statistics.counts) != K:
         raise InputError(f"statistics of {len(statistics.counts)} latents: expected {K}")
@@ -126,7 +125,8 @@ def sorted_afterwards(
     return replace(checkpoint, decoder=decoder, order=order, permutation=permutation)
 
 
-def _check_trained_order(checkpoint: Checkpoint) -> None:
+def check_trained_order(checkpoint: Checkpoint) -> None:
+    """Raise InputError if a checkpoint was sorted afterwards."""
     if checkpoint.order != TRAINED:
         raise InputError(
             f"{checkpoint.key} is in the order {checkpoint.order!r}: expected {TRAINED!r}"
@@ -251,7 +251,7 @@ def pair_scores(
     """
     for kind in kinds:
         check_choice("kind", kind, PAIR_KINDS)
-    _check_labels(checkpoints, across_tokens)
+    check_labels(checkpoints, across_tokens)
     sizes = checked_prefixes(prefixes, min((len(c.decoder) for c in checkpoints), default=1))
     groups: dict[tuple[str, str, int | None], list[Checkpoint]] = {}
     for checkpoint in checkpoints:
@@ -267,7 +267,8 @@ def pair_scores(
     ]
 
 
-def _check_labels(checkpoints: Sequence[Checkpoint], across_tokens: bool) -> None:
+def check_labels(checkpoints: Sequence[Checkpoint], across_tokens: bool) -> None:
+    """Raise InputError if a label occurs twice; across tokens, these are no part of it."""
     seen = set()
     for checkpoint in checkpoints:
         label = checkpoint.run if across_tokens else checkpoint.key
@@ -317,7 +318,7 @@ def summarise(scores: Sequence[PairScore]) -> list[CurvePoint]:
     for s in scores:
         groups.setdefault((s.method, s.order, s.kind, s.tokens, s.score.prefix), []).append(s)
     return [
-        _point(
+        curve_point(
             label,
             [set(s.seeds) for s in own],
             {name: [getattr(s.score, name) for s in own] for name in SCORES},
@@ -326,11 +327,12 @@ def summarise(scores: Sequence[PairScore]) -> list[CurvePoint]:
     ]
 
 
-def _point(
+def curve_point(
     label: tuple[str, str, str, int | None, int],
     seeds: Sequence[set[int]],
     values: Mapping[str, Sequence[float | None]],
 ) -> CurvePoint:
+    """Return the point of one group, from the seeds and the values of its pairs or runs."""
     estimates = {name: estimate_shared(own, seeds) for name, own in values.items()}
     return CurvePoint(*label, len(seeds), len(set().union(*seeds)), estimates)
 
@@ -358,114 +360,6 @@ def point_frame(points: Sequence[CurvePoint]) -> pd.DataFrame:
             fields |= {f"{name}_{key}": value for key, value in asdict(found).items()}
         rows.append(flat_intervals(fields))
     return pd.DataFrame(rows)
-
-
-# Against the run's own initialisation.
-
-
-@dataclass(frozen=True)
-class InitialisationScore:
-    """A checkpoint against the initialisation of its own run, at one prefix.
-
-    Attributes
-    ----------
-    method, seed, dataset, tokens
-        The checkpoint's label.
-    band : pair of int
-        The positions (a, b] between the prefix before and this one, counting from 1.
-    moved : float
-        The share, in [0, 1], of the atoms in the band whose cosine to the very same atom at
-        initialisation is below the threshold.
-    score : PrefixScore
-        Stab and Ord against the initialisation: atoms that never moved match themselves in
-        place and score 1 in both.
-    """
-
-    method: str
-    seed: int
-    dataset: str
-    tokens: int
-    band: tuple[int, int]
-    moved: float
-    score: PrefixScore
-
-
-def against_initialisation(
-    checkpoints: Sequence[Checkpoint],
-    prefixes: Sequence[int] | None = None,
-    moved_below: float = 0.9,
-) -> list[InitialisationScore]:
-    """Return what of each run's initialisation is left, by prefix and by number of tokens.
-
-    A high Ord between runs of one seed says nothing where atoms have not moved. The share of
-    atoms that moved is given band by band, so that the last atoms are not hidden by the first.
-
-    Parameters
-    ----------
-    checkpoints : sequence of Checkpoint
-        As trained, each run with its checkpoint of 0 tokens.
-    prefixes : sequence of int, optional
-        As in `pair_scores`.
-    moved_below : float
-        An atom has moved when its signed cosine to itself at initialisation is below this, in
-        [-1, 1]. The default 0.9, an angle of 26 degrees, is ours.
-
-    Raises
-    ------
-    InputError
-        If a run lacks its initialisation or has another shape than it, a label occurs twice, a
-        checkpoint was sorted afterwards, or a prefix or the threshold is out of range.
-    """
-    check_real("moved_below", moved_below, at_least=-1.0, at_most=1.0)
-    _check_labels(checkpoints, across_tokens=False)
-    sizes = checked_prefixes(prefixes, min((len(c.decoder) for c in checkpoints), default=1))
-    initial = {c.run: c for c in checkpoints if c.tokens == 0}
-    found = []
-    for checkpoint in checkpoints:
-        _check_trained_order(checkpoint)
-        if checkpoint.run not in initial:
-            raise InputError(f"{checkpoint.run} has no checkpoint of 0 tokens, its initialisation")
-        if checkpoint.tokens > 0:
-            found += _against(checkpoint, initial[checkpoint.run], sizes, moved_below)
-    return found
-
-
-def _against(
-    checkpoint: Checkpoint, initial: Checkpoint, sizes: Sequence[int], moved_below: float
-) -> list[InitialisationScore]:
-    if checkpoint.decoder.shape != initial.decoder.shape:
-        raise InputError(
-            f"{checkpoint.key} has shape {checkpoint.decoder.shape}: expected"
-            f" {initial.decoder.shape}, as at its initialisation"
-        )
-    S = decoder_similarity(checkpoint, initial, sizes[-1])
-    moved = np.diag(S) < moved_below
-    return [
-        InitialisationScore(
-            *checkpoint.key, (before, prefix), float(moved[before:prefix].mean()), score
-        )
-        for before, prefix, score in zip((0, *sizes), sizes, prefix_scores(S, sizes), strict=False)
-    ]
-
-
-def summarise_initialisation(scores: Sequence[InitialisationScore]) -> list[CurvePoint]:
-    """Return one point a method, number of tokens and prefix, over runs; "moved" is the band's.
-
-    The intervals leave out a seed everywhere, as in `summarise`.
-    """
-    groups: dict[tuple[str, str, str, int | None, int], list[InitialisationScore]] = {}
-    for s in scores:
-        label = (s.method, TRAINED, OWN_INITIALISATION, s.tokens, s.score.prefix)
-        groups.setdefault(label, []).append(s)
-    return [
-        _point(
-            label,
-            [{s.seed} for s in own],
-            {name: [getattr(s.score, name) for s in own] for name in SCORES}
-            | {"moved": [s.moved for s in own]},
-        )
-        for label, own in groups.items()
-    ]
 
 
 # How well a run reconstructs, and what it is held against.
@@ -712,7 +606,7 @@ def _runs(checkpoints: Sequence[Checkpoint], needed: str | None = None) -> list[
     """Return the checkpoints by run and order, once each has what the rule needs."""
     if not checkpoints:
         raise InputError("there are no checkpoints: expected at least one")
-    _check_labels(checkpoints, across_tokens=False)
+    check_labels(checkpoints, across_tokens=False)
     runs: dict[tuple[tuple[str, int, str], str], list[Checkpoint]] = {}
     for checkpoint in checkpoints:
         if needed is not None:

@@ -11,13 +11,10 @@ from osae_theory.errors import InputError
 from osae_theory.metrics.intervals import Estimate
 from realdata import figures
 from realdata.compare import chance_levels, compare
-from realdata.consistency import (
+from realdata.consistency import Checkpoint, CurvePoint, pair_scores, summarise
+from realdata.initialisation import (
     OWN_INITIALISATION,
-    Checkpoint,
-    CurvePoint,
     against_initialisation,
-    pair_scores,
-    summarise,
     summarise_initialisation,
 )
 
