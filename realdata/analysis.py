@@ -22,7 +22,6 @@ from realdata.consistency import (
     equal_loss,
     equal_seconds,
     pair_scores,
-    pca_fvu,
     sorted_afterwards,
     summarise,
 )
@@ -34,6 +33,7 @@ from realdata.initialisation import (
 )
 from realdata.latents import latent_correlations
 from realdata.presets import Preset
+from realdata.quality import pca_fvu
 from realdata.stitching import Stitching, StitchingRule, stitch
 from realdata.stores import Stores
 
