@@ -16,11 +16,8 @@ from realdata.consistency import (
     ORDERS,
     Checkpoint,
     CurvePoint,
-    Pairing,
     PairScore,
     Similarity,
-    equal_loss,
-    equal_seconds,
     pair_scores,
     sorted_afterwards,
     summarise,
@@ -32,6 +29,7 @@ from realdata.initialisation import (
     summarise_initialisation,
 )
 from realdata.latents import latent_correlations
+from realdata.pairing import Pairing, equal_loss, equal_seconds
 from realdata.presets import Preset
 from realdata.quality import pca_fvu
 from realdata.stitching import Stitching, StitchingRule, stitch
