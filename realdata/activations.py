@@ -1,4 +1,4 @@
-"""Activations of a language model at its hook point: rule of which, standardisation, storage.
+"""Activations of a language model at its hook point: rule of which, storage.
 
 Two kinds of position are dropped, by a rule that is fixed before anything is collected:
 
@@ -27,57 +27,20 @@ from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32, Num
-from sklearn.preprocessing import StandardScaler
 
 from osae_theory.errors import InputError, check_choice, check_integer, check_real
 from osae_theory.files import write_atomically
 from osae_theory.seeds import Axis, generator
 from realdata.corpora import PackedText
 from realdata.models import LanguageModel, Replacement, check_disk, sha256_of
+from realdata.standardisation import STANDARDISATIONS, Standardisation, fit_standardisation
 
 FORMAT = "osae-activations 1"
-STANDARDISATIONS = ("dimension", "scale", "none")
 PRECISIONS = ("auto", "float32")
 
 # Rounding a float16 store may add to a dimension, relative to its standard deviation.
 _HALF_TOLERANCE = 1e-3
 _MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Standardisation:
-    """The map from the model's activations to what an SAE is trained on: (x - mean) / scale.
-
-    Attributes
-    ----------
-    mean, scale : (d,) float32
-        For "dimension": each dimension's mean and standard deviation (1 where that is 0). For
-        "scale": the means, and one scale for all, the root mean square of the centred entries.
-        For "none": 0 and 1.
-    """
-
-    mean: Float32[np.ndarray, " d"]
-    scale: Float32[np.ndarray, " d"]
-
-    @classmethod
-    def identity(cls, d: int) -> "Standardisation":
-        """Return the map that changes nothing."""
-        return cls(np.zeros(d, dtype=np.float32), np.ones(d, dtype=np.float32))
-
-    def apply(self, x: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
-        """Return activations of the model as the SAE sees them."""
-        return (x - self.mean) / self.scale
-
-    def invert(self, x: Float[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
-        """Return what the SAE gives back in the model's own units."""
-        return x.astype(np.float32) * self.scale + self.mean
-
-    def directions(self, decoder: Float[np.ndarray, "K d"]) -> Float32[np.ndarray, "K d"]:
-        """Return decoder rows as directions in the model's own space.
-
-        Dictionaries fitted under different standardisations can only be compared there.
-        """
-        return decoder.astype(np.float32) * self.scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +58,7 @@ class CollectionSettings:
     norm_factor : float
         A norm above this many medians is dropped; above 1.
     standardise : str
-        "dimension", "scale" or "none"; see `Standardisation`.
+        "dimension", "scale" or "none"; see `realdata.standardisation.Standardisation`.
     precision : str
         "auto" stores a shard in float16 where it fits: no entry overflows, and in no dimension
         does the rounding have a root mean square above 0.001 of its standard deviation.
@@ -186,23 +149,6 @@ def calibrate(model: LanguageModel, text: PackedText, settings: CollectionSettin
     limit = float(settings.norm_factor * np.median(norms))
     kept = np.concatenate([chunk[kept_rows(chunk, limit)] for chunk in chunks])
     return Calibration(limit, kept.mean(axis=0, dtype=np.float64).astype(np.float32))
-
-
-def fit_standardisation(
-    chunks: Iterator[Float32[np.ndarray, "_ d"]], d: int, kind: str
-) -> Standardisation:
-    """Return the standardisation of rows that come in chunks; see `Standardisation`."""
-    check_choice("standardise", kind, STANDARDISATIONS)
-    if kind == "none":
-        return Standardisation.identity(d)
-    scaler = StandardScaler()
-    for chunk in chunks:
-        scaler.partial_fit(chunk.astype(np.float64))
-    mean, variance = (np.asarray(each, dtype=np.float64) for each in (scaler.mean_, scaler.var_))
-    if kind == "scale":
-        variance = np.full(d, variance.mean())
-    scale = np.sqrt(np.where(variance > 0, variance, 1.0))
-    return Standardisation(mean.astype(np.float32), scale.astype(np.float32))
 
 
 def splice(

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from osae_theory.files import write_atomically
 from osae_theory.metrics import LatentStatistics
-from realdata.activations import ActivationStore, Standardisation, splice
+from realdata.activations import ActivationStore, splice
 from realdata.checkpoints import load
 from realdata.checkpoints.form import CHUNK, SparseAutoencoder
 from realdata.latents import SparseLatents, latent_statistics
 from realdata.models import LanguageModel, Replacement, cross_entropies_recovered
 from realdata.quality import run_quality
+from realdata.standardisation import Standardisation
 from realdata.stores import data_hash
 from realdata.training import run_record, snapshot_folder
 

@@ -5,17 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from filelock import FileLock
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from osae_theory.errors import InputError
 from realdata.activations import (
     ActivationStore,
     CollectionSettings,
-    Standardisation,
     collect,
-    fit_standardisation,
     kept_rows,
     splice,
     stream,
@@ -173,32 +169,6 @@ def test_standardised_rows_have_the_moments_that_the_option_says(tmp_path, kind)
         assert np.mean(x**2) == pytest.approx(1, rel=1e-5)
         assert np.ptp(store.standardisation.scale) == 0
     np.testing.assert_allclose(store.standardisation.invert(store.read_all()), raw, rtol=1e-5)
-
-
-@given(
-    st.lists(st.integers(1, 7), min_size=1, max_size=5),
-    st.integers(0, 2**20),
-    st.sampled_from(["dimension", "scale"]),
-)
-def test_standardisation_is_the_same_however_the_rows_are_cut(sizes, seed, kind):
-    x = np.random.default_rng(seed).normal(size=(sum(sizes), 3)).astype(np.float32) + 2
-    chunks = np.split(x, np.cumsum(sizes)[:-1])
-    cut, whole = (fit_standardisation(iter(each), 3, kind) for each in (chunks, [x]))
-    np.testing.assert_allclose(cut.mean, whole.mean, rtol=1e-5)
-    np.testing.assert_allclose(cut.scale, whole.scale, rtol=1e-5)
-
-
-def test_a_constant_dimension_keeps_its_scale():
-    x = np.array([[1.0, 5.0], [3.0, 5.0]], dtype=np.float32)
-    fitted = fit_standardisation(iter([x]), 2, "dimension")
-    np.testing.assert_array_equal(fitted.apply(x), [[-1, 0], [1, 0]])
-
-
-def test_decoder_rows_become_directions_of_the_models_space():
-    fitted = Standardisation(np.array([9.0, 9], np.float32), np.array([2.0, 3], np.float32))
-    decoder = np.array([[1.0, 1.0]], dtype=np.float32)
-    at_zero, at_decoder = fitted.invert(np.zeros_like(decoder)), fitted.invert(decoder)
-    np.testing.assert_array_equal(fitted.directions(decoder), at_decoder - at_zero)
 
 
 def test_rows_come_in_any_order_and_across_shards(store):
