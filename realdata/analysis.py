@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from osae_theory.errors import InputError
-from realdata.activations import ActivationStore
+from realdata.activation_store import ActivationStore
 from realdata.compare import Chance, chance_levels, checked_prefixes
 from realdata.consistency import (
     ORDERS,

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from osae_theory.files import write_atomically
 from osae_theory.metrics import LatentStatistics
-from realdata.activations import ActivationStore, splice
+from realdata.activation_store import ActivationStore
+from realdata.activations import splice
 from realdata.checkpoints import load
 from realdata.checkpoints.form import CHUNK, SparseAutoencoder
 from realdata.latents import SparseLatents, latent_statistics

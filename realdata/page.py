@@ -17,7 +17,7 @@ from scipy.sparse import csc_array, csr_array, vstack
 from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.files import check_writable, write_atomically
 from osae_theory.metrics import LatentStatistics, Matching, cosines, match_similarities
-from realdata.activations import ActivationStore
+from realdata.activation_store import ActivationStore
 from realdata.latents import LatentChunk, as_sparse, latent_statistics
 
 TEMPLATE = "page.html.jinja"

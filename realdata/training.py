@@ -38,7 +38,7 @@ from osae_theory.sae import (
     Trainer,
     TrainingConfig,
 )
-from realdata.activations import ActivationStore
+from realdata.activation_store import ActivationStore
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 from realdata.distributed import ALONE, Processes
 from realdata.logs import JsonLines, Log, make_log

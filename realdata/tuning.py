@@ -22,7 +22,7 @@ from osae_theory.errors import InputError
 from osae_theory.files import write_atomically
 from osae_theory.seeds import Axis, derived_seed, generator
 from osae_theory.workers import in_workers
-from realdata.activations import ActivationStore
+from realdata.activation_store import ActivationStore
 from realdata.checkpoints import load
 from realdata.checkpoints.ours import Origin
 from realdata.jobs import WIDE, WIDE_METHOD, budget_of

@@ -17,7 +17,7 @@ from osae_theory.metrics import (
 )
 from realdata import experiment as experiment_module
 from realdata import jobs, tuning
-from realdata.activations import ActivationStore
+from realdata.activation_store import ActivationStore
 from realdata.checkpoints import load
 from realdata.evaluation import read_evaluation, sparse
 from realdata.experiment import perform
