@@ -59,6 +59,7 @@ def test_a_file_of_the_store_with_any_byte_changed_is_refused(store, name):
     path = store.folder / name
     whole = path.read_bytes()
     random = np.random.default_rng(0)
+    n_refused = 0
     for place in random.integers(0, len(whole), size=60):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << int(random.integers(0, 8))
@@ -68,12 +69,15 @@ def test_a_file_of_the_store_with_any_byte_changed_is_refused(store, name):
         except ValueError:
             same = False
         if not same:
-            open_fails_in_one_sentence(store.folder)
+            said = open_fails_in_one_sentence(store.folder)
+            assert "is damaged" in said or "is not a manifest" in said
+            n_refused += 1
+    assert n_refused > 50
     for length in (0, 1, len(whole) // 2):
         path.write_bytes(whole[:length])
-        open_fails_in_one_sentence(store.folder)
+        assert "is damaged" in open_fails_in_one_sentence(store.folder)
     path.unlink()
-    open_fails_in_one_sentence(store.folder)
+    assert "is damaged" in open_fails_in_one_sentence(store.folder)
 
 
 def test_a_damaged_shard_is_refused(store):
