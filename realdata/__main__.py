@@ -307,7 +307,7 @@ def _add_train(p: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
-    from realdata.activations import ActivationStore
+    from realdata.activation_store import ActivationStore
     from realdata.checkpoints.ours import Origin
     from realdata.distributed import started_processes
     from realdata.training import Budget, Hardware, Job, RunSpec, rows_of, train

@@ -10,29 +10,29 @@ import numpy as np
 from jaxtyping import Float
 
 from osae_theory.errors import InputError
-from realdata.activations import ActivationStore
+from realdata.activation_store import ActivationStore
 from realdata.compare import Chance, chance_levels, checked_prefixes
 from realdata.consistency import (
     ORDERS,
     Checkpoint,
     CurvePoint,
-    InitialisationScore,
-    Pairing,
     PairScore,
     Similarity,
-    against_initialisation,
-    equal_loss,
-    equal_seconds,
-    latent_correlations,
     pair_scores,
-    pca_fvu,
     sorted_afterwards,
     summarise,
-    summarise_initialisation,
 )
 from realdata.differences import Difference, differences_from
 from realdata.evaluation import Evaluation, residual_chunks, standardised_decoder
+from realdata.initialisation import (
+    InitialisationScore,
+    against_initialisation,
+    summarise_initialisation,
+)
+from realdata.latents import latent_correlations
+from realdata.pairing import Pairing, equal_loss, equal_seconds
 from realdata.presets import Preset
+from realdata.quality import pca_fvu
 from realdata.stitching import Stitching, StitchingRule, stitch
 from realdata.stores import Stores
 

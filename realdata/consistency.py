@@ -1,35 +1,22 @@
-"""Consistency of a collection of SAEs over seeds, datasets and training tokens, and their fit."""
+"""Consistency of a collection of SAEs over seeds, datasets and training tokens."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations, zip_longest
+from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import gen_batches
+from jaxtyping import Float, Int
 
-from osae_theory.errors import (
-    InputError,
-    check_choice,
-    check_finite,
-    check_integer,
-    check_real,
-)
+from osae_theory.errors import InputError, check_choice
 from osae_theory.metrics import LatentStatistics, cosines, order_by
 from osae_theory.metrics.intervals import Estimate, estimate_shared
 from realdata.compare import SCORES, PrefixScore, checked_prefixes, flat_intervals, prefix_scores
+from realdata.latents import LatentChunk, latent_correlations
 
 TRAINED = "trained"
-OWN_INITIALISATION = "own initialisation"
-# Rows of activations held at once, in float64, where whole arrays are not needed.
-BATCH_ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,193 +66,6 @@ class Checkpoint:
         return self.method, self.seed, self.dataset
 
 
-# Latents of some samples, two forms.
-
-
-@dataclass(frozen=True, eq=False)
-class SparseLatents:
-    """The active latents of n samples.
-
-    Attributes
-    ----------
-    indices : (n, m) int
-        Which latents are active on each sample, each in 0..K-1 and at most once where its
-        value is not 0: a value of 0 fills a place and is no activation.
-    values : (n, m)
-        Their activations.
-    K : int
-        How many latents the SAE has.
-    """
-
-    indices: Int[np.ndarray, "n m"]
-    values: Float[np.ndarray, "n m"]
-    K: int
-
-
-# Dense, one row a sample; chunks differ in n, so that the shape is checked by what takes them.
-LatentChunk = SparseLatents | Float[np.ndarray, "_ _"]
-
-
-def as_sparse(chunk: LatentChunk) -> csr_array:
-    """Return a chunk of latents, (indices, values) or dense (n, K), as a float64 sparse matrix.
-
-    Raises InputError if an index is outside 0..K-1, a value is NaN or infinite, or an array is
-    not two-dimensional.
-    """
-    if isinstance(chunk, np.ndarray):
-        check_finite("latents", chunk)
-        return csr_array(chunk.astype(np.float64))
-    check_finite("values", chunk.values)
-    outside = (chunk.indices < 0) | (chunk.indices >= chunk.K)
-    if outside.any():
-        raise InputError(
-            f"indices hold {chunk.indices[outside][0]}: expected latents in 0..{chunk.K - 1}"
-        )
-    n, m = chunk.indices.shape
-    found = csr_array(
-        (
-            chunk.values.astype(np.float64).ravel(),
-            chunk.indices.astype(np.int64).ravel(),
-            np.arange(0, n * m + 1, m) if m else np.zeros(n + 1, dtype=np.int64),
-        ),
-        shape=(n, chunk.K),
-    )
-    found.sum_duplicates()
-    found.eliminate_zeros()
-    return found
-
-
-def latent_statistics(chunks: Iterable[LatentChunk]) -> LatentStatistics:
-    """Return how often and how strongly each latent is active, chunk by chunk.
-
-    Raises InputError if there is no sample, the chunks differ in K, or as `as_sparse`.
-    """
-    total: LatentStatistics | None = None
-    for chunk in chunks:
-        Z = as_sparse(chunk)
-        if Z.shape[0] == 0:
-            continue
-        energies = np.asarray(Z.multiply(Z).sum(axis=0), dtype=np.float64).ravel()
-        own = LatentStatistics(np.bincount(Z.indices, minlength=Z.shape[1]), energies, Z.shape[0])
-        total = own if total is None else total + own
-    if total is None:
-        raise InputError("latents are empty: expected at least one sample")
-    return total
-
-
-def latent_correlations(
-    first: Iterable[LatentChunk],
-    second: Iterable[LatentChunk],
-    first_latents: Int[np.ndarray, " p"] | None = None,
-    second_latents: Int[np.ndarray, " p_other"] | None = None,
-) -> Float[np.ndarray, "p p_other"]:
-    """Return the Pearson correlations of the latents of two SAEs on the same samples.
-
-    It is `osae_theory.metrics.activation_correlations` for latents that are sparse or come in
-    chunks: memory is that of one chunk and of a few (p, p') matrices, whatever the number of
-    samples.
-
-    Parameters
-    ----------
-    first, second : iterables of chunks
-        The same samples in the same order and cut into the same chunks.
-    first_latents, second_latents : (p,) and (p',) int, optional
-        Which latents to take, in which order; by default all, as they come.
-
-    Returns
-    -------
-    (p, p') float64
-        In [-1, 1]. A latent that is constant, such as a dead one, correlates 0 with every other.
-
-    Raises
-    ------
-    InputError
-        If the chunks do not agree in number or size, or there are fewer than two samples.
-    """
-    moments: _Moments | None = None
-    for A, B in zip_longest(first, second):
-        if A is None or B is None:
-            raise InputError("the latents of two SAEs differ in their number of chunks")
-        own = _Moments.of(_columns(A, first_latents), _columns(B, second_latents))
-        moments = own if moments is None else moments.plus(own)
-    n = 0 if moments is None else moments.n
-    if moments is None or n < 2:
-        raise InputError(f"the latents are those of {n} samples: expected at least two")
-    return moments.correlations()
-
-
-@dataclass(frozen=True, eq=False)
-class _Moments:
-    """Sums of two SAEs' latents over samples; those of two chunks add up.
-
-    `first` and `second` hold four rows each: sum, sum of squares, least and greatest value.
-    """
-
-    n: int
-    first: Float[np.ndarray, "4 p"]
-    second: Float[np.ndarray, "4 p_other"]
-    products: Float[np.ndarray, "p p_other"]
-
-    @classmethod
-    def of(cls, A: csr_array, B: csr_array) -> "_Moments":
-        if A.shape[0] != B.shape[0]:
-            raise InputError(
-                f"a chunk has {B.shape[0]} samples: expected {A.shape[0]}, as in the other SAE's"
-            )
-        products = A.transpose().dot(B).toarray()
-        return cls(A.shape[0], _column_sums(A), _column_sums(B), products)
-
-    def plus(self, other: "_Moments") -> "_Moments":
-        """Return the sums over both chunks; InputError if they differ in their latents."""
-        if self.products.shape != other.products.shape:
-            raise InputError(
-                f"a chunk has {other.products.shape} latents: expected {self.products.shape},"
-                " as before"
-            )
-        return _Moments(
-            self.n + other.n,
-            _merged(self.first, other.first),
-            _merged(self.second, other.second),
-            self.products + other.products,
-        )
-
-    def correlations(self) -> Float[np.ndarray, "p p_other"]:
-        means, other_means = self.first[0] / self.n, self.second[0] / self.n
-        covariances = self.products / self.n - np.outer(means, other_means)
-        scales = np.outer(_deviations(self.first, self.n), _deviations(self.second, self.n))
-        found = np.divide(covariances, scales, out=np.zeros_like(scales), where=scales > 0)
-        return np.clip(found, -1.0, 1.0)
-
-
-def _columns(chunk: LatentChunk, latents: Int[np.ndarray, " p"] | None) -> csr_array:
-    Z = as_sparse(chunk)
-    return Z if latents is None else csr_array(Z[:, latents])
-
-
-def _column_sums(Z: csr_array) -> Float[np.ndarray, "4 p"]:
-    if Z.shape[0] == 0:
-        return np.array([[0.0], [0.0], [np.inf], [-np.inf]]) * np.ones(Z.shape[1])
-    sums = (Z.sum(axis=0), Z.multiply(Z).sum(axis=0))
-    extremes = (Z.min(axis=0).toarray(), Z.max(axis=0).toarray())
-    return np.stack([np.asarray(row, dtype=np.float64).ravel() for row in (*sums, *extremes)])
-
-
-def _merged(
-    sums: Float[np.ndarray, "4 p"], other: Float[np.ndarray, "4 p"]
-) -> Float[np.ndarray, "4 p"]:
-    added = sums[:2] + other[:2]
-    return np.stack([*added, np.minimum(sums[2], other[2]), np.maximum(sums[3], other[3])])
-
-
-def _deviations(sums: Float[np.ndarray, "4 p"], n: int) -> Float[np.ndarray, " p"]:
-    """Return the standard deviations; exactly 0 for constant latents, told by their range."""
-    variances = np.maximum(sums[1] / n - (sums[0] / n) ** 2, 0.0)
-    return np.where(sums[3] > sums[2], np.sqrt(variances), 0.0)
-
-
-# Orders given to the latents after training, the same for every method.
-
-
 def _by_frequency(
     statistics: LatentStatistics, decoder: Float[np.ndarray, "K d"]
 ) -> Int[np.ndarray, " K"]:
@@ -280,6 +80,7 @@ def _by_energy(
     return order_by(energies, statistics.dead)
 
 
+# Orders given to the latents after training, the same for every method.
 ORDERS: Mapping[
     str, Callable[[LatentStatistics, Float[np.ndarray, "K d"]], Int[np.ndarray, " K"]]
 ] = MappingProxyType({"by frequency": _by_frequency, "by energy": _by_energy})
@@ -295,8 +96,8 @@ def sorted_afterwards(
     checkpoint : Checkpoint
         As trained.
     statistics : LatentStatistics
-        Of its latents, from `latent_statistics`: best over the tokens it was trained on, so
-        that the held-out text decides nothing.
+        Of its latents, from `realdata.latents.latent_statistics`: best over the tokens it was
+        trained on, so that the held-out text decides nothing.
     order : str
         A name in ORDERS: "by frequency", from the most often active latent down, or "by
         energy", from the greatest sum of squared activations times the decoder row's squared
@@ -309,7 +110,7 @@ def sorted_afterwards(
         checkpoint is sorted already.
     """
     check_choice("order", order, ORDERS)
-    _check_trained_order(checkpoint)
+    check_trained_order(checkpoint)
     K = len(checkpoint.decoder)
     if len(statistics.counts) != K:
         raise InputError(f"statistics of {len(statistics.counts)} latents: expected {K}")
@@ -318,14 +119,12 @@ def sorted_afterwards(
     return replace(checkpoint, decoder=decoder, order=order, permutation=permutation)
 
 
-def _check_trained_order(checkpoint: Checkpoint) -> None:
+def check_trained_order(checkpoint: Checkpoint) -> None:
+    """Raise InputError if a checkpoint was sorted afterwards."""
     if checkpoint.order != TRAINED:
         raise InputError(
             f"{checkpoint.key} is in the order {checkpoint.order!r}: expected {TRAINED!r}"
         )
-
-
-# Pairs, by what the two runs share.
 
 
 def _cross_seed(a: Checkpoint, b: Checkpoint) -> bool:
@@ -340,6 +139,7 @@ def _cross_dataset_same_seed(a: Checkpoint, b: Checkpoint) -> bool:
     return a.seed == b.seed and a.dataset != b.dataset
 
 
+# Pairs, by what the two runs share.
 PAIR_KINDS: Mapping[str, Callable[[Checkpoint, Checkpoint], bool]] = MappingProxyType(
     {
         "cross-seed": _cross_seed,
@@ -445,7 +245,7 @@ def pair_scores(
     """
     for kind in kinds:
         check_choice("kind", kind, PAIR_KINDS)
-    _check_labels(checkpoints, across_tokens)
+    check_labels(checkpoints, across_tokens)
     sizes = checked_prefixes(prefixes, min((len(c.decoder) for c in checkpoints), default=1))
     groups: dict[tuple[str, str, int | None], list[Checkpoint]] = {}
     for checkpoint in checkpoints:
@@ -461,7 +261,8 @@ def pair_scores(
     ]
 
 
-def _check_labels(checkpoints: Sequence[Checkpoint], across_tokens: bool) -> None:
+def check_labels(checkpoints: Sequence[Checkpoint], across_tokens: bool) -> None:
+    """Raise InputError if a label occurs twice; across tokens, these are no part of it."""
     seen = set()
     for checkpoint in checkpoints:
         label = checkpoint.run if across_tokens else checkpoint.key
@@ -511,7 +312,7 @@ def summarise(scores: Sequence[PairScore]) -> list[CurvePoint]:
     for s in scores:
         groups.setdefault((s.method, s.order, s.kind, s.tokens, s.score.prefix), []).append(s)
     return [
-        _point(
+        curve_point(
             label,
             [set(s.seeds) for s in own],
             {name: [getattr(s.score, name) for s in own] for name in SCORES},
@@ -520,11 +321,12 @@ def summarise(scores: Sequence[PairScore]) -> list[CurvePoint]:
     ]
 
 
-def _point(
+def curve_point(
     label: tuple[str, str, str, int | None, int],
     seeds: Sequence[set[int]],
     values: Mapping[str, Sequence[float | None]],
 ) -> CurvePoint:
+    """Return the point of one group, from the seeds and the values of its pairs or runs."""
     estimates = {name: estimate_shared(own, seeds) for name, own in values.items()}
     return CurvePoint(*label, len(seeds), len(set().union(*seeds)), estimates)
 
@@ -552,368 +354,3 @@ def point_frame(points: Sequence[CurvePoint]) -> pd.DataFrame:
             fields |= {f"{name}_{key}": value for key, value in asdict(found).items()}
         rows.append(flat_intervals(fields))
     return pd.DataFrame(rows)
-
-
-# Against the run's own initialisation.
-
-
-@dataclass(frozen=True)
-class InitialisationScore:
-    """A checkpoint against the initialisation of its own run, at one prefix.
-
-    Attributes
-    ----------
-    method, seed, dataset, tokens
-        The checkpoint's label.
-    band : pair of int
-        The positions (a, b] between the prefix before and this one, counting from 1.
-    moved : float
-        The share, in [0, 1], of the atoms in the band whose cosine to the very same atom at
-        initialisation is below the threshold.
-    score : PrefixScore
-        Stab and Ord against the initialisation: atoms that never moved match themselves in
-        place and score 1 in both.
-    """
-
-    method: str
-    seed: int
-    dataset: str
-    tokens: int
-    band: tuple[int, int]
-    moved: float
-    score: PrefixScore
-
-
-def against_initialisation(
-    checkpoints: Sequence[Checkpoint],
-    prefixes: Sequence[int] | None = None,
-    moved_below: float = 0.9,
-) -> list[InitialisationScore]:
-    """Return what of each run's initialisation is left, by prefix and by number of tokens.
-
-    A high Ord between runs of one seed says nothing where atoms have not moved. The share of
-    atoms that moved is given band by band, so that the last atoms are not hidden by the first.
-
-    Parameters
-    ----------
-    checkpoints : sequence of Checkpoint
-        As trained, each run with its checkpoint of 0 tokens.
-    prefixes : sequence of int, optional
-        As in `pair_scores`.
-    moved_below : float
-        An atom has moved when its signed cosine to itself at initialisation is below this, in
-        [-1, 1]. The default 0.9, an angle of 26 degrees, is ours.
-
-    Raises
-    ------
-    InputError
-        If a run lacks its initialisation or has another shape than it, a label occurs twice, a
-        checkpoint was sorted afterwards, or a prefix or the threshold is out of range.
-    """
-    check_real("moved_below", moved_below, at_least=-1.0, at_most=1.0)
-    _check_labels(checkpoints, across_tokens=False)
-    sizes = checked_prefixes(prefixes, min((len(c.decoder) for c in checkpoints), default=1))
-    initial = {c.run: c for c in checkpoints if c.tokens == 0}
-    found = []
-    for checkpoint in checkpoints:
-        _check_trained_order(checkpoint)
-        if checkpoint.run not in initial:
-            raise InputError(f"{checkpoint.run} has no checkpoint of 0 tokens, its initialisation")
-        if checkpoint.tokens > 0:
-            found += _against(checkpoint, initial[checkpoint.run], sizes, moved_below)
-    return found
-
-
-def _against(
-    checkpoint: Checkpoint, initial: Checkpoint, sizes: Sequence[int], moved_below: float
-) -> list[InitialisationScore]:
-    if checkpoint.decoder.shape != initial.decoder.shape:
-        raise InputError(
-            f"{checkpoint.key} has shape {checkpoint.decoder.shape}: expected"
-            f" {initial.decoder.shape}, as at its initialisation"
-        )
-    S = decoder_similarity(checkpoint, initial, sizes[-1])
-    moved = np.diag(S) < moved_below
-    return [
-        InitialisationScore(
-            *checkpoint.key, (before, prefix), float(moved[before:prefix].mean()), score
-        )
-        for before, prefix, score in zip((0, *sizes), sizes, prefix_scores(S, sizes), strict=False)
-    ]
-
-
-def summarise_initialisation(scores: Sequence[InitialisationScore]) -> list[CurvePoint]:
-    """Return one point a method, number of tokens and prefix, over runs; "moved" is the band's.
-
-    The intervals leave out a seed everywhere, as in `summarise`.
-    """
-    groups: dict[tuple[str, str, str, int | None, int], list[InitialisationScore]] = {}
-    for s in scores:
-        label = (s.method, TRAINED, OWN_INITIALISATION, s.tokens, s.score.prefix)
-        groups.setdefault(label, []).append(s)
-    return [
-        _point(
-            label,
-            [{s.seed} for s in own],
-            {name: [getattr(s.score, name) for s in own] for name in SCORES}
-            | {"moved": [s.moved for s in own]},
-        )
-        for label, own in groups.items()
-    ]
-
-
-# How well a run reconstructs, and what it is held against.
-
-
-@dataclass(frozen=True)
-class RunQuality:
-    """The fit of one SAE on held-out activations.
-
-    Attributes
-    ----------
-    fvu : float
-        Fraction of variance unexplained, at least 0.
-    mse : float
-        Squared error averaged over all entries, in squared units of the activations.
-    l0 : float
-        Mean number of active latents.
-    dead_share : float
-        Share, in [0, 1], of latents active on no sample.
-    n_samples : int
-        How many samples.
-    """
-
-    fvu: float
-    mse: float
-    l0: float
-    dead_share: float
-    n_samples: int
-
-
-def run_quality(
-    chunks: Iterable[tuple[Float[np.ndarray, "_ _"], LatentChunk, Float[np.ndarray, "_ _"]]],
-) -> RunQuality:
-    """Return FVU, MSE, L0 and dead share over chunks of (activations, latents, reconstruction).
-
-    The activations and their reconstruction stand in one space, standardised or not. Memory is
-    that of a chunk. FVU is `osae_theory.metrics.fraction_of_variance_unexplained`.
-
-    Raises
-    ------
-    InputError
-        If there is no sample, shapes within or between chunks differ, an entry is NaN or
-        infinite, or the activations do not vary.
-    """
-    scaler, statistics, squares = StandardScaler(), None, 0.0
-    low, high = math.inf, -math.inf
-    for x, latents, reconstruction in chunks:
-        if len(x) == 0:
-            continue
-        own = latent_statistics([latents])
-        _check_chunk(x, reconstruction, own.n_samples, scaler)
-        data = x.astype(np.float64)
-        squares += float(np.sum((data - reconstruction) ** 2))
-        scaler.partial_fit(data)
-        low, high = np.minimum(low, data.min(axis=0)), np.maximum(high, data.max(axis=0))
-        statistics = own if statistics is None else statistics + own
-    if statistics is None:
-        raise InputError("the activations are empty: expected at least one sample")
-    if not np.any(high > low):
-        raise InputError("the activations have no variance: expected at least two different")
-    n, variances = statistics.n_samples, _variances(scaler)
-    return RunQuality(
-        fvu=squares / (n * float(variances.sum())),
-        mse=squares / (n * len(variances)),
-        l0=float(statistics.counts.sum() / n),
-        dead_share=float(statistics.dead.mean()),
-        n_samples=n,
-    )
-
-
-def _variances(scaler: StandardScaler) -> Float[np.ndarray, " d"]:
-    return np.asarray(scaler.var_, dtype=np.float64)
-
-
-def _check_chunk(
-    x: Float[np.ndarray, "n d"],
-    reconstruction: Float[np.ndarray, "n_hat d_hat"],
-    n_latents: int,
-    scaler: StandardScaler,
-) -> None:
-    d = getattr(scaler, "n_features_in_", x.shape[1])
-    if x.shape[1] != d:
-        raise InputError(f"a chunk has activations of length {x.shape[1]}: expected {d}, as before")
-    if reconstruction.shape != x.shape:
-        raise InputError(f"a reconstruction has shape {reconstruction.shape}: expected {x.shape}")
-    if n_latents != len(x):
-        raise InputError(f"latents of {n_latents} samples: expected {len(x)}")
-    check_finite("activations", x)
-    check_finite("reconstruction", reconstruction)
-
-
-def pca_fvu(
-    train: Float[np.ndarray, "n d"],
-    held_out: Float[np.ndarray, "n_other d_other"],
-    components: Sequence[int],
-) -> Float[np.ndarray, " counts"]:
-    """Return the held-out FVU of PCA with each number of components: the floor at equal L0.
-
-    A PCA spends one shared set of r directions, an SAE chooses its r latents sample by sample:
-    an SAE above this curve at r = L0 has bought nothing with its dictionary.
-
-    Parameters
-    ----------
-    train, held_out : (n, d) and (n', d)
-        Activations; mean and directions come from `train`. `train` is held twice in float64.
-    components : sequence of int
-        Each in 0..min(n - 1, d), since n samples span n - 1 directions; 0 is reconstruction by
-        the mean. Take ceil(L0), so that the PCA never has fewer components than the SAE has
-        active latents.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not agree, an entry is NaN or infinite, `train` has fewer than two
-        samples, `held_out` does not vary, or a number of components is out of range.
-    """
-    if held_out.shape[1] != train.shape[1]:
-        raise InputError(f"held_out has length {held_out.shape[1]}: expected {train.shape[1]}")
-    check_finite("train", train)
-    check_finite("held_out", held_out)
-    if len(train) < 2:
-        raise InputError(f"train holds {len(train)} samples: expected at least two")
-    most = min(len(train) - 1, train.shape[1])
-    for count in components:
-        check_integer("components", count, 0)
-        if count > most:
-            raise InputError(f"components = {count}: expected at most {most}")
-    if len(held_out) == 0 or not np.ptp(held_out, axis=0).any():
-        raise InputError("held_out has no variance: expected at least two different samples")
-    # Directions in full: one fit answers for every number of components.
-    pca = PCA(svd_solver="covariance_eigh" if len(train) >= train.shape[1] else "full")
-    pca.fit(train.astype(np.float64))
-    explained, total = np.zeros(most), 0.0
-    scaler = StandardScaler()
-    for rows in gen_batches(len(held_out), BATCH_ROWS):
-        data = held_out[rows].astype(np.float64)
-        explained += np.sum(pca.transform(data)[:, :most] ** 2, axis=0)
-        total += float(np.sum((data - pca.mean_) ** 2))
-        scaler.partial_fit(data)
-    left = total - np.concatenate([[0.0], np.cumsum(explained)])
-    variance = len(held_out) * float(_variances(scaler).sum())
-    return np.maximum(left, 0.0)[list(components)] / variance
-
-
-def pareto_front(
-    l0: Float[np.ndarray, " n"], fvu: Float[np.ndarray, " n"]
-) -> Bool[np.ndarray, " n"]:
-    """Return which points no other beats: none has both L0 and FVU as low and one of them lower.
-
-    Raises InputError if an entry is NaN or infinite.
-    """
-    check_finite("l0", l0)
-    check_finite("fvu", fvu)
-    as_low = (l0[:, None] <= l0) & (fvu[:, None] <= fvu)
-    lower = (l0[:, None] < l0) | (fvu[:, None] < fvu)
-    return ~np.any(as_low & lower, axis=0)
-
-
-# Which checkpoints to compare: at equal loss, at equal tokens, at equal seconds.
-
-
-@dataclass(frozen=True, eq=False)
-class Pairing:
-    """One checkpoint a run, chosen by one rule.
-
-    Attributes
-    ----------
-    rule : str
-        The rule, for the caption of what is drawn from it.
-    target : float
-        The common loss, tokens or seconds.
-    checkpoints : tuple of Checkpoint
-        One for each run and order, in the order in which they first occur.
-    """
-
-    rule: str
-    target: float
-    checkpoints: tuple[Checkpoint, ...]
-
-
-def equal_loss(checkpoints: Sequence[Checkpoint], target: float | None = None) -> Pairing:
-    """Choose for each run the checkpoint whose held-out loss is nearest to a common target.
-
-    The default target is the greatest of the runs' lowest losses: the worst run decides, so
-    that every run reaches it. Ties go to fewer tokens. Compare the result with
-    `pair_scores(..., across_tokens=True)`.
-
-    Raises InputError if there is no checkpoint, a loss is missing or not finite, or the target
-    is not finite.
-    """
-    runs = _runs(checkpoints, "loss")
-    lowest = [min(_known(c, "loss") for c in own) for own in runs]
-    common = max(lowest) if target is None else target
-    check_real("target", common)
-    chosen = [min(own, key=lambda c: (abs(_known(c, "loss") - common), c.tokens)) for own in runs]
-    return Pairing(f"held-out loss nearest to {common:.4g}", float(common), tuple(chosen))
-
-
-def equal_tokens(checkpoints: Sequence[Checkpoint], tokens: int | None = None) -> Pairing:
-    """Choose for each run the checkpoint with one common number of tokens.
-
-    The default is the greatest number that every run has.
-
-    Raises InputError if there is no checkpoint, or no such number, or a run lacks the one given.
-    """
-    runs = _runs(checkpoints)
-    shared = set.intersection(*({c.tokens for c in own} for own in runs))
-    if tokens is None and not shared:
-        raise InputError("the runs share no number of tokens: expected at least one")
-    common = max(shared) if tokens is None else tokens
-    check_integer("tokens", common, 0)
-    chosen = []
-    for own in runs:
-        found = [c for c in own if c.tokens == common]
-        if not found:
-            raise InputError(f"{own[0].run} has no checkpoint of {common} tokens")
-        chosen += found
-    return Pairing(f"{common} tokens", float(common), tuple(chosen))
-
-
-def equal_seconds(checkpoints: Sequence[Checkpoint], seconds: float | None = None) -> Pairing:
-    """Choose for each run its last checkpoint within a common time of training.
-
-    The default is the least of the runs' whole times, which the quickest run spends in full and
-    the others in part. Compare the result with `pair_scores(..., across_tokens=True)`.
-
-    Raises InputError if there is no checkpoint, a time is missing or not finite, or a run has
-    no checkpoint within the time.
-    """
-    runs = _runs(checkpoints, "seconds")
-    whole = [max(_known(c, "seconds") for c in own) for own in runs]
-    common = min(whole) if seconds is None else seconds
-    check_real("seconds", common)
-    chosen = []
-    for own in runs:
-        within = [c for c in own if _known(c, "seconds") <= common]
-        if not within:
-            raise InputError(f"{own[0].run} has no checkpoint within {common:g} seconds")
-        chosen.append(max(within, key=lambda c: (_known(c, "seconds"), c.tokens)))
-    return Pairing(f"at most {common:.4g} s of training", float(common), tuple(chosen))
-
-
-def _runs(checkpoints: Sequence[Checkpoint], needed: str | None = None) -> list[list[Checkpoint]]:
-    """Return the checkpoints by run and order, once each has what the rule needs."""
-    if not checkpoints:
-        raise InputError("there are no checkpoints: expected at least one")
-    _check_labels(checkpoints, across_tokens=False)
-    runs: dict[tuple[tuple[str, int, str], str], list[Checkpoint]] = {}
-    for checkpoint in checkpoints:
-        if needed is not None:
-            check_real(f"{needed} of {checkpoint.key}", getattr(checkpoint, needed))
-        runs.setdefault((checkpoint.run, checkpoint.order), []).append(checkpoint)
-    return list(runs.values())
-
-
-def _known(checkpoint: Checkpoint, field: str) -> float:
-    return float(getattr(checkpoint, field))

@@ -13,11 +13,14 @@ from torch import Tensor
 
 from osae_theory.files import write_atomically
 from osae_theory.metrics import LatentStatistics
-from realdata.activations import ActivationStore, Standardisation, splice
+from realdata.activation_store import ActivationStore
+from realdata.activations import splice
 from realdata.checkpoints import load
 from realdata.checkpoints.form import CHUNK, SparseAutoencoder
-from realdata.consistency import SparseLatents, latent_statistics, run_quality
+from realdata.latents import SparseLatents, latent_statistics
 from realdata.models import LanguageModel, Replacement, cross_entropies_recovered
+from realdata.quality import run_quality
+from realdata.standardisation import Standardisation
 from realdata.stores import data_hash
 from realdata.training import run_record, snapshot_folder
 
@@ -55,7 +58,7 @@ class Evaluation:
     record : mapping
         What the training wrote; see `realdata.training.run_record`.
     quality : mapping of int to (mapping of str to float)
-        By tokens: the fields of `realdata.consistency.RunQuality`, in standardised units.
+        By tokens: the fields of `realdata.quality.RunQuality`, in standardised units.
     statistics : LatentStatistics
         Of the final latents on the training tokens.
     latents : SparseLatents

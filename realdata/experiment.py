@@ -17,7 +17,6 @@ from osae_theory.files import write_atomically
 from osae_theory.threads import limited_threads
 from osae_theory.workers import in_workers
 from realdata.analysis import Analysis, Trained, analyse
-from realdata.consistency import SparseLatents
 from realdata.corpora import Corpus
 from realdata.evaluation import (
     EvaluationTask,
@@ -34,6 +33,7 @@ from realdata.jobs import (
     planned_wide,
     train_all,
 )
+from realdata.latents import SparseLatents
 from realdata.models import MODELS, LanguageModel
 from realdata.page import PageHeader, SearchedText, Side, render, write_page
 from realdata.provenance import provenance

@@ -17,7 +17,9 @@ from osae_theory.errors import InputError, check_choice
 from osae_theory.files import write_atomically
 from osae_theory.metrics.intervals import Estimate
 from realdata.compare import SCORES, Chance, Comparison
-from realdata.consistency import OWN_INITIALISATION, TRAINED, CurvePoint, pareto_front
+from realdata.consistency import TRAINED, CurvePoint
+from realdata.initialisation import OWN_INITIALISATION
+from realdata.quality import pareto_front
 
 DPI = 150
 GREY, DARK = "#ABABAB", "#595959"

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from osae_theory.workers import in_workers
-from realdata.activations import ActivationStore
+from realdata.activation_store import ActivationStore
 from realdata.checkpoints.ours import Origin
 from realdata.presets import Preset
 from realdata.provenance import code_fingerprint

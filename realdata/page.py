@@ -17,8 +17,8 @@ from scipy.sparse import csc_array, csr_array, vstack
 from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.files import check_writable, write_atomically
 from osae_theory.metrics import LatentStatistics, Matching, cosines, match_similarities
-from realdata.activations import ActivationStore
-from realdata.consistency import LatentChunk, as_sparse, latent_statistics
+from realdata.activation_store import ActivationStore
+from realdata.latents import LatentChunk, as_sparse, latent_statistics
 
 TEMPLATE = "page.html.jinja"
 # Of a snippet's tokens before its peak: a causal model has seen nothing after it.

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from osae_theory.errors import InputError, check_choice, check_integer, check_real
-from realdata.activations import STANDARDISATIONS
 from realdata.methods import DEFAULT_METHODS, METHODS
 from realdata.models import MODELS
+from realdata.standardisation import STANDARDISATIONS
 
 # Shares of the training at which the paper looks, of its 50M tokens.
 _PAPER_SNAPSHOTS = (0.0, 0.01, 0.05, *(n / 10 for n in range(1, 11)))

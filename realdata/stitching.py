@@ -12,7 +12,7 @@ from sklearn.utils import gen_batches
 
 from osae_theory.errors import InputError, check_choice, check_finite, check_real
 from osae_theory.metrics import cosines
-from realdata.consistency import LatentChunk, as_sparse
+from realdata.latents import LatentChunk, as_sparse
 
 NOVEL, RECONSTRUCTION, NO_CHANGE = "novel", "reconstruction", "no MSE change"
 CLASSES = (NOVEL, RECONSTRUCTION, NO_CHANGE)

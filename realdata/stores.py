@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from realdata.activations import ActivationStore, CollectionSettings, collect
+from realdata.activation_collection import collect
+from realdata.activation_store import ActivationStore
+from realdata.activations import CollectionSettings
 from realdata.corpora import Corpus, PackedText, PackingSettings, find_corpus, pack
 from realdata.models import LanguageModel
 from realdata.presets import Preset
@@ -39,7 +41,7 @@ def collect_all(
     Raises
     ------
     InputError
-        As `realdata.corpora.pack` and `realdata.activations.collect`.
+        As `realdata.corpora.pack` and `realdata.activation_collection.collect`.
     """
     packing = PackingSettings(
         context=preset.context,

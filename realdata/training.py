@@ -38,11 +38,12 @@ from osae_theory.sae import (
     Trainer,
     TrainingConfig,
 )
-from realdata.activations import ActivationStore, Standardisation
+from realdata.activation_store import ActivationStore
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 from realdata.distributed import ALONE, Processes
 from realdata.logs import JsonLines, Log, make_log
 from realdata.methods import METHODS
+from realdata.standardisation import Standardisation
 
 RECORD = "run.json"
 PRECISIONS = ("highest", "high", "medium")

@@ -22,14 +22,14 @@ from osae_theory.errors import InputError
 from osae_theory.files import write_atomically
 from osae_theory.seeds import Axis, derived_seed, generator
 from osae_theory.workers import in_workers
-from realdata.activations import ActivationStore
+from realdata.activation_store import ActivationStore
 from realdata.checkpoints import load
 from realdata.checkpoints.ours import Origin
-from realdata.consistency import run_quality
 from realdata.jobs import WIDE, WIDE_METHOD, budget_of
 from realdata.methods import LEARNING_RATES
 from realdata.presets import Preset
 from realdata.provenance import code_fingerprint, versions
+from realdata.quality import run_quality
 from realdata.stores import data_hash
 from realdata.training import Job, RowsInMemory, RunSpec, run_record, snapshot_folder, train
 

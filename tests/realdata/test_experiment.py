@@ -17,12 +17,12 @@ from osae_theory.metrics import (
 )
 from realdata import experiment as experiment_module
 from realdata import jobs, tuning
-from realdata.activations import ActivationStore
+from realdata.activation_store import ActivationStore
 from realdata.checkpoints import load
-from realdata.consistency import as_sparse
 from realdata.evaluation import read_evaluation, sparse
 from realdata.experiment import perform
 from realdata.jobs import Experiment
+from realdata.latents import as_sparse
 from realdata.stores import collect_all
 from realdata.training import run_record, snapshot_folder
 

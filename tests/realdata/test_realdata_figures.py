@@ -11,13 +11,10 @@ from osae_theory.errors import InputError
 from osae_theory.metrics.intervals import Estimate
 from realdata import figures
 from realdata.compare import chance_levels, compare
-from realdata.consistency import (
+from realdata.consistency import Checkpoint, CurvePoint, pair_scores, summarise
+from realdata.initialisation import (
     OWN_INITIALISATION,
-    Checkpoint,
-    CurvePoint,
     against_initialisation,
-    pair_scores,
-    summarise,
     summarise_initialisation,
 )
 
@@ -134,10 +131,14 @@ def test_methods_sorted_afterwards_keep_their_colour_and_are_dashed():
 
 
 def test_training_curves_run_over_tokens_at_one_prefix():
-    stab, ord_ = figures.over_training(POINTS, 4, CHANCE).axes
+    figure = figures.over_training(POINTS, 4, CHANCE)
+    assert "first 4 atoms" in figure.get_suptitle()
+    stab, ord_ = figure.axes
     for axis, score in ((stab, "stab"), (ord_, "ord")):
-        own = [point for point in points_of("osae", POINTS) if point.prefix == 4]
-        line_of(axis, [0, 50, 100], [point.estimates[score].mean for point in own])
+        for method in ("topk", "osae"):
+            own = [point for point in points_of(method, POINTS) if point.prefix == 4]
+            line_of(axis, [0, 50, 100], [point.estimates[score].mean for point in own])
+        assert len(axis.lines) == 2 + 1  # methods, chance
     line_of(stab, [0, 50, 100], [CHANCE[4].signed.mean] * 3)
     line_of(ord_, [0, 50, 100], [0.0] * 3)
 

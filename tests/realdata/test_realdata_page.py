@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
-from realdata.activations import CollectionSettings, collect
-from realdata.consistency import SparseLatents
+from realdata.activation_collection import collect
+from realdata.activations import CollectionSettings
 from realdata.corpora import Corpus, Document, PackingSettings, pack
+from realdata.latents import SparseLatents
 from realdata.models import LanguageModel
 from realdata.page import (
     PageHeader,

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from osae_theory.errors import InputError
+from osae_theory.metrics import LatentStatistics, activation_correlations
+from realdata.latents import SparseLatents, as_sparse, latent_correlations, latent_statistics
+from small_saes import cut, drawn_latents
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(n=st.integers(2, 30), K=st.integers(1, 8), size=st.integers(1, 30), seed=seeds)
+def test_streamed_correlations_are_those_of_the_dense_activations(n, K, size, seed):
+    m = min(K, 3)
+    first, Z = drawn_latents(n, K, m, seed)
+    second, W = drawn_latents(n, K + 2, m, seed + 1)
+    expected = activation_correlations(Z.T, W.T)
+    found = latent_correlations(cut(first, size), cut(second, size))
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    # Dense chunks, and one side of each form.
+    np.testing.assert_allclose(latent_correlations([Z], [W]), expected, atol=1e-9)
+    np.testing.assert_allclose(latent_correlations([first], [W]), expected, atol=1e-9)
+
+
+def test_correlations_take_the_latents_asked_for_in_their_order():
+    first, Z = drawn_latents(40, 9, 4, 0)
+    second, W = drawn_latents(40, 9, 4, 1)
+    order, other = np.array([5, 2, 8]), np.array([1, 0])
+    found = latent_correlations([first], [second], order, other)
+    np.testing.assert_allclose(found, activation_correlations(Z.T[order], W.T[other]), atol=1e-9)
+
+
+def test_a_constant_latent_correlates_with_nothing_though_its_value_is_not_exact():
+    Z = np.full((30, 2), 0.1)
+    Z[:, 1] = np.arange(30)
+    found = latent_correlations([Z[:7], Z[7:]], [Z[:7], Z[7:]])
+    assert found[0].tolist() == [0.0, 0.0]
+    assert found[1, 1] == pytest.approx(1.0)
+
+
+@given(n=st.integers(1, 30), K=st.integers(1, 8), size=st.integers(1, 30), seed=seeds)
+def test_streamed_statistics_are_those_of_the_dense_codes(n, K, size, seed):
+    latents, Z = drawn_latents(n, K, min(K, 3), seed)
+    expected = LatentStatistics.of(Z.T)
+    for chunks in (cut(latents, size), [Z]):
+        found = latent_statistics(chunks)
+        np.testing.assert_array_equal(found.counts, expected.counts)
+        np.testing.assert_allclose(found.energies, expected.energies)
+        assert found.n_samples == n
+
+
+def test_padding_with_zero_is_no_activation():
+    latents = SparseLatents(np.zeros((2, 3), dtype=np.int64), np.array([[0.0, 0, 2], [0, 0, 0]]), 4)
+    assert latent_statistics([latents]).counts.tolist() == [1, 0, 0, 0]
+    assert as_sparse(latents).toarray()[0].tolist() == [2.0, 0, 0, 0]
+
+
+def test_latents_that_do_not_fit_are_refused():
+    good, _ = drawn_latents(4, 5, 2, 0)
+    for index in (-1, 5):
+        bad = SparseLatents(np.full((1, 1), index), np.ones((1, 1)), 5)
+        with pytest.raises(InputError, match=f"{index}: expected latents in 0..4"):
+            as_sparse(bad)
+    with pytest.raises(InputError, match="values"):
+        as_sparse(SparseLatents(np.zeros((1, 1), dtype=np.int64), np.full((1, 1), np.nan), 5))
+    with pytest.raises(InputError, match="number of chunks"):
+        latent_correlations([good, good], [good])
+    with pytest.raises(InputError, match="2 samples: expected 4"):
+        latent_correlations([good], cut(good, 2))
+    with pytest.raises(InputError, match="1 samples"):
+        latent_correlations(cut(good, 1)[:1], cut(good, 1)[:1])
+    with pytest.raises(InputError, match=r"\(5, 6\) latents"):
+        latent_correlations([good, good], [good, drawn_latents(4, 6, 2, 0)[0]])
+    with pytest.raises(InputError, match="empty"):
+        latent_statistics([])
