@@ -176,7 +176,7 @@ def against_initialisation(
     Parameters
     ----------
     points : sequence of CurvePoint
-        From `realdata.consistency.summarise_initialisation`.
+        From `realdata.initialisation.summarise_initialisation`.
     tokens : int, optional
         Which number of training tokens; the greatest, if not given.
     moved_below : float
@@ -228,7 +228,7 @@ def pareto(
     quality : mapping of str to (L0, FVU)
         By method, one entry a run.
     floor : pair of (numbers of components, FVU), optional
-        PCA's, from `realdata.consistency.pca_fvu`.
+        PCA's, from `realdata.quality.pca_fvu`.
 
     Raises
     ------

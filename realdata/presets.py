@@ -33,7 +33,7 @@ class Preset:
     context : int
         Tokens of a context.
     standardise : str
-        See `realdata.activations.Standardisation`.
+        See `realdata.standardisation.Standardisation`.
     methods : tuple of str
         Names in `realdata.methods.METHODS`.
     n_seeds, seed : int

@@ -272,8 +272,12 @@ def train(
     pending = tuple(run for run in job.runs if not is_finished(job.folder / run.name))
     if not pending:
         return
+    # A job that was killed while its records were written goes on as it began; runs that were
+    # finished in other company have no part in this one.
+    goes_on = job.state_file.is_file()
     torch.set_float32_matmul_precision(job.hardware.precision)
-    _Training(replace(job, runs=pending), data, standardisation, processes).run(on_step)
+    made = job if goes_on else replace(job, runs=pending)
+    _Training(made, data, standardisation, processes).run(on_step)
 
 
 class _Training:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -225,6 +226,26 @@ def test_a_process_killed_at_three_random_moments_ends_with_the_same_bits(tmp_pa
     assert last.returncode == 0
     assert len(said.split()) < 300
     assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+
+
+def test_a_training_killed_between_two_records_goes_on_from_its_state(tmp_path):
+    whole, broken = trained(tmp_path / "whole"), job(tmp_path / "broken")
+    rows, kept = RowsInMemory(activations()), tmp_path / "state"
+
+    def keep(done):
+        if broken.state_file.is_file():
+            shutil.copy(broken.state_file, kept)
+
+    train(broken, rows, fitted(), on_step=keep)
+    # As a kill leaves it after the first run's record: the state is still there.
+    shutil.copy(kept, broken.state_file)
+    (broken.folder / "seed-1" / training.RECORD).unlink()
+    steps = []
+    train(broken, rows, fitted(), on_step=steps.append)
+    assert steps == list(range(57, 61))
+    assert_same_bits(weights(whole.folder), weights(broken.folder))
+    assert training.is_finished(broken.folder / "seed-1")
+    assert not list(broken.folder.glob(".*"))
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
