@@ -160,7 +160,7 @@ def test_a_run_of_one_seed_starts_alike_on_both_corpora_and_under_every_method(d
 
 def test_the_wide_sae_starts_with_no_narrow_ones_atoms(done):
     folder, found = done
-    (wide,) = (folder / "cache" / "runs").glob("*-topk-24-*/seed-2")
+    (wide,) = (folder / "cache" / "runs").glob("*-topk-K24-m*/seed-2")
     assert run_record(wide)["learning_rate"] == ALL_RATES["wide"]
     start = load(str(snapshot_folder(wide, 0))).decoder_rows.numpy()
     for run in found.runs.values():
