@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from osae_theory import __version__
 from osae_theory.errors import InputError
-from osae_theory.workers import remembered_interrupts
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -31,8 +30,7 @@ def run(parser: Parser, job: Callable[[argparse.Namespace], None], arguments: li
     """Parse and do a job; return its exit code. Bad input is one line, never a traceback."""
     options = parser.parse_args(arguments)
     try:
-        with remembered_interrupts():
-            job(options)
+        job(options)
     except InputError as error:
         parser.error(str(error))
     except MemoryError as error:

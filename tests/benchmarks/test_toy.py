@@ -178,7 +178,12 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
     options += ["--lr", "0.01", "--json", "--out"]
     interrupted = tmp_path / "interrupted"
     process = subprocess.Popen(
-        command(*options, interrupted), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*options, interrupted),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background with interrupts ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     kept = interrupted / ".unfinished"
     # Runs are finished a few at a time; stop while others are under way.
