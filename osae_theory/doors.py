@@ -59,7 +59,8 @@ def at_the_door(function: Callable[_P, _R]) -> Callable[_P, _R]:
         with jaxtyped("context"):
             for name in visitors:
                 door = doors[name]
-                found = values[name] = door.read(name, values[name], hosts)
+                found: Any = door.read(name, values[name], hosts)
+                values[name] = found
                 if isinstance(door, _ArrayDoor):
                     shape = tuple(found.shape)
                     if not isinstance(found, door.shaped):
