@@ -6,6 +6,7 @@ a run's numbers do not depend on how many workers there are, nor on its company.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from itertools import groupby
 
 import numpy as np
@@ -64,16 +65,12 @@ def complete(
 
 def _tasks(configs: Sequence[RunConfig], n_workers: int) -> list[list[RunConfig]]:
     """Split runs into small tasks that share a problem, a method and a budget."""
+    # Whatever is added to a run's fields is shared, unless it is named here.
+    own = ("seeds", "learning_rate")
+    names = [field.name for field in fields(RunConfig) if field.name not in own]
 
     def shared(config: RunConfig) -> tuple:
-        return (
-            config.cell,
-            config.problem_seed,
-            config.method,
-            config.n_steps,
-            config.batch_size,
-            config.device,
-        )
+        return tuple(getattr(config, name) for name in names)
 
     tasks = []
     for _, group in groupby(configs, key=shared):
@@ -117,7 +114,7 @@ def _measured(
     codes = fit.encode(heldout_rows).T.astype(np.float64)
     reconstruction = fit.dictionary @ codes
     matching = match(fit.dictionary, problem.dictionary)
-    by_energy = latents.order_by_energy()
+    by_energy, by_frequency = latents.order_by_energy(), latents.order_by_frequency()
 
     def order_of(order: np.ndarray) -> Scalar:
         return _number(orderedness_of_permutation(matching.permutation[order]))
@@ -128,7 +125,7 @@ def _measured(
         "ord_truth": _number(matching.orderedness),
         "ord_recovered": _number(matching.recovered_orderedness()),
         "recovered_share": matching.recovered_share(),
-        "ord_by_frequency": order_of(latents.order_by_frequency()),
+        "ord_by_frequency": order_of(by_frequency),
         "ord_by_energy": order_of(by_energy),
         "mse": mean_squared_error(heldout.data, reconstruction),
         "fvu": fraction_of_variance_unexplained(heldout.data, reconstruction),
@@ -143,6 +140,7 @@ def _measured(
         "permutation": matching.permutation,
         "similarities": matching.similarities,
         "energy_order": by_energy,
+        "frequency_order": by_frequency,
     }
     return RunRecord(config, "done", scalars, arrays)
 

@@ -39,7 +39,7 @@ class RunRecord:
         Its measurements; None where one is not defined.
     arrays : mapping of str to array
         "dictionary" (d, K) and "permutation" (K,): the matched true index of each atom; and
-        "energy_order" (K,): its latents by falling energy.
+        "energy_order" and "frequency_order" (K,): its latents by falling energy, frequency.
     """
 
     config: RunConfig

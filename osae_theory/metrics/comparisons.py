@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,8 @@ LOWER = "lower"
 LEVEL = "level"
 NOT_TOLD_APART = "not told apart"
 TOO_FEW = "too few units"
+
+_Alternative = Literal["two-sided", "less", "greater"]
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def word_for(difference: Difference, p_different: float | None, p_level: float |
     return LEVEL if p_level is not None and p_level < level else NOT_TOLD_APART
 
 
-def _student(d: Float[np.ndarray, " n"], mean: float, alternative: str) -> Any:
+def _student(d: Float[np.ndarray, " n"], mean: float, alternative: _Alternative) -> Any:
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         # Values equal up to rounding make scipy warn; the answer it gives is the right limit.
         warnings.simplefilter("ignore", RuntimeWarning)

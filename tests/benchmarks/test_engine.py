@@ -48,6 +48,26 @@ def test_finished_runs_are_taken_from_the_store(tmp_path, monkeypatch):
     assert same(first, again[:2])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cell": replace(SMALL, alpha=1.1)},
+        {"problem_seed": 1},
+        {"method": "osae"},
+        {"n_steps": 31},
+        {"batch_size": 99},
+        {"device": "cuda"},
+        {"arithmetic": "fast"},
+    ],
+)
+def test_runs_that_differ_in_more_than_seeds_and_rate_are_not_fitted_together(change):
+    config = small_configs(n=1)[0]
+    together = [config, replace(config, seeds=small_configs()[1].seeds, learning_rate=0.02)]
+    assert engine._tasks(together, 1) == [together]
+    apart = [config, replace(config, **change)]
+    assert engine._tasks(apart, 1) == [[run] for run in apart]
+
+
 def test_measurements_equal_those_worked_out_from_the_fit():
     [config] = small_configs(n=1, n_steps=100)
     [record] = run_task([config])
