@@ -23,6 +23,7 @@ from osae_theory.metrics import (
     orderedness_of_permutation,
 )
 from osae_theory.problems import SparseCodingProblem
+from osae_theory.provenance import dictionary_sha256, provenance_here
 from osae_theory.threads import limited_threads
 from osae_theory.workers import THREADS_PER_WORKER, in_workers
 
@@ -97,7 +98,7 @@ def run_task(runs: Sequence[RunConfig]) -> list[RunRecord]:
         seconds = (time.perf_counter() - started) / len(runs)
         heldout = spec.draw("heldout", HELDOUT_SAMPLES)
         return [
-            RunRecord(run, "diverged", {"seconds": seconds}, {})
+            RunRecord(run, "diverged", {"seconds": seconds}, {}, provenance_here(run.device))
             if fit is None
             else _measured(run, fit, problem, heldout, seconds)
             for run, fit in zip(runs, fits, strict=True)
@@ -130,12 +131,13 @@ def _measured(
         "recovered_share": matching.recovered_share(),
         "ord_by_frequency": order_of(latents.order_by_frequency()),
         "ord_by_energy": order_of(by_energy),
-        "mse": mean_squared_error(heldout.data, reconstruction),
-        "fvu": fraction_of_variance_unexplained(heldout.data, reconstruction),
-        "fifr": fifr_error(heldout.dictionary, heldout.codes, fit.dictionary, codes),
+        "mse": _number(mean_squared_error(heldout.data, reconstruction)),
+        "fvu": _number(fraction_of_variance_unexplained(heldout.data, reconstruction)),
+        "fifr": _number(fifr_error(heldout.dictionary, heldout.codes, fit.dictionary, codes)),
         "l0": mean_l0(codes),
         "dead_share": float(latents.dead.mean()),
         "seconds": seconds,
+        "dictionary_sha256": dictionary_sha256(fit.dictionary),
     }
     arrays = {
         # As a store gives it back: BLAS may round another memory layout differently.
@@ -144,9 +146,9 @@ def _measured(
         "similarities": matching.similarities,
         "energy_order": by_energy,
     }
-    return RunRecord(config, "done", scalars, arrays)
+    return RunRecord(config, "done", scalars, arrays, provenance_here(config.device))
 
 
 def _number(value: float) -> Scalar:
-    """Return None for NaN: a measurement that is not defined, as in JSON."""
-    return None if np.isnan(value) else float(value)
+    """Return None for NaN and infinity: a measurement that is not defined, as in JSON."""
+    return float(value) if np.isfinite(value) else None

@@ -184,7 +184,7 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
         ]
         tables.write_text(job.out / "grid.csv", pd.concat(frames).to_csv(index=False))
     tables.write_text(job.out / "result.json", json.dumps(document, indent=2, allow_nan=False))
-    store.discard()
+    store.discard(all_configs)
     if as_json:
         print(json.dumps(document, allow_nan=False))
     else:

@@ -8,6 +8,7 @@ from benchmarks import engine
 from benchmarks.engine import complete, run_task
 from benchmarks.methods import METHODS
 from benchmarks.store import RunStore
+from osae_theory.provenance import dictionary_sha256, provenance_here
 from small_runs import SMALL, small_configs
 
 
@@ -83,3 +84,11 @@ def test_the_number_of_threads_of_the_caller_is_left_as_it_was():
     before = torch.get_num_threads()
     run_task(small_configs(n=1))
     assert torch.get_num_threads() == before
+
+
+def test_a_record_says_where_it_comes_from_and_names_its_dictionary():
+    wild, calm = small_configs(n=2)
+    diverged, done = run_task([replace(wild, learning_rate=1e30), calm])
+    assert diverged.provenance == done.provenance == provenance_here()
+    assert "dictionary_sha256" not in diverged.scalars
+    assert done.scalars["dictionary_sha256"] == dictionary_sha256(done.arrays["dictionary"])

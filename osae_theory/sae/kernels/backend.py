@@ -40,6 +40,11 @@ def use_compiled(backend: str, *tensors: torch.Tensor) -> bool:
     return True
 
 
+def backend_on(device: str) -> str:
+    """Return what trains on a torch device by default: "numba" or "torch"."""
+    return "numba" if use_compiled("auto", torch.empty(0, device=device)) else "torch"
+
+
 @cache
 def _compiles() -> bool:
     """Compile and run the smallest kernel; warn once, and say no, where that fails."""
