@@ -1,6 +1,8 @@
 """Tables of a cell: for reading (Markdown, LaTeX), for computing (CSV, Parquet), and as JSON."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -369,7 +371,7 @@ def _ord_chance_std(K: int) -> str:
 
 
 def _run_fields(record: RunRecord, draws: Mapping[int, int], chance: ChanceLevel) -> dict[str, Any]:
-    config = record.config
+    config, origin = record.config, record.provenance
     measured = {}
     if record.status == "done":
         keys = [m.key for m in MEASUREMENTS if m.key != "stab_pairs"]
@@ -392,4 +394,5 @@ def _run_fields(record: RunRecord, draws: Mapping[int, int], chance: ChanceLevel
         "stab_chance": chance.mean,
         "seconds": record.scalars["seconds"],
         "dictionary_sha256": record.scalars.get("dictionary_sha256"),
+        "provenance": None if origin is None else json.dumps(asdict(origin), sort_keys=True),
     }

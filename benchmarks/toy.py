@@ -215,7 +215,7 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
         _write_cell(summary, runs, job.folder(summary.cell), origin)
     found = _document(job, summaries) | {"provenance": origin}
     tables.write_text(job.out / "result.json", json.dumps(found, indent=2, allow_nan=False))
-    store.discard()
+    store.discard(configs)
     if as_json:
         print(json.dumps(found, allow_nan=False))
         return
