@@ -25,6 +25,8 @@ class Axis(IntEnum):
     PREFIXES = 6
     CHANCE = 7
     TUNING = 8
+    TIES = 9
+    RESAMPLES = 10
 
 
 def sequence(seed: int, axis: Axis, index: int = 0) -> np.random.SeedSequence:
