@@ -8,9 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
 
 from osae_theory.errors import InputError, check_integer, check_real
+from osae_theory.metrics.intervals import student_quantile
 from osae_theory.metrics.matching import common_width
 from osae_theory.metrics.stability import stability
 from osae_theory.seeds import Axis, generator
@@ -146,8 +146,7 @@ def _is_precise(values: list[float], precision: float) -> bool:
     n = len(values)
     if n < FEWEST_DRAWS:
         return False
-    half = float(stats.t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return half <= precision
+    return student_quantile(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n) <= precision
 
 
 @lru_cache(maxsize=65536)
