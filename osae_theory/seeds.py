@@ -25,6 +25,7 @@ class Axis(IntEnum):
     PREFIXES = 6
     CHANCE = 7
     TUNING = 8
+    TIES = 9
     RESAMPLES = 10
     PROBLEM_DRAW = 11
     CHOICE = 12
