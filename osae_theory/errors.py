@@ -15,6 +15,13 @@ class InputError(ValueError):
     """
 
 
+class JobError(RuntimeError):
+    """A job that could not be finished, through no fault of its input.
+
+    Its message is one sentence that says what happened and what to do.
+    """
+
+
 def check_integer(name: str, value: object, minimum: int) -> None:
     """Raise InputError unless `value` is a whole number of at least `minimum`."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))

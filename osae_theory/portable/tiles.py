@@ -12,11 +12,12 @@ from typing import Any, no_type_check
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_kernel = njit(nogil=True, cache=True, error_model="numpy")
+from osae_theory.jit import kernel as _kernel
+
 # Columns of a panel: 64 bytes of float32. Rows of a tile: with two vectors of eight columns
 # their sums fit the sixteen registers of AVX2.
 _PANEL = 16

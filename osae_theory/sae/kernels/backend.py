@@ -96,21 +96,33 @@ def backend_for(arithmetic: str, backend: str, dtype: torch.dtype, device: torch
     return backend
 
 
+def backend_on(device: str, arithmetic: str = "portable") -> str:
+    """Return what trains on a torch device by default: "numba", "plain" or "torch"."""
+    if use_compiled("auto", torch.empty(0, device=device)):
+        return "numba"
+    return "plain" if arithmetic == "portable" else "torch"
+
+
 @cache
 def _compiles() -> bool:
     """Compile and run the smallest kernel; warn once, and say no, where that fails."""
     try:
+        from numba.core import config
+
         from osae_theory.sae.kernels import compiled
 
+        if getattr(config, "DISABLE_JIT", 0):
+            # Their vector code has no form that Python could run.
+            raise RuntimeError("NUMBA_DISABLE_JIT is set")
         if not compiles():
-            raise RuntimeError("vector instructions do not compile, or NUMBA_DISABLE_JIT is set")
+            raise RuntimeError("matrix products do not compile")
         gradient = np.ones(2, np.float32)
         compiled.bias_gradient(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32), gradient)
         return gradient.tolist() == [1, 0]
     except Exception as error:  # numba and LLVM fail in many ways, all with the same remedy
         warnings.warn(
             f"numba does not compile here ({type(error).__name__}: {error}); training goes on"
-            " without, far more slowly in portable arithmetic",
+            " without: to the same bits in portable arithmetic, some hundred times more slowly",
             RuntimeWarning,
             stacklevel=3,
         )
