@@ -144,7 +144,7 @@ def run_task(runs: Sequence[RunConfig]) -> list[RunRecord]:
         seconds = (time.perf_counter() - started) / len(runs)
         heldout = spec.draw("heldout", HELDOUT_SAMPLES)
         return [
-            RunRecord(run, "diverged", {"seconds": seconds}, {}, provenance_here(run.device))
+            RunRecord(run, "diverged", {"seconds": seconds}, {}, provenance_here(run.device, run.arithmetic))
             if fit is None
             else _measured(run, fit, problem, heldout, seconds)
             for run, fit in zip(runs, fits, strict=True)
@@ -193,7 +193,7 @@ def _measured(
         "energy_order": by_energy,
         "frequency_order": by_frequency,
     }
-    return RunRecord(config, "done", scalars, arrays, provenance_here(config.device))
+    return RunRecord(config, "done", scalars, arrays, provenance_here(config.device, config.arithmetic))
 
 
 def _number(value: float) -> Scalar:

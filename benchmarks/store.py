@@ -7,7 +7,6 @@ time.
 
 import hashlib
 import json
-import time
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -31,8 +30,6 @@ from osae_theory.provenance import Provenance
 Scalar = float | int | str | None
 STATUSES = ("done", "diverged")
 _FORMAT = "osae-run 2"
-# Writing a record takes far less: what is older was left by a job that was killed.
-_STALE_SECONDS = 3600
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +110,7 @@ class RunStore:
         for config in configs:
             for path in self.folder.glob(f"{config.key()}-*.safetensors"):
                 path.unlink(missing_ok=True)
-        with suppress(OSError):  # other jobs may work in the folder, and end, at the same time
-            for path in self.folder.glob(".*.safetensors"):
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                    path.unlink()
-        with suppress(OSError):
+        with suppress(OSError):  # other jobs have runs in it, or it is gone
             self.folder.rmdir()
 
 

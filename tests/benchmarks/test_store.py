@@ -1,6 +1,4 @@
 import json
-import os
-import time
 import warnings
 from dataclasses import replace
 
@@ -143,14 +141,3 @@ def test_a_job_that_ends_leaves_the_runs_of_others(tmp_path):
     store.discard([own.config])
     assert store.load(own.config) is None
     assert store.load(other.config) is not None
-
-
-def test_what_a_killed_job_left_half_written_is_removed_once_it_is_old(tmp_path):
-    store, saved = RunStore(tmp_path / "store"), record()
-    store.save(saved)
-    old, fresh = (store.folder / f".{name}.safetensors" for name in ("old", "fresh"))
-    for path in (old, fresh):
-        path.touch()
-    os.utime(old, (time.time() - 10_000,) * 2)
-    store.discard([saved.config])
-    assert [path.name for path in store.folder.iterdir()] == [fresh.name]
