@@ -26,6 +26,7 @@ from osae_theory.metrics import (
     mean_squared_error,
     orderedness_of_permutation,
 )
+from osae_theory.portable import matmul
 from osae_theory.problems import SparseCodingProblem
 from osae_theory.provenance import dictionary_sha256, provenance_here
 from osae_theory.threads import limited_threads
@@ -144,7 +145,13 @@ def run_task(runs: Sequence[RunConfig]) -> list[RunRecord]:
         seconds = (time.perf_counter() - started) / len(runs)
         heldout = spec.draw("heldout", HELDOUT_SAMPLES)
         return [
-            RunRecord(run, "diverged", {"seconds": seconds}, {}, provenance_here(run.device, run.arithmetic))
+            RunRecord(
+                run,
+                "diverged",
+                {"seconds": seconds},
+                {},
+                provenance_here(run.device, run.arithmetic),
+            )
             if fit is None
             else _measured(run, fit, problem, heldout, seconds)
             for run, fit in zip(runs, fits, strict=True)
@@ -162,7 +169,7 @@ def _measured(
     heldout_rows, _, _ = heldout.rows(np.float32)
     latents = LatentStatistics.of(fit.encode(train_rows).T)
     codes = fit.encode(heldout_rows).T.astype(np.float64)
-    reconstruction = fit.dictionary @ codes
+    reconstruction = matmul(fit.dictionary, codes)
     matching = match(fit.dictionary, problem.dictionary)
     by_energy, by_frequency = latents.order_by_energy(), latents.order_by_frequency()
 
@@ -193,7 +200,9 @@ def _measured(
         "energy_order": by_energy,
         "frequency_order": by_frequency,
     }
-    return RunRecord(config, "done", scalars, arrays, provenance_here(config.device, config.arithmetic))
+    return RunRecord(
+        config, "done", scalars, arrays, provenance_here(config.device, config.arithmetic)
+    )
 
 
 def _number(value: float) -> Scalar:

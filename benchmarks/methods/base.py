@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Protocol
@@ -86,7 +86,13 @@ class SAEMethod:
         first = runs[0]
         m = first.cell.m
         data, _, _ = problem.rows(np.float32)
-        config = self.adapt(_training_config(first), problem.K)
+        common = TrainingConfig(
+            m,
+            n_steps=first.n_steps,
+            batch_size=first.batch_size,
+            arithmetic=first.arithmetic,
+        )
+        config = self.adapt(common, problem.K)
         schedule = self.schedule(problem.K)
         result = train(
             torch.from_numpy(data).to(first.device),
@@ -98,13 +104,6 @@ class SAEMethod:
             None if diverged else _fitted(result.model.run(s), m)
             for s, diverged in enumerate(result.diverged.tolist())
         ]
-
-
-def _training_config(run: RunConfig) -> TrainingConfig:
-    config = TrainingConfig(run.cell.m, n_steps=run.n_steps, batch_size=run.batch_size)
-    if "arithmetic" in {field.name for field in fields(config)}:
-        config = replace(config, **{"arithmetic": run.arithmetic})  # pyright: ignore[reportArgumentType]
-    return config
 
 
 def _fitted(model: TopMSAE, m: int) -> Fitted:

@@ -293,10 +293,11 @@ def _low_coherence_frame(
 ) -> Float[np.ndarray, "d K"]:
     """Return the least coherent frame met by alternating projections, which stop at `goal`.
 
-    From some starts they end far above the lowest coherence: there are several. One projection is on the Gram matrices of tight frames; the other clips the cosines part of
+    One projection is on the Gram matrices of tight frames; the other clips the cosines part of
     the way from the current coherence to the Welch bound, since clipping at a bound that no
     frame attains stalls far above what can be reached. More than d (d + 1) / 2 lines cannot be
-    equiangular (Gerzon), and then smaller steps end lower.
+    equiangular (Gerzon), and then smaller steps end lower. From some starts the projections end
+    far above the lowest coherence: there are several.
     """
     best = gaussian_columns(d, K, rng)
     for _ in range(PROJECTION_STARTS):

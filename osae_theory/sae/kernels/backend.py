@@ -100,7 +100,8 @@ def backend_on(device: str, arithmetic: str = "portable") -> str:
     """Return what trains on a torch device by default: "numba", "plain" or "torch"."""
     if use_compiled("auto", torch.empty(0, device=device)):
         return "numba"
-    return "plain" if arithmetic == "portable" else "torch"
+    portable = arithmetic == "portable" and torch.device(device).type == "cpu"
+    return "plain" if portable else "torch"
 
 
 @cache
