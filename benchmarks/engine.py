@@ -24,7 +24,6 @@ from osae_theory.metrics import (
     match,
     mean_l0,
     mean_squared_error,
-    orderedness_of_permutation,
 )
 from osae_theory.portable import matmul
 from osae_theory.problems import SparseCodingProblem
@@ -170,11 +169,13 @@ def _measured(
     latents = LatentStatistics.of(fit.encode(train_rows).T)
     codes = fit.encode(heldout_rows).T.astype(np.float64)
     reconstruction = matmul(fit.dictionary, codes)
-    matching = match(fit.dictionary, problem.dictionary)
-    by_energy, by_frequency = latents.order_by_energy(), latents.order_by_frequency()
-
-    def order_of(order: np.ndarray) -> Scalar:
-        return _number(orderedness_of_permutation(matching.permutation[order]))
+    # Ord is over latents that are alive, matched to atoms that the samples hold.
+    alive = (~latents.dead, problem.codes.any(axis=1))
+    matching = match(fit.dictionary, problem.dictionary, live=alive)
+    # Ties are drawn: the order before them would carry the order as trained into the sorted one.
+    tie_seed = config.seeds.initialisation
+    by_energy = latents.order_by_energy(tie_seed)
+    by_frequency = latents.order_by_frequency(tie_seed)
 
     scalars: dict[str, Scalar] = {
         "stab_truth": matching.stability,
@@ -182,8 +183,9 @@ def _measured(
         "ord_truth": _number(matching.orderedness),
         "ord_recovered": _number(matching.recovered_orderedness()),
         "recovered_share": matching.recovered_share(),
-        "ord_by_frequency": order_of(by_frequency),
-        "ord_by_energy": order_of(by_energy),
+        "ord_by_frequency": _number(matching.reordered(by_frequency).orderedness),
+        "ord_by_energy": _number(matching.reordered(by_energy).orderedness),
+        "ord_left_out": matching.left_out,
         "mse": _number(mean_squared_error(heldout.data, reconstruction)),
         "fvu": _number(fraction_of_variance_unexplained(heldout.data, reconstruction)),
         "fifr": _number(fifr_error(heldout.dictionary, heldout.codes, fit.dictionary, codes)),

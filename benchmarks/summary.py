@@ -1,5 +1,6 @@
 """From finished runs to a table's numbers: estimates over draws, comparisons, chance, ceiling."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,7 +11,7 @@ from benchmarks.comparisons import MARGIN, Comparison, compare, leaders
 from benchmarks.config import Cell
 from benchmarks.store import RunRecord
 from osae_theory.metrics import ChanceLevel, chance_stability, corrected, stability
-from osae_theory.metrics.intervals import Estimate, estimate
+from osae_theory.metrics.intervals import Bounds, Estimate, estimate
 
 CHANCE_DRAWS = 100
 PUBLISHED_DRAWS = 20
@@ -33,6 +34,8 @@ class Measurement:
     margin : float, optional
         Differences between methods that are smaller count as none; None where no such margin
         was fixed beforehand.
+    bounds : pair of float
+        The least and the greatest value it can have.
     """
 
     key: str
@@ -40,43 +43,38 @@ class Measurement:
     short: str
     better: int = 1
     margin: float | None = None
+    bounds: Bounds = (-1.0, 1.0)
 
+
+_SHARE: Bounds = (0.0, 1.0)
+_ABOVE_0: Bounds = (0.0, math.inf)
+_UP_TO_1: Bounds = (-math.inf, 1.0)
 
 MEASUREMENTS = (
     Measurement("stab_pairs", "Stab(D, D')", "Stab(D, D')", margin=MARGIN),
     Measurement("stab_truth", "Stab(D, D*)", "Stab(D, D*)", margin=MARGIN),
-    Measurement("stab_truth_corrected", "Stab(D, D*), chance-corrected", "- over chance"),
-    Measurement("stab_truth_abs", "Stab(D, D*), absolute cosines", "- |cosine|", margin=MARGIN),
+    Measurement(
+        "stab_truth_corrected", "Stab(D, D*), chance-corrected", "- over chance", bounds=_UP_TO_1
+    ),
+    Measurement(
+        "stab_truth_abs",
+        "Stab(D, D*), absolute cosines",
+        "- |cosine|",
+        margin=MARGIN,
+        bounds=_SHARE,
+    ),
     Measurement("ord_truth", "Ord(D, D*), as trained", "Ord as trained", margin=MARGIN),
     Measurement("ord_by_energy", "Ord, sorted by energy", "Ord by energy", margin=MARGIN),
     Measurement("ord_by_frequency", "Ord, sorted by frequency", "Ord by frequency", margin=MARGIN),
     Measurement("ord_recovered", "Ord over recovered atoms", "Ord, recovered", margin=MARGIN),
-    Measurement("recovered_share", "share of recovered atoms", "recovered"),
-    Measurement("mse", "held-out MSE", "MSE", -1),
-    Measurement("fvu", "held-out FVU", "FVU", -1),
-    Measurement("fifr", "FIFR error", "FIFR", -1),
-    Measurement("l0", "held-out L0", "L0", 0),
-    Measurement("dead_share", "share of dead latents", "dead", -1),
+    Measurement("ord_left_out", "share left out of Ord", "left out of Ord", 0, bounds=_SHARE),
+    Measurement("recovered_share", "share of recovered atoms", "recovered", bounds=_SHARE),
+    Measurement("mse", "held-out MSE", "MSE", -1, bounds=_ABOVE_0),
+    Measurement("fvu", "held-out FVU", "FVU", -1, bounds=_ABOVE_0),
+    Measurement("fifr", "FIFR error", "FIFR", -1, bounds=_ABOVE_0),
+    Measurement("l0", "held-out L0", "L0", 0, bounds=_ABOVE_0),
+    Measurement("dead_share", "share of dead latents", "dead", -1, bounds=_SHARE),
 )
-
-
-@dataclass(frozen=True)
-class RunMedian:
-    """A measurement's median over runs, and how many runs fall far below it.
-
-    Attributes
-    ----------
-    median : float or None
-        Over the runs in which the measurement is defined; None if there is none.
-    low : int
-        How many of them are below 0.9 of the median.
-    n : int
-        How many they are.
-    """
-
-    median: float | None
-    low: int
-    n: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +93,9 @@ class MethodRow:
         How many of them diverged; they enter no other figure.
     estimates : mapping of str to Estimate
         By the measurements' keys, over draws: a draw's value is the mean of its runs' values.
-    medians : mapping of str to RunMedian
-        By the keys of those measurements that a run has on its own.
+    over_runs : mapping of str to Estimate
+        With the runs as units, for their median and for the count of bad ones: by the keys of
+        those measurements that a run has on its own.
     seconds : float
         Mean wall seconds of training a run.
     """
@@ -106,7 +105,7 @@ class MethodRow:
     runs: int
     diverged: int
     estimates: Mapping[str, Estimate]
-    medians: Mapping[str, RunMedian]
+    over_runs: Mapping[str, Estimate]
     seconds: float
 
 
@@ -193,8 +192,9 @@ def summarise(
         },
         chance=chance,
         ceilings={
-            key: estimate([found[key] for found in ceilings])
-            for key in (ceilings[0] if ceilings else ())
+            m.key: estimate([found[m.key] for found in ceilings], bounds=m.bounds)
+            for m in MEASUREMENTS
+            if ceilings and m.key in ceilings[0]
         },
     )
 
@@ -235,15 +235,6 @@ def value_of(record: RunRecord, key: str, chance: ChanceLevel) -> float | None:
     return None if value is None else _as_float(value)
 
 
-def run_median(values: Sequence[float | None]) -> RunMedian:
-    """Return the median of values, one a run, and the count of those below 0.9 of it."""
-    defined = np.array([value for value in values if value is not None])
-    if not len(defined):
-        return RunMedian(None, 0, 0)
-    median = float(np.median(defined))
-    return RunMedian(median, int(np.sum(defined < 0.9 * median)), len(defined))
-
-
 def _row(
     method: str,
     records: Sequence[RunRecord],
@@ -256,9 +247,9 @@ def _row(
         draws=len({record.config.problem_seed for record in records}),
         runs=len(records),
         diverged=len(records) - len(done),
-        estimates={key: estimate(by_draw) for key, by_draw in values.items()},
-        medians={
-            key: run_median([value_of(record, key, chance) for record in done])
+        estimates={m.key: estimate(values[m.key], bounds=m.bounds) for m in MEASUREMENTS},
+        over_runs={
+            key: estimate([value_of(record, key, chance) for record in done])
             for key in values
             if key != "stab_pairs"
         },

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.comparisons import FAMILY, MARGIN, Comparison
@@ -19,14 +20,13 @@ from benchmarks.summary import (
     PUBLISHED_DRAWS,
     Estimate,
     MethodRow,
-    RunMedian,
     Summary,
     pair_stabilities,
     value_of,
 )
 from osae_theory.files import write_atomically
-from osae_theory.metrics import ChanceLevel
-from osae_theory.metrics.comparisons import MIN_UNITS
+from osae_theory.metrics import ChanceLevel, chance_orderedness
+from osae_theory.metrics.intervals import FEWEST_UNITS
 
 _LATEX = (
     ("±", r"$\pm$"),
@@ -49,8 +49,8 @@ def json_row(row: MethodRow, chance: ChanceLevel) -> dict[str, Any]:
     }
     for key, found in row.estimates.items():
         fields |= _json_estimate(key, found)
-    for key, middle in row.medians.items():
-        fields |= {f"{key}_median_of_runs": middle.median, f"{key}_low_runs": middle.low}
+    for key, found in row.over_runs.items():
+        fields |= {f"{key}_median_of_runs": found.median, f"{key}_low_runs": found.n_low}
     return fields | {
         "stab_chance": chance.mean,
         "stab_chance_se": chance.standard_error,
@@ -120,7 +120,7 @@ def reading_table(summary: Summary) -> pd.DataFrame:
         lines.append((measurement.title, entries + limits))
         if has_bad_runs(summary, key):
             title = f"{measurement.title}, median run (runs below 0.9 of it)"
-            lines.append((title, [_median_text(row.medians[key]) for row in summary.rows]))
+            lines.append((title, [_median_text(row.over_runs[key]) for row in summary.rows]))
             lines[-1][1].extend(["", ""])
         published = published_figures(summary, key)
         if published:
@@ -144,7 +144,7 @@ def published_figures(summary: Summary, key: str) -> list[tuple[float, float] | 
 def has_bad_runs(summary: Summary, key: str) -> bool:
     """Return whether some method has runs so far below its median that its mean misleads."""
     bounded = key in ("stab_truth", "ord_by_energy", "ord_by_frequency", "recovered_share")
-    return bounded and any(row.medians[key].low for row in summary.rows)
+    return bounded and any(row.over_runs[key].n_low for row in summary.rows)
 
 
 def mark(summary: Summary, key: str, method: str) -> str:
@@ -157,7 +157,7 @@ def chance_text(summary: Summary, key: str) -> str:
     if key in ("stab_pairs", "stab_truth"):
         return f"{summary.chance.mean:.3f}"
     if key in ("ord_truth", "ord_by_energy", "ord_by_frequency"):
-        return f"0.00 ({_ord_chance_std(summary.cell.K)})"
+        return _ord_chance(summary.cell.K)
     return "0" if key == "stab_truth_corrected" else ""
 
 
@@ -170,7 +170,7 @@ def ceiling_text(summary: Summary, key: str) -> str:
 def caption(summary: Summary) -> str:
     """Return the sentences that a reader needs to read a table."""
     chance = summary.chance
-    few = summary.draws < MIN_UNITS
+    few = summary.draws < FEWEST_UNITS
     sentences = [
         f"{summary.cell}; {scope_text(summary)}.",
         "Mean (standard deviation) over draws"
@@ -179,7 +179,7 @@ def caption(summary: Summary) -> str:
         " of runs.",
         _comparison_sentence(summary),
         "Stab and Ord match signed cosines; an atom is recovered when its absolute cosine is"
-        " >= 0.9.",
+        " >= 0.9. Ord is over latents that are ever active; the share left out stands beside it.",
         f"Chance: Stab of random dictionaries ({chance.n_draws} pairs, standard error"
         f" {chance.standard_error:.1g}); Ord of random permutations, mean (standard deviation of"
         " one).",
@@ -204,8 +204,8 @@ def scope_text(summary: Summary) -> str:
 
 
 def _comparison_sentence(summary: Summary) -> str:
-    if summary.draws < MIN_UNITS:
-        return f"No interval and no comparison: both take {MIN_UNITS} draws or more."
+    if summary.draws < FEWEST_UNITS:
+        return f"No interval and no comparison: both take {FEWEST_UNITS} draws or more."
     return (
         "An asterisk: the best method, and those not told apart from it (t-test of the"
         " differences within draws, Holm's correction for all pairs of methods, 5%)."
@@ -358,16 +358,21 @@ def _published_text(pair: tuple[float, float] | None) -> str:
     return MISSING if pair is None else f"{pair[0]:#.3g} ({pair[1]:#.3g})"
 
 
-def _median_text(found: RunMedian) -> str:
-    return MISSING if found.median is None else f"{found.median:.3f} ({found.low} of {found.n})"
+def _median_text(found: Estimate) -> str:
+    if found.median is None:
+        return MISSING
+    return f"{found.median:.3f} ({found.n_low or 0} of {found.n})"
 
 
 def _runs_text(row: MethodRow) -> str:
     return f"{row.runs}, of which {row.diverged} diverged" if row.diverged else f"{row.runs}"
 
 
-def _ord_chance_std(K: int) -> str:
-    return f"{(K - 1) ** -0.5:.2f}" if K > 1 else "not defined"
+def _ord_chance(K: int) -> str:
+    if K < 2:
+        return MISSING
+    level = chance_orderedness(np.zeros(K, dtype=int))
+    return f"{level.mean:.2f} ({level.standard_deviation:.2f})"
 
 
 def _run_fields(record: RunRecord, draws: Mapping[int, int], chance: ChanceLevel) -> dict[str, Any]:

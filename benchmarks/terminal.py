@@ -12,7 +12,7 @@ from benchmarks.methods import METHODS
 from benchmarks.rounding import interval_text
 from benchmarks.summary import MEASUREMENTS, Measurement, Summary
 from benchmarks.tables import mark, published_figures, scope_text
-from osae_theory.metrics.comparisons import MIN_UNITS
+from osae_theory.metrics.intervals import FEWEST_UNITS
 
 _GAP = "  "
 
@@ -74,7 +74,7 @@ def _exponent(summary: Summary, measurement: Measurement) -> int:
     largest = max((abs(mean) for mean in means if mean is not None), default=0.0)
     if measurement.better >= 0 or largest < 1e-12 or largest >= 0.01:
         return 0
-    return 3 * math.floor(math.log10(largest) / 3)
+    return 3 * round(math.log10(largest) / 3)
 
 
 def _short(text: str) -> str:
@@ -118,8 +118,8 @@ def _line(label: str, first: int, entries: Sequence[str], columns: Sequence[_Col
 
 
 def _notes(summary: Summary) -> str:
-    if summary.draws < MIN_UNITS:
-        meaning = f"No intervals and no comparisons: both take {MIN_UNITS} draws or more."
+    if summary.draws < FEWEST_UNITS:
+        meaning = f"No intervals and no comparisons: both take {FEWEST_UNITS} draws or more."
     else:
         meaning = (
             "Mean ± half of the 95% interval over draws. * the best, and what is not told apart"

@@ -10,11 +10,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from osae_theory.errors import InputError, check_real
-from osae_theory.metrics.intervals import CONFIDENCE
-from osae_theory.seeds import Axis, generator
-
-MIN_UNITS = 3
-MIN_BOOTSTRAP_UNITS = 20
+from osae_theory.metrics.intervals import CONFIDENCE, FEWEST_UNITS, bootstrap_interval
 
 HIGHER = "higher"
 LOWER = "lower"
@@ -90,7 +86,7 @@ def paired_difference(
     # NaN is what None becomes here, and any difference with it.
     both = np.array(values, dtype=np.float64) - np.array(others, dtype=np.float64)
     d = both[~np.isnan(both)]
-    if len(d) < MIN_UNITS:
+    if len(d) < FEWEST_UNITS:
         mean = float(d.mean()) if len(d) else None
         std = float(d.std(ddof=1)) if len(d) > 1 else None
         return Difference(mean, std, None, len(d), None, None, None)
@@ -107,7 +103,7 @@ def paired_difference(
         n=len(d),
         p_different=_p_value(found),
         p_level=p_level,
-        bootstrap95=_bootstrap(d) if len(d) >= MIN_BOOTSTRAP_UNITS else None,
+        bootstrap95=bootstrap_interval(d.tolist()),
     )
 
 
@@ -174,10 +170,3 @@ def _student(d: Float[np.ndarray, " n"], mean: float, alternative: _Alternative)
 def _p_value(found: Any) -> float:
     # 0 / 0: every difference equals the mean that is tested.
     return 1.0 if np.isnan(found.pvalue) else float(found.pvalue)
-
-
-def _bootstrap(d: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    found = stats.bootstrap(
-        (d,), np.mean, method="percentile", random_state=generator(0, Axis.RESAMPLES)
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)

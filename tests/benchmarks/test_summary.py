@@ -8,7 +8,6 @@ from benchmarks.summary import (
     MEASUREMENTS,
     draw_values,
     pair_stabilities,
-    run_median,
     summarise,
 )
 from osae_theory.metrics import chance_stability, stability
@@ -105,10 +104,21 @@ def test_one_draw_has_means_and_no_comparison(small_records):
     assert not any(summary.leaders.values())
 
 
-def test_bad_runs_are_counted_against_the_median_of_runs():
-    found = run_median([0.9, None, 0.9, 0.9, 0.5, 0.82])
-    assert (found.median, found.low, found.n) == (0.9, 1, 5)
-    assert run_median([None]).median is None
+def test_bad_runs_are_counted_against_the_median_of_runs(drawn_records):
+    bad = replace(drawn_records[0], scalars={**drawn_records[0].scalars, "stab_truth": 0.1})
+    row = summarise([bad, *drawn_records[1:]], CHANCE).rows[0]
+    found = [0.1, *values(drawn_records, "topk", "stab_truth").ravel()[1:]]
+    median = np.median(found)
+    assert row.over_runs["stab_truth"].median == median
+    assert row.over_runs["stab_truth"].n_low == np.sum(np.array(found) < 0.9 * median) >= 1
+
+
+def test_intervals_end_where_the_measurement_does(drawn_records, small_ceilings):
+    summary = summarise(drawn_records, CHANCE, small_ceilings)
+    for row in summary.rows:
+        low, high = row.estimates["dead_share"].ci95
+        assert 0 <= low <= high <= 1
+    assert summary.ceilings["ord_by_energy"].ci95[1] <= 1
 
 
 def test_the_ceiling_is_an_estimate_over_draws(drawn_records, small_ceilings):

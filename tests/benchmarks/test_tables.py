@@ -8,7 +8,7 @@ import pytest
 from benchmarks import tables
 from benchmarks.comparisons import FAMILY
 from benchmarks.config import PAPER_CELL
-from benchmarks.summary import Estimate, RunMedian, summarise
+from benchmarks.summary import Estimate, summarise
 from osae_theory.metrics import chance_stability
 from small_runs import SMALL
 
@@ -77,7 +77,8 @@ def test_a_table_says_how_many_draws_it_is_over_and_when_it_is_a_quick_look(summ
 def test_medians_stand_in_the_table_where_some_runs_are_far_below_them(summary):
     assert not tables.reading_table(summary).index.str.contains("median").all()
     row = summary.rows[0]
-    bad = replace(row, medians={**row.medians, "stab_truth": RunMedian(0.9, 3, 8)})
+    low = Estimate(0.8, 0.1, None, 8, median=0.9, n_low=3)
+    bad = replace(row, over_runs={**row.over_runs, "stab_truth": low})
     table = tables.reading_table(replace(summary, rows=[bad, summary.rows[1]]))
     title = "Stab(D, D*), median run (runs below 0.9 of it)"
     assert table.loc[title].iloc[0] == "0.900 (3 of 8)"

@@ -142,8 +142,8 @@ def test_level_is_said_of_equal_methods_and_of_different_ones_at_most_in_1_of_20
     words = {0.0: [], 0.02: []}
     for shift, said in words.items():
         for _ in range(400):
-            d = rng.normal(shift, 0.015, 20).tolist()
-            found = paired_difference(d, [0.0] * 20, 0.02)
+            d = rng.normal(shift, 0.015, 19).tolist()
+            found = paired_difference(d, [0.0] * 19, 0.02)
             said.append(word_for(found, found.p_different, found.p_level))
     assert words[0.0].count(LEVEL) > 0.9 * 400
     assert words[0.0].count(HIGHER) + words[0.0].count(LOWER) < 0.08 * 400
