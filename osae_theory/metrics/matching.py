@@ -264,7 +264,11 @@ def orderedness_range(
 
 def _sound(
     S: Float[np.ndarray, "K K_other"], absolute: bool, prefix: int | None, live: Liveness | None
-) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p p"], Liveness]:
+) -> tuple[
+    Float[np.ndarray, "p p"],
+    Float[np.ndarray, "p p"],
+    tuple[Bool[np.ndarray, " p"], Bool[np.ndarray, " p"]],
+]:
     """Return similarities, scores and liveness of what is to be matched, once they are sound."""
     width = common_width(S.shape[0], S.shape[1], prefix)
     check_finite("S", S)
