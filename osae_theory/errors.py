@@ -22,6 +22,13 @@ class InputError(ValueError):
     """
 
 
+class JobError(RuntimeError):
+    """A job that could not be finished, through no fault of its input.
+
+    Its message is one sentence that says what happened and what to do.
+    """
+
+
 class _Brief(reprlib.Repr):
     """`repr` on one short line, whatever the value: text, numbers, arrays, nested containers."""
 
