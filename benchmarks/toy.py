@@ -15,7 +15,6 @@ from typing import Any
 
 import pandas as pd
 from joblib import cpu_count
-from tqdm import tqdm
 
 from benchmarks import figures, tables
 from benchmarks.ceiling import ceilings
@@ -31,8 +30,15 @@ from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
+from osae_theory.progress import progress
 
 MODULE = "benchmarks.toy"
+_DEFAULT_OUT = Path("out/toy")
+_UNFINISHED = ".unfinished"
+_MOST_SEEDS = 10_000
+_MOST_WORKERS = 4096
+_CELL_FILES = ("table.md", "table.tex", "table.csv", "runs.parquet", "pairs.parquet")
+_CELL_FILES += ("matched_pairs.png",)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,10 @@ class Job:
     arithmetic: str
     n_workers: int
     out: Path
+
+    def folder(self, cell: Cell) -> Path:
+        """Return where the results of one cell go."""
+        return self.out if self.grid is None else self.out / cell.slug
 
     def configs(self, cell: Cell) -> list[RunConfig]:
         """Return the runs of one cell: draw by draw, each method's, seed by seed."""
@@ -85,7 +95,11 @@ class Job:
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Compare dictionary-learning methods where the true dictionary is known.")
+    p = Parser(
+        MODULE,
+        "Compare dictionary-learning methods where the true dictionary is known.",
+        resumes=True,
+    )
     c = PAPER_CELL
     p.add_argument(
         "--cell",
@@ -152,7 +166,9 @@ def parser() -> Parser:
         help="processes; the numbers do not depend on it (default: the machine's cores)",
     )
     p.add_argument(
-        "--out", type=Path, default=Path("out/toy"), help="folder for results (default: out/toy)"
+        "--out",
+        type=Path,
+        help="folder for results (default: in out/toy, a folder named by the cell or the grid)",
     )
     p.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     return p
@@ -161,13 +177,20 @@ def parser() -> Parser:
 def job_of(options: argparse.Namespace) -> Job:
     """Return the job a command line asks for; raise InputError where it cannot be done."""
     methods = method_names(options.methods)
+<<<<<<< HEAD
     check_integer("--draws", options.draws, 1)
     check_integer("--seeds", options.seeds, 1)
     check_integer("--workers", options.workers, 1)
+=======
+    check_integer("--seeds", options.seeds, 1, _MOST_SEEDS)
+    check_integer("--workers", options.workers, 1, _MOST_WORKERS)
+>>>>>>> refs/heads/commands
     check_device(options.device)
     rates = [tuned_learning_rate(m) if options.lr is None else options.lr for m in methods]
+    cells = _cells(options)
+    own_name = cells[0].slug if options.grid is None else f"grid-{options.grid}"
     job = Job(
-        cells=_cells(options),
+        cells=cells,
         grid=options.grid,
         methods=methods,
         learning_rates=tuple(rates),
@@ -179,11 +202,13 @@ def job_of(options: argparse.Namespace) -> Job:
         device=options.device,
         arithmetic=options.arithmetic,
         n_workers=options.workers if options.device == "cpu" else 1,
-        out=options.out,
+        out=_DEFAULT_OUT / own_name if options.out is None else options.out,
     )
     for cell in job.cells:
         job.configs(cell)
-    check_writable(job.out)
+        check_writable(job.folder(cell), files=_CELL_FILES)
+    check_writable(job.out, files=("result.json", "grid.csv"))
+    check_writable(job.out / _UNFINISHED)
     return job
 
 
@@ -204,6 +229,7 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
     origin = provenance(
         command, job.seed, job.n_workers, dict(zip(job.methods, job.learning_rates, strict=True))
     )
+<<<<<<< HEAD
     store = RunStore(job.out / ".unfinished")
     configs = [config for cell in job.cells for config in job.configs(cell)]
     with tqdm(total=len(configs), desc="runs", unit="run", file=sys.stderr) as bar:
@@ -254,6 +280,40 @@ def _document(job: Job, summaries: Sequence[Summary]) -> dict[str, Any]:
 def _write_cell(
     summary: Summary, records: Sequence[RunRecord], folder: Path, origin: Mapping[str, Any]
 ) -> None:
+=======
+    store = RunStore(job.out / _UNFINISHED)
+    all_configs = [config for cell in job.cells for config in job.configs(cell)]
+    with progress(len(all_configs), "runs") as bar:
+        all_records = complete(all_configs, store, job.n_workers, bar.update)
+    by_cell = {cell: [r for r in all_records if r.config.cell == cell] for cell in job.cells}
+    documents, texts = [], []
+    for cell, records in by_cell.items():
+        document, text = _write_cell(cell, records, job.folder(cell), origin)
+        documents.append(document)
+        texts.append(text)
+    if job.grid is None:
+        document = documents[0] | {"provenance": origin}
+    else:
+        document = {"grid": job.grid, "cells": documents, "provenance": origin}
+        frames = [
+            tables.row_frame(cell, found["rows"])
+            for cell, found in zip(job.cells, documents, strict=True)
+        ]
+        tables.write_text(job.out / "grid.csv", pd.concat(frames).to_csv(index=False))
+    tables.write_text(job.out / "result.json", json.dumps(document, indent=2, allow_nan=False))
+    store.discard(all_configs)
+    # All is on disk: a reader of what is printed may go away.
+    if as_json:
+        print(json.dumps(document, allow_nan=False))
+    else:
+        print(*texts, f"Written to {job.out}", sep="\n")
+
+
+def _write_cell(
+    cell: Cell, records: list[RunRecord], folder: Path, origin: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """Write a cell's files; return its document and its table as text."""
+>>>>>>> refs/heads/commands
     folder.mkdir(parents=True, exist_ok=True)
     found = tables.document(summary)
     table, text = tables.reading_table(summary), tables.caption(summary)
@@ -273,7 +333,16 @@ def _write_cell(
         tables.write_text(folder / name, content)
     tables.write_parquet(folder / "runs.parquet", tables.run_frame(records, summary.chance))
     tables.write_parquet(folder / "pairs.parquet", tables.pair_frame(records))
+<<<<<<< HEAD
     figures.save(figures.matched_pairs(records, summary), folder / "matched_pairs.png")
+=======
+    figures.save(figures.matched_pairs(records), folder / "matched_pairs.png")
+    document = {
+        "cell": {"d": cell.d, "K": cell.K, "m": cell.m, "N": cell.N, "alpha": cell.alpha},
+        "rows": plain_rows,
+    }
+    return document, tables.markdown(table, text)
+>>>>>>> refs/heads/commands
 
 
 def main(arguments: list[str] | None = None) -> int:
