@@ -38,7 +38,7 @@ _UNFINISHED = ".unfinished"
 _MOST_SEEDS = 10_000
 _MOST_WORKERS = 4096
 _CELL_FILES = ("table.md", "table.tex", "table.csv", "runs.parquet", "pairs.parquet")
-_CELL_FILES += ("matched_pairs.png",)
+_CELL_FILES += ("comparisons.md", "comparisons.csv", "matched_pairs.png")
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,6 @@ class Job:
             for method, rate in rates.items()
             for index in range(self.n_seeds)
         ]
-
-    def folder(self, cell: Cell) -> Path:
-        """Return the folder of a cell's tables."""
-        return self.out if self.grid is None else self.out / cell.slug
 
     @property
     def problem_seeds(self) -> list[int]:
@@ -177,14 +173,9 @@ def parser() -> Parser:
 def job_of(options: argparse.Namespace) -> Job:
     """Return the job a command line asks for; raise InputError where it cannot be done."""
     methods = method_names(options.methods)
-<<<<<<< HEAD
-    check_integer("--draws", options.draws, 1)
-    check_integer("--seeds", options.seeds, 1)
-    check_integer("--workers", options.workers, 1)
-=======
+    check_integer("--draws", options.draws, 1, _MOST_SEEDS)
     check_integer("--seeds", options.seeds, 1, _MOST_SEEDS)
     check_integer("--workers", options.workers, 1, _MOST_WORKERS)
->>>>>>> refs/heads/commands
     check_device(options.device)
     rates = [tuned_learning_rate(m) if options.lr is None else options.lr for m in methods]
     cells = _cells(options)
@@ -229,10 +220,9 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
     origin = provenance(
         command, job.seed, job.n_workers, dict(zip(job.methods, job.learning_rates, strict=True))
     )
-<<<<<<< HEAD
-    store = RunStore(job.out / ".unfinished")
+    store = RunStore(job.out / _UNFINISHED)
     configs = [config for cell in job.cells for config in job.configs(cell)]
-    with tqdm(total=len(configs), desc="runs", unit="run", file=sys.stderr) as bar:
+    with progress(len(configs), "runs") as bar:
         records = complete(configs, store, job.n_workers, bar.update)
     summaries = _summaries(job, records)
     # All is on disk before anything is printed: a reader that goes away costs no result.
@@ -253,7 +243,7 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
 
 def _summaries(job: Job, records: Sequence[RunRecord]) -> list[Summary]:
     draws = [(cell, seed) for cell in job.cells for seed in job.problem_seeds]
-    with tqdm(total=len(draws), desc="ceilings", unit="draw", file=sys.stderr) as bar:
+    with progress(len(draws), "ceilings") as bar:
         tops = ceilings(draws, job.n_workers, bar.update)
     return [
         summarise(
@@ -280,40 +270,6 @@ def _document(job: Job, summaries: Sequence[Summary]) -> dict[str, Any]:
 def _write_cell(
     summary: Summary, records: Sequence[RunRecord], folder: Path, origin: Mapping[str, Any]
 ) -> None:
-=======
-    store = RunStore(job.out / _UNFINISHED)
-    all_configs = [config for cell in job.cells for config in job.configs(cell)]
-    with progress(len(all_configs), "runs") as bar:
-        all_records = complete(all_configs, store, job.n_workers, bar.update)
-    by_cell = {cell: [r for r in all_records if r.config.cell == cell] for cell in job.cells}
-    documents, texts = [], []
-    for cell, records in by_cell.items():
-        document, text = _write_cell(cell, records, job.folder(cell), origin)
-        documents.append(document)
-        texts.append(text)
-    if job.grid is None:
-        document = documents[0] | {"provenance": origin}
-    else:
-        document = {"grid": job.grid, "cells": documents, "provenance": origin}
-        frames = [
-            tables.row_frame(cell, found["rows"])
-            for cell, found in zip(job.cells, documents, strict=True)
-        ]
-        tables.write_text(job.out / "grid.csv", pd.concat(frames).to_csv(index=False))
-    tables.write_text(job.out / "result.json", json.dumps(document, indent=2, allow_nan=False))
-    store.discard(all_configs)
-    # All is on disk: a reader of what is printed may go away.
-    if as_json:
-        print(json.dumps(document, allow_nan=False))
-    else:
-        print(*texts, f"Written to {job.out}", sep="\n")
-
-
-def _write_cell(
-    cell: Cell, records: list[RunRecord], folder: Path, origin: dict[str, Any]
-) -> tuple[dict[str, Any], str]:
-    """Write a cell's files; return its document and its table as text."""
->>>>>>> refs/heads/commands
     folder.mkdir(parents=True, exist_ok=True)
     found = tables.document(summary)
     table, text = tables.reading_table(summary), tables.caption(summary)
@@ -333,16 +289,7 @@ def _write_cell(
         tables.write_text(folder / name, content)
     tables.write_parquet(folder / "runs.parquet", tables.run_frame(records, summary.chance))
     tables.write_parquet(folder / "pairs.parquet", tables.pair_frame(records))
-<<<<<<< HEAD
     figures.save(figures.matched_pairs(records, summary), folder / "matched_pairs.png")
-=======
-    figures.save(figures.matched_pairs(records), folder / "matched_pairs.png")
-    document = {
-        "cell": {"d": cell.d, "K": cell.K, "m": cell.m, "N": cell.N, "alpha": cell.alpha},
-        "rows": plain_rows,
-    }
-    return document, tables.markdown(table, text)
->>>>>>> refs/heads/commands
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -65,5 +65,5 @@ def test_the_command_ends_with_1_where_a_bit_differs(monkeypatch, capsys):
 
 
 def test_a_process_that_fails_is_named_with_what_it_said():
-    with pytest.raises(InputError, match="broken: the process failed: .*'none'"):
+    with pytest.raises(InputError, match=r"broken: the process failed: .*'none'"):
         under(Setting("broken", "none"))
