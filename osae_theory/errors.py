@@ -108,9 +108,9 @@ def check_real(
 
 def check_finite(name: str, array: np.ndarray) -> None:
     """Raise InputError if `array` holds NaN or Inf; the message gives the first place."""
-    bad = ~np.isfinite(array)
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise InputError(f"{name}{list(place)} = {array[place]}: expected finite numbers")
 
 

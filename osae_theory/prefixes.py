@@ -148,7 +148,7 @@ class PrefixLaw:
     def zipf(cls, K: int, alpha: float = 1.0) -> "PrefixLaw":
         """P(l = j) proportional to j ** -alpha."""
         check_integer("K", K, 1)
-        check_real("alpha", alpha)
+        check_real("alpha", alpha, at_least=-1e300, at_most=1e300)
         return cls(_normalised_exp(-alpha * log(np.arange(1.0, K + 1))), f"zipf({alpha:g})")
 
     @classmethod

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_finite, check_integer, check_real
 from osae_theory.metrics.assignment import ENUMERABLE, assign, tied_assignments
 from osae_theory.metrics.permutations import orderedness_of_permutation
@@ -106,6 +107,7 @@ class Matching:
         return orderedness_of_permutation(self.permutation, kept)
 
 
+@at_the_door
 def live_atoms(D: Real[np.ndarray, "d K"]) -> Bool[np.ndarray, " K"]:
     """Return which columns of `D` are not zero throughout."""
     return (D != 0).any(axis=0)
@@ -131,6 +133,7 @@ def unit_products(
     return np.clip(matmul(U.T, V), -1.0, 1.0)
 
 
+@at_the_door
 def cosines(
     D: Float[np.ndarray, "d K"], E: Float[np.ndarray, "d_other K_other"]
 ) -> Float[np.ndarray, "K K_other"]:
@@ -186,6 +189,7 @@ def common_width(width: int, other: int, prefix: int | None) -> int:
     return int(prefix)
 
 
+@at_the_door
 def match_similarities(
     S: Float[np.ndarray, "K K_other"],
     absolute: bool = False,
@@ -228,6 +232,7 @@ def match_similarities(
     return Matching(matched, similarities[places, matched], absolute, rows & columns[matched])
 
 
+@at_the_door
 def orderedness_range(
     S: Float[np.ndarray, "K K_other"],
     absolute: bool = False,
@@ -280,6 +285,7 @@ def _sound(
     return similarities, scores, (rows[:width], columns[:width])
 
 
+@at_the_door
 def match(
     D: Float[np.ndarray, "d K"],
     E: Float[np.ndarray, "d_other K_other"],
@@ -351,6 +357,7 @@ def both_alive(
     return first & given[0], second & given[1]
 
 
+@at_the_door
 def match_rows(
     A: Float[np.ndarray, "K d"],
     B: Float[np.ndarray, "K_other d_other"],

@@ -3,12 +3,14 @@
 import numpy as np
 from jaxtyping import Float
 
+from osae_theory.doors import at_the_door
 from osae_theory.metrics.matching import match
 from osae_theory.metrics.permutations import orderedness_of_permutation
 
 __all__ = ["orderedness", "orderedness_of_permutation"]
 
 
+@at_the_door
 def orderedness(
     D: Float[np.ndarray, "d K"],
     E: Float[np.ndarray, "d_other K_other"],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_finite, check_integer
 from osae_theory.seeds import Axis, generator
 
@@ -34,6 +35,7 @@ class LatentStatistics:
     n_samples: int
 
     @classmethod
+    @at_the_door
     def of(cls, codes: Float[np.ndarray, "K N"]) -> "LatentStatistics":
         """Return the statistics of codes (K, N), one row a latent.
 
@@ -75,6 +77,7 @@ class LatentStatistics:
         return order_by(self.energies, self.dead, tie_seed)
 
 
+@at_the_door
 def frequencies(codes: Float[np.ndarray, "K N"]) -> Float[np.ndarray, " K"]:
     """Return the share, in [0, 1], of the N samples on which each latent is nonzero.
 
@@ -83,6 +86,7 @@ def frequencies(codes: Float[np.ndarray, "K N"]) -> Float[np.ndarray, " K"]:
     return LatentStatistics.of(codes).frequencies
 
 
+@at_the_door
 def energies(codes: Float[np.ndarray, "K N"]) -> Float[np.ndarray, " K"]:
     """Return e_j, the sum of squares of each latent's row of the codes.
 
@@ -91,6 +95,7 @@ def energies(codes: Float[np.ndarray, "K N"]) -> Float[np.ndarray, " K"]:
     return LatentStatistics.of(codes).energies
 
 
+@at_the_door
 def order_by(
     scores: Real[np.ndarray, " K"],
     dead: Bool[np.ndarray, " K_dead"] | None = None,
@@ -132,6 +137,7 @@ def order_by(
     return np.lexsort((places, -np.asarray(scores, dtype=np.float64), last))
 
 
+@at_the_door
 def order_by_frequency(codes: Float[np.ndarray, "K N"]) -> Int[np.ndarray, " K"]:
     """Return the latents from the most to the least frequent, dead latents last.
 
@@ -157,6 +163,7 @@ def order_by_frequency(codes: Float[np.ndarray, "K N"]) -> Int[np.ndarray, " K"]
     return LatentStatistics.of(codes).order_by_frequency()
 
 
+@at_the_door
 def order_by_energy(codes: Float[np.ndarray, "K N"]) -> Int[np.ndarray, " K"]:
     """Return the latents from the most to the least energy e_j, dead latents last.
 

@@ -5,9 +5,11 @@ import math
 import numpy as np
 from jaxtyping import Bool, Int
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError
 
 
+@at_the_door
 def orderedness_of_permutation(
     mu: Int[np.ndarray, " K"], live: Bool[np.ndarray, " K_live"] | None = None
 ) -> float:

@@ -3,10 +3,12 @@
 import numpy as np
 from jaxtyping import Float
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import check_real
 from osae_theory.metrics.matching import match
 
 
+@at_the_door
 def stability(
     D: Float[np.ndarray, "d K"],
     E: Float[np.ndarray, "d_other K_other"],

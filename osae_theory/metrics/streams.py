@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_finite, check_integer
 from osae_theory.metrics.matching import (
     Liveness,
@@ -15,6 +16,7 @@ from osae_theory.metrics.matching import (
 )
 
 
+@at_the_door
 def live_latents(Z: Float[np.ndarray, "K N"]) -> Bool[np.ndarray, " K"]:
     """Return which rows of `Z` are not constant, as a dead latent's is; N is at least 1."""
     return (Z != Z[:, :1]).any(axis=1)
@@ -31,6 +33,7 @@ def _standardised(Z: Float[np.ndarray, "K N"]) -> Float[np.ndarray, "N K"]:
     return unit_columns(scaled - scaled.mean(axis=0))
 
 
+@at_the_door
 def activation_correlations(
     Z: Float[np.ndarray, "K N"], W: Float[np.ndarray, "K_other N_other"]
 ) -> Float[np.ndarray, "K K_other"]:
@@ -61,6 +64,7 @@ def activation_correlations(
     return unit_products(_standardised(Z), _standardised(W))
 
 
+@at_the_door
 def match_activations(
     Z: Float[np.ndarray, "K N"],
     W: Float[np.ndarray, "K_other N_other"],

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float, Int
 
+from osae_theory.arrays import ArrayLike, array
 from osae_theory.certificates import Certificate
 from osae_theory.errors import (
     InputError,
@@ -117,6 +118,15 @@ class ProblemSpec:
         n = self.n_samples if n_samples is None else n_samples
         check_integer("n_samples", n, 1)
         index = SPLITS[split]
+        try:
+            return self._drawn(n, index, certified)
+        except MemoryError as error:
+            raise InputError(
+                f"n_samples = {n}: expected fewer, for arrays of d = {self.d} and K = {self.K} "
+                "rows that fit into memory"
+            ) from error
+
+    def _drawn(self, n: int, index: int, certified: bool) -> "SparseCodingProblem":
         dictionary = self.dictionary.draw(generator(self.seed, Axis.DICTIONARY))
         check_dictionary(dictionary)
         supports = self.supports.draw(self.K, n, generator(self.seed, Axis.SUPPORTS, index))
@@ -254,17 +264,17 @@ def toy_spec(
 
 
 def problem_from_arrays(
-    dictionary: np.ndarray, codes: np.ndarray, noise: np.ndarray | None = None
+    dictionary: ArrayLike, codes: ArrayLike, noise: ArrayLike | None = None
 ) -> SparseCodingProblem:
     """Return the problem X = D Y (+ R) of a hand-made instance.
 
     Parameters
     ----------
-    dictionary : np.ndarray
+    dictionary : array
         Shape (d, K), columns of unit norm to 1e-8.
-    codes : np.ndarray
+    codes : array
         Shape (K, N).
-    noise : np.ndarray, optional
+    noise : array, optional
         Shape (d, N).
 
     Returns
@@ -293,10 +303,8 @@ def problem_from_arrays(
     return SparseCodingProblem(D, Y, X + R, R)
 
 
-def _as_float64(name: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{name} of dtype {array.dtype}: expected real numbers")
-    return np.array(array, dtype=np.float64)
+def _as_float64(name: str, values: ArrayLike) -> np.ndarray:
+    return np.array(array(name, values, finite=False), dtype=np.float64)
 
 
 def _dense_codes(

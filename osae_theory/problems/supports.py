@@ -10,11 +10,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.portable import exp, log, standard_exponential
 
 MAX_SUBSETS = 2_000_000
 MAX_EXACT_ATOMS = 20
+LARGEST_ALPHA = 1e300
 CHUNK_ENTRIES = 1 << 19
 # Range of the logarithms of weights within which their quotients are far from overflow.
 _MODERATE = 500.0
@@ -62,7 +64,7 @@ class ZipfSupports:
 
     def __post_init__(self) -> None:
         check_integer("m", self.m, 1)
-        check_real("alpha", self.alpha)
+        check_real("alpha", self.alpha, at_least=-LARGEST_ALPHA, at_most=LARGEST_ALPHA)
 
     def check(self, K: int) -> None:
         """Raise InputError if m > K."""
@@ -320,6 +322,7 @@ class TreeSupports:
         return supports
 
 
+@at_the_door
 def inclusion_probabilities(weights: Float[np.ndarray, " K"], m: int) -> Float[np.ndarray, " K"]:
     """Return the exact probability that each atom is in a support of successive sampling.
 

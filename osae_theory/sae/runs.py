@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from osae_theory.errors import check_choice, check_integer, check_real
-from osae_theory.prefixes import WeightSchedule
+from osae_theory.prefixes import WeightSchedule, as_schedule
 from osae_theory.sae.auxiliary import DeadLatentLoss
 from osae_theory.sae.kernels import ARITHMETICS, BACKENDS
 from osae_theory.sae.schedules import LearningRateSchedule, SparsityWarmup, UnitSweep
@@ -36,7 +36,7 @@ class RunSeeds:
 
 @dataclass(frozen=True)
 class Run:
-    """What is a run's own: its seeds, its learning rate, its prefix law."""
+    """What is a run's own: its seeds, its learning rate, its prefix law (or probabilities)."""
 
     seeds: RunSeeds
     learning_rate: float
@@ -44,6 +44,7 @@ class Run:
 
     def __post_init__(self) -> None:
         check_real("learning rate", self.learning_rate, above=0)
+        object.__setattr__(self, "schedule", as_schedule("schedule", self.schedule))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError, check_integer, shown
 from osae_theory.sae.auxiliary import DeadLatents
 from osae_theory.sae.data_order import restore_streams, saved_streams
 from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
@@ -256,6 +256,8 @@ def _check_runs(n_atoms: int, runs: Sequence[Run], config: TrainingConfig) -> No
     if config.n_nonzero > n_atoms:
         raise InputError(f"m = {config.n_nonzero}: expected at most K = {n_atoms}")
     for run in runs:
+        if not isinstance(run, Run):
+            raise InputError(f"runs hold {shown(run)}: expected only instances of Run")
         if n_atoms != run.schedule.K:
             raise InputError(f"a prefix law over {run.schedule.K} atoms: expected K = {n_atoms}")
 

@@ -8,11 +8,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError
 from osae_theory.sae.data_order import DataOrder
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.runs import Run, TrainingConfig
 from osae_theory.sae.trainer import Trainer
+
+_DTYPES = (torch.float16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,7 @@ class TrainingResult:
     thresholds: Float[Tensor, " S"]
 
 
+@at_the_door
 def train(
     x: Float[Tensor, "N d"],
     n_atoms: int,
@@ -63,10 +67,13 @@ def train(
     Raises
     ------
     InputError
-        If the data are empty or not finite, m exceeds K, or a law has not K atoms.
+        If the data are no matrix of numbers, empty or not finite, m exceeds K, or a law has
+        not K atoms.
     """
     if 0 in x.shape:
         raise InputError(f"data of shape {tuple(x.shape)}: expected at least one sample and entry")
+    if x.dtype not in _DTYPES:
+        raise InputError(f"x of dtype {x.dtype}: expected float16, float32 or float64")
     if not bool(x.isfinite().all()):
         raise InputError("the data hold NaN or Inf: expected finite numbers")
     n, d = x.shape

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from osae_theory.certificates import Certificate
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer
 from osae_theory.seeds import Axis, generator
 from osae_theory.uniqueness.coherence import babel
@@ -23,6 +24,7 @@ MAX_RELAXED_ATOMS = 40
 _EPS = float(np.finfo(np.float64).eps)
 
 
+@at_the_door
 def rip_constant_exact(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     """Return the restricted isometry constant delta_s(D), from every subset of s atoms.
 
@@ -74,6 +76,7 @@ def rip_constant_exact(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     )
 
 
+@at_the_door
 def rip_by_babel(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     """Return the upper bound mu_1(s - 1) on delta_s(D), by Gershgorin's discs.
 
@@ -104,6 +107,7 @@ def rip_by_babel(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     )
 
 
+@at_the_door
 def rip_upper_bound(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     """Return an upper bound on delta_s(D) by semidefinite relaxation of sparse eigenvalues.
 
@@ -156,6 +160,7 @@ def rip_upper_bound(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     )
 
 
+@at_the_door
 def rip_lower_bound(
     D: Float[np.ndarray, "d K"], s: int, n_sampled: int = 200, seed: int = 0
 ) -> Certificate:

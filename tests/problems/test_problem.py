@@ -209,7 +209,7 @@ def test_a_hand_made_problem_copies_what_it_is_given():
         (np.eye(2), np.ones(2), None, r"codes of shape \(2,\)"),
         (np.eye(2), np.ones((2, 0)), None, r"codes of shape \(2, 0\)"),
         (np.eye(2), np.array([[1.0], [np.inf]]), None, r"codes\[1, 0\] = inf"),
-        (np.eye(2), np.array([["a"], ["b"]]), None, "codes of dtype <U1"),
+        (np.eye(2), np.array([["a"], ["b"]]), None, "codes holds text, such as 'a'"),
         (np.eye(2), np.ones((2, 3)), np.ones((2, 2)), r"noise of shape \(2, 2\)"),
         (np.eye(2), np.ones((2, 1)), np.array([[0.0], [np.nan]]), r"noise\[1, 0\]"),
     ],
