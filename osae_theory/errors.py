@@ -114,7 +114,7 @@ def check_finite(name: str, array: np.ndarray) -> None:
         raise InputError(f"{name}{list(place)} = {array[place]}: expected finite numbers")
 
 
-def check_choice(name: str, value: str, known: Collection[str]) -> None:
+def check_choice(name: str, value: object, known: Collection[str]) -> None:
     """Raise InputError unless `value` is one of `known`; the message gives the nearest."""
     options = list(known)
     if isinstance(value, str) and value in options:

@@ -67,6 +67,10 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         own, so that a row may have more of them or fewer.
     use_decoder_bias : bool
         Whether to learn an offset of the data.
+    arithmetic : {"portable", "fast"}
+        "portable" gives the same bits on every machine, from the same data, parameters and
+        versions of the libraries; it needs a CPU. "fast" leaves products to the machine's BLAS,
+        on any device. See `osae_theory.sae.TrainingConfig`.
     device : str
         Where to train, a torch device. Anything but "cpu" has not been run by the authors.
     random_state : int, RandomState or None
@@ -87,8 +91,8 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         The unit in which training saw the data, a power of two near their root mean square
         (about their mean with `use_decoder_bias`). Nothing is rounded by it: the fit of data
         2 ** k times as large is the same fit, with codes and biases 2 ** k times as large.
-    activation_ : str
-        The activation used.
+    activation_, arithmetic_ : str
+        The activation and the arithmetic used.
     threshold_ : float or None
         With "batch", what a latent must exceed to be active, in units of the data.
     n_nonzero_ : int
@@ -138,6 +142,7 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         learning_rate=1e-2,
         activation="relu",
         use_decoder_bias=False,
+        arithmetic="portable",
         device="cpu",
         random_state=None,
     ) -> None:
@@ -150,6 +155,7 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.learning_rate = learning_rate
         self.activation = activation
         self.use_decoder_bias = use_decoder_bias
+        self.arithmetic = arithmetic
         self.device = device
         self.random_state = random_state
 
@@ -192,6 +198,7 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             batch_size=self.batch_size,
             activation=self.activation,
             use_decoder_bias=bool(self.use_decoder_bias),
+            arithmetic=self.arithmetic,
         )
         law = self._schedule(n_atoms)
         run = Run(RunSeeds.same(self._seed()), self.learning_rate, law)
@@ -335,6 +342,7 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         )
         self.scale_ = math.ldexp(1.0, exponent)
         self.activation_ = config.activation
+        self.arithmetic_ = config.arithmetic
         self.threshold_ = math.ldexp(float(result.thresholds[0]), exponent) if batch else None
         self.n_nonzero_ = config.n_nonzero
         self.loss_curve_ = result.losses[:, 0].cpu().numpy()
@@ -368,6 +376,7 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             tensor(self.components_),
             tensor(self.decoder_bias_, -self._exponent),
             self.activation_,
+            self.arithmetic_,
         )
 
     def _warn_if_nothing_was_learned(self, data: Float[np.ndarray, "n d"]) -> None:

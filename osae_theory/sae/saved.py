@@ -112,6 +112,7 @@ def fitted_from(
         "encoder_bias_": np.ldexp(checkpoint.encoder_bias.numpy(), exponent - 1),
         "decoder_bias_": np.ldexp(checkpoint.decoder_bias.numpy(), exponent - 1),
         "scale_": scale,
+        "arithmetic_": parameters.get("arithmetic", "fast"),
         "activation_": "batch" if threshold is not None else checkpoint.activation,
         "threshold_": None if threshold is None else math.ldexp(float(threshold[0]), exponent - 1),
         "n_nonzero_": checkpoint.m,
