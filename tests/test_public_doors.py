@@ -50,7 +50,7 @@ FUNCTIONS = {
     minimisers.prefix_losses: (X, CODES, D),
     minimisers.gradients: (X, CODES, D, LAW),
     minimisers.stationarity: (X, CODES, D, LAW),
-    minimisers.pca_minimiser: (X, PrefixLaw.uniform(2)),
+    minimisers.pca_minimiser: (X, 2, PrefixLaw.uniform(2)),
     minimisers.eckart_young_bound: (X, LAW),
     minimisers.rays_of: (X,),
     minimisers.cluster_energies: (D, ENERGIES),
