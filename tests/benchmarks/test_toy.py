@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -211,35 +212,44 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
     assert not kept.exists()
 
 
+def living(session):
+    """Return the processes of a session that live."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+def wait_until(condition):
+    """Wait for what must come: ten minutes are for a test that would hang, not a verdict."""
+    end = time.monotonic() + 600
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert condition()
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_a_killed_job_leaves_no_worker_behind(tmp_path):
-    options = "--cell 8 10 2 3000 --steps 100000 --seeds 4 --methods topk --workers 2 --lr 0.01"
+    options = "--cell 8 10 2 3000 --steps 2000 --seeds 400 --methods topk --workers 2 --lr 0.01"
     process = subprocess.Popen(
-        command(*options.split(), "--out", tmp_path), stderr=subprocess.DEVNULL
+        command(*options.split(), "--out", tmp_path),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-
-    def workers():
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                busy = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[11])
-            except (OSError, IndexError):
-                continue
-            if parent == process.pid and busy > 100:
-                found.append(folder)
-        return found
-
-    deadline = time.monotonic() + 60
-    while len(workers()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    started = workers()
-    assert len(started) == 2
-    # They have begun to train, and so to watch, when their own second of work is over.
-    time.sleep(3)
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 15
-    while any(folder.exists() for folder in started) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not any(folder.exists() for folder in started)
+    try:
+        kept = tmp_path / ".unfinished"
+        # With a run finished and others to come, its workers are at work.
+        wait_until(lambda: list(kept.glob("[!.]*")) or process.poll() is not None)
+        assert process.poll() is None
+        assert len(living(process.pid)) > 1
+        process.kill()
+        process.wait()
+        wait_until(lambda: not living(process.pid))
+    finally:
+        for left in living(process.pid):
+            os.kill(left, signal.SIGKILL)
