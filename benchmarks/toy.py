@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from benchmarks import figures, tables
 from benchmarks.ceiling import ceilings
-from benchmarks.config import ARITHMETICS, PAPER_CELL, Cell, RunConfig, draw_seed, run_seeds
+from benchmarks.config import PAPER_CELL, Cell, RunConfig, draw_seed, run_seeds
 from benchmarks.engine import complete
 from benchmarks.grid import PRESETS
 from benchmarks.methods import METHODS, PAPER_METHODS, method_names, tuned_learning_rate
@@ -31,6 +31,7 @@ from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
+from osae_theory.sae.kernels import ARITHMETICS
 
 MODULE = "benchmarks.toy"
 
