@@ -15,7 +15,6 @@ from typing import Any
 
 import pandas as pd
 from joblib import cpu_count
-from tqdm import tqdm
 
 from benchmarks import figures, tables
 from benchmarks.ceiling import ceilings
@@ -31,9 +30,17 @@ from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
+from osae_theory.progress import progress
 from osae_theory.sae.kernels import ARITHMETICS
 
 MODULE = "benchmarks.toy"
+_DEFAULT_OUT = Path("out/toy")
+_UNFINISHED = ".unfinished"
+_MOST_SEEDS = 10_000
+_MOST_RUNS = 100_000  # of a method, in each cell
+_MOST_WORKERS = 4096
+_CELL_FILES = ("table.md", "table.tex", "table.csv", "runs.parquet", "pairs.parquet")
+_CELL_FILES += ("comparisons.md", "comparisons.csv", "matched_pairs.png")
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,10 @@ class Job:
     arithmetic: str
     n_workers: int
     out: Path
+
+    def folder(self, cell: Cell) -> Path:
+        """Return where the results of one cell go."""
+        return self.out if self.grid is None else self.out / cell.slug
 
     def configs(self, cell: Cell) -> list[RunConfig]:
         """Return the runs of one cell: draw by draw, each method's, seed by seed."""
@@ -74,10 +85,6 @@ class Job:
             for index in range(self.n_seeds)
         ]
 
-    def folder(self, cell: Cell) -> Path:
-        """Return the folder of a cell's tables."""
-        return self.out if self.grid is None else self.out / cell.slug
-
     @property
     def problem_seeds(self) -> list[int]:
         """The seeds of the problem draws, the same ones in every cell."""
@@ -86,7 +93,11 @@ class Job:
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Compare dictionary-learning methods where the true dictionary is known.")
+    p = Parser(
+        MODULE,
+        "Compare dictionary-learning methods where the true dictionary is known.",
+        resumes=True,
+    )
     c = PAPER_CELL
     p.add_argument(
         "--cell",
@@ -153,7 +164,9 @@ def parser() -> Parser:
         help="processes; the numbers do not depend on it (default: the machine's cores)",
     )
     p.add_argument(
-        "--out", type=Path, default=Path("out/toy"), help="folder for results (default: out/toy)"
+        "--out",
+        type=Path,
+        help="folder for results (default: in out/toy, a folder named by the cell or the grid)",
     )
     p.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     return p
@@ -162,13 +175,16 @@ def parser() -> Parser:
 def job_of(options: argparse.Namespace) -> Job:
     """Return the job a command line asks for; raise InputError where it cannot be done."""
     methods = method_names(options.methods)
-    check_integer("--draws", options.draws, 1)
-    check_integer("--seeds", options.seeds, 1)
-    check_integer("--workers", options.workers, 1)
+    check_integer("--draws", options.draws, 1, _MOST_SEEDS)
+    check_integer("--seeds", options.seeds, 1, _MOST_SEEDS)
+    check_integer("--draws times --seeds", options.draws * options.seeds, 1, _MOST_RUNS)
+    check_integer("--workers", options.workers, 1, _MOST_WORKERS)
     check_device(options.device)
     rates = [tuned_learning_rate(m) if options.lr is None else options.lr for m in methods]
+    cells = _cells(options)
+    own_name = cells[0].slug if options.grid is None else f"grid-{options.grid}"
     job = Job(
-        cells=_cells(options),
+        cells=cells,
         grid=options.grid,
         methods=methods,
         learning_rates=tuple(rates),
@@ -180,11 +196,13 @@ def job_of(options: argparse.Namespace) -> Job:
         device=options.device,
         arithmetic=options.arithmetic,
         n_workers=options.workers if options.device == "cpu" else 1,
-        out=options.out,
+        out=_DEFAULT_OUT / own_name if options.out is None else options.out,
     )
     for cell in job.cells:
         job.configs(cell)
-    check_writable(job.out)
+        check_writable(job.folder(cell), files=_CELL_FILES)
+    check_writable(job.out, files=("result.json", "grid.csv", "grid_comparisons.csv"))
+    check_writable(job.out / _UNFINISHED)
     return job
 
 
@@ -205,9 +223,9 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
     origin = provenance(
         command, job.seed, job.n_workers, dict(zip(job.methods, job.learning_rates, strict=True))
     )
-    store = RunStore(job.out / ".unfinished")
+    store = RunStore(job.out / _UNFINISHED)
     configs = [config for cell in job.cells for config in job.configs(cell)]
-    with tqdm(total=len(configs), desc="runs", unit="run", file=sys.stderr) as bar:
+    with progress(len(configs), "runs") as bar:
         records = complete(configs, store, job.n_workers, bar.update)
     summaries = _summaries(job, records)
     # All is on disk before anything is printed: a reader that goes away costs no result.
@@ -228,7 +246,7 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
 
 def _summaries(job: Job, records: Sequence[RunRecord]) -> list[Summary]:
     draws = [(cell, seed) for cell in job.cells for seed in job.problem_seeds]
-    with tqdm(total=len(draws), desc="ceilings", unit="draw", file=sys.stderr) as bar:
+    with progress(len(draws), "ceilings", unit="draw") as bar:
         tops = ceilings(draws, job.n_workers, bar.update)
     return [
         summarise(

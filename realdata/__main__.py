@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from osae_theory.command_line import Parser, number, run
+from osae_theory.command_line import Parser, listing, number, run
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
 
@@ -31,8 +31,8 @@ class _Command(Parser):
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.")
-    commands = p.add_subparsers(dest="command", required=True, parser_class=_Command)
+    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.", resumes=True)
+    commands = p.add_subparsers(dest="command", parser_class=_Command)
     for name, (add, _, text) in COMMANDS.items():
         add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
     return p
@@ -250,8 +250,8 @@ def _run(options: argparse.Namespace, command: str) -> None:
     preset = preset_of(options)
     check_device(options.device)
     check_logs(options.log)
-    for folder in (options.out, options.cache):
-        check_writable(folder)
+    check_writable(options.out)
+    check_writable(options.cache, "--cache")
     tuned = {*preset.methods, *([WIDE] if preset.wide else [])}
     rates = {
         method: options.lr
@@ -285,11 +285,14 @@ def _add_tune(p: argparse.ArgumentParser) -> None:
 def _tune(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
     from realdata import models
+    from realdata.methods import LEARNING_RATES
     from realdata.stores import collect_all
     from realdata.tuning import tune, write_rates
 
     preset = preset_of(options)
-    check_writable(options.cache)
+    check_writable(options.cache, "--cache")
+    target = Path(str(LEARNING_RATES))
+    check_writable(target.parent, "the folder of the tuned rates", files=(target.name,))
     model = models.load(preset.model, hook=preset.hook)
     with limited_threads(options.workers):
         one = replace(preset, corpora=preset.corpora[:1])
@@ -375,7 +378,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     command = " ".join(["python", "-m", MODULE, *map(shlex.quote, given)])
-    return run(parser(), lambda options: COMMANDS[options.command][1](options, command), given)
+
+    def do(options: argparse.Namespace) -> None:
+        if options.command is None:
+            print(listing({f"python -m {MODULE} {name}": how[2] for name, how in COMMANDS.items()}))
+        else:
+            COMMANDS[options.command][1](options, command)
+
+    return run(parser(), do, given)
 
 
 if __name__ == "__main__":

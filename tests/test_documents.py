@@ -1,12 +1,14 @@
 """What the documents say is still so: tables come from results, links lead somewhere, code runs."""
 
 import re
+import time
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import settings
 
 from osae_theory import __version__
 from osae_theory.objectives import nested_dropout_loss_gram
@@ -19,6 +21,30 @@ RESULTS = sorted((ROOT / "results").rglob("*.md"))
 def nested_dropout_loss_of_squares(x, codes, atoms, w):
     """A mistake: the weights multiply the codes, not the prefixes."""
     return (x - (codes * w) @ atoms).square().sum()
+
+
+def nested_dropout_loss_of_the_mean_sample(x, codes, atoms, w):
+    """Another: a mean over samples where the paper has a sum."""
+    return nested_dropout_loss_gram(x, codes, atoms, w) / len(x)
+
+
+def slow_at_first(*arguments, calls=[]):  # noqa: B006
+    """A right loss whose first call takes longer than Hypothesis allows unless told."""
+    calls.append(None)
+    if len(calls) == 1:
+        time.sleep(0.5)
+    return nested_dropout_loss_gram(*arguments)
+
+
+@pytest.fixture
+def readers_settings():
+    """Hypothesis as a reader has it, without the profile of these tests; no files are left."""
+    plain = settings.get_profile("default")
+    settings.register_profile("reader", plain, derandomize=True, database=None, max_examples=30)
+    settings.register_profile("before", settings.default)
+    settings.load_profile("reader")
+    yield
+    settings.load_profile("before")
 
 
 def cells(line):
@@ -152,8 +178,15 @@ def test_the_readmes_python_runs():
 
 
 @pytest.mark.parametrize(
-    ("loss", "same"), [(nested_dropout_loss_gram, True), (nested_dropout_loss_of_squares, False)]
+    ("loss", "same"),
+    [
+        (nested_dropout_loss_gram, True),
+        (slow_at_first, True),
+        (nested_dropout_loss_of_squares, False),
+        (nested_dropout_loss_of_the_mean_sample, False),
+    ],
 )
+@pytest.mark.usefixtures("readers_settings")
 def test_the_example_of_an_own_loss_tells_right_from_wrong(loss, same):
     [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_loss.md").read_text(), flags=re.S)
     names: dict = {"my_loss": loss}

@@ -28,11 +28,14 @@ class TrainingResult:
     losses : tensor of shape (n_steps, S)
         Training loss of each step: squared error per entry of the batch, averaged over
         prefixes as the run's law says, at that step's number of active latents.
+    thresholds : tensor of shape (S,)
+        What a latent must exceed at inference under activation "batch"; see `Trainer`.
     """
 
     model: TopMSAE
     diverged: Bool[Tensor, " S"]
     losses: Float[Tensor, "n_steps S"]
+    thresholds: Float[Tensor, " S"]
 
 
 def train(
@@ -77,7 +80,7 @@ def train(
         losses.append(trainer.step(batch))
         if on_step is not None:
             on_step(step + 1)
-    return TrainingResult(trainer.model, trainer.diverged, torch.stack(losses))
+    return TrainingResult(trainer.model, trainer.diverged, torch.stack(losses), trainer.thresholds)
 
 
 def _mean(x: Float[Tensor, "N d"]) -> Float[Tensor, " d"]:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.config import Cell
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import costs, losses, report, shapes, steps, study
+from benchmarks.speed import arithmetic, costs, losses, report, shapes, steps, study
 from benchmarks.speed.shapes import Shape
 from benchmarks.speed.timing import paired
 from osae_theory.errors import InputError
@@ -24,6 +25,9 @@ def small_shapes(monkeypatch):
     for module in (shapes, command):
         monkeypatch.setattr(module, "SHAPES", {"toy": SMALL, "wide": SMALL})
     monkeypatch.setattr(study, "step_memory", lambda law, shape: 1000)
+    monkeypatch.setattr(arithmetic, "PAPER_CELL", Cell(5, 7, 2, 100))
+    monkeypatch.setattr(arithmetic, "_TRAINING_STEPS", 4)
+    monkeypatch.setattr(arithmetic, "_TRAININGS", 3)
 
 
 def gradients(way, leaves):
@@ -121,9 +125,12 @@ def test_the_command_writes_and_prints_one_document(small_shapes, tmp_path, caps
         "exact_over_plain_dense",
         "all_prefixes_over_one",
         "ten_together_over_ten_separate",
+        "portable_over_fast_step",
     ):
         assert document["ratios"][name] > 0
         assert document["spread"][name]["rounds"] == 2
+    assert document["ratios"]["portable_over_fast_training"] > 0
+    assert document["spread"]["portable_over_fast_training"]["rounds"] == 3
     assert document["memory"]["exact_over_plain"] == 1
     assert {p.name for p in tmp_path.iterdir()} == {"result.json", "table.md", "toy.png"}
 
@@ -142,6 +149,11 @@ def test_all_shapes_are_measured_by_default(small_shapes, tmp_path, capsys):
         (["--rounds", "0"], "--rounds = 0"),
         (["--threads", "-1"], "--threads = -1"),
         (["--peers", "--peers-python", "/nowhere/python"], "make setup-peers"),
+        (["--peers", "--peers-python", "/bin/true"], "/bin/true has not this project"),
+        (["--peers", "--peers-python", "/bin/false"], "/bin/false has not this project"),
+        (["--peers", "--peers-python", "/etc/passwd"], "cannot be run (Permission denied)"),
+        (["--threads", "1000000"], "--threads = 1000000: expected at most 4096"),
+        (["--rounds", "1000000"], "--rounds = 1000000: expected at most 4096"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(
