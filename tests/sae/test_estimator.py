@@ -186,7 +186,7 @@ def test_a_fit_that_learned_nothing_says_so():
         small().fit(np.zeros((30, 20)))
     data = np.random.default_rng(0).standard_normal((200, 20))
     with pytest.warns(ConvergenceWarning, match="expected less than .*, that of no codes at all"):
-        small(n_nonzero=24, n_steps=3).fit(data)
+        small(n_nonzero=24, n_steps=3, learning_rate=1.0).fit(data)
 
 
 def test_transform_stands_by_the_fit_whatever_the_parameters_become(problem):
