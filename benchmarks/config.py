@@ -111,9 +111,9 @@ class RunConfig:
         check_integer("steps", self.n_steps, 1)
         check_integer("batch size", self.batch_size, 1)
 
-    def key(self, fingerprint: str) -> str:
-        """Return the run's name in a store: a hash of its fields and of the code's state."""
-        text = json.dumps([asdict(self), fingerprint], sort_keys=True)
+    def key(self) -> str:
+        """Return the run's name in a store: a hash of its fields."""
+        text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

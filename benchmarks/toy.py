@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 from joblib import cpu_count
-from tqdm import tqdm
 
 from benchmarks import figures, tables
 from benchmarks.config import PAPER_CELL, Cell, RunConfig, run_seeds
@@ -28,8 +27,15 @@ from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
+from osae_theory.progress import progress
 
 MODULE = "benchmarks.toy"
+_DEFAULT_OUT = Path("out/toy")
+_UNFINISHED = ".unfinished"
+_MOST_SEEDS = 10_000
+_MOST_WORKERS = 4096
+_CELL_FILES = ("table.md", "table.tex", "table.csv", "runs.parquet", "pairs.parquet")
+_CELL_FILES += ("matched_pairs.png",)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,10 @@ class Job:
     device: str
     n_workers: int
     out: Path
+
+    def folder(self, cell: Cell) -> Path:
+        """Return where the results of one cell go."""
+        return self.out if self.grid is None else self.out / cell.slug
 
     def configs(self, cell: Cell) -> list[RunConfig]:
         """Return the runs of one cell: each method's, seed by seed."""
@@ -68,7 +78,11 @@ class Job:
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Compare dictionary-learning methods where the true dictionary is known.")
+    p = Parser(
+        MODULE,
+        "Compare dictionary-learning methods where the true dictionary is known.",
+        resumes=True,
+    )
     c = PAPER_CELL
     p.add_argument(
         "--cell",
@@ -116,7 +130,9 @@ def parser() -> Parser:
         help="processes; the numbers do not depend on it (default: the machine's cores)",
     )
     p.add_argument(
-        "--out", type=Path, default=Path("out/toy"), help="folder for results (default: out/toy)"
+        "--out",
+        type=Path,
+        help="folder for results (default: in out/toy, a folder named by the cell or the grid)",
     )
     p.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     return p
@@ -125,12 +141,14 @@ def parser() -> Parser:
 def job_of(options: argparse.Namespace) -> Job:
     """Return the job a command line asks for; raise InputError where it cannot be done."""
     methods = method_names(options.methods)
-    check_integer("--seeds", options.seeds, 1)
-    check_integer("--workers", options.workers, 1)
+    check_integer("--seeds", options.seeds, 1, _MOST_SEEDS)
+    check_integer("--workers", options.workers, 1, _MOST_WORKERS)
     check_device(options.device)
     rates = [tuned_learning_rate(m) if options.lr is None else options.lr for m in methods]
+    cells = _cells(options)
+    own_name = cells[0].slug if options.grid is None else f"grid-{options.grid}"
     job = Job(
-        cells=_cells(options),
+        cells=cells,
         grid=options.grid,
         methods=methods,
         learning_rates=tuple(rates),
@@ -140,11 +158,13 @@ def job_of(options: argparse.Namespace) -> Job:
         batch_size=options.batch_size,
         device=options.device,
         n_workers=options.workers if options.device == "cpu" else 1,
-        out=options.out,
+        out=_DEFAULT_OUT / own_name if options.out is None else options.out,
     )
     for cell in job.cells:
         job.configs(cell)
-    check_writable(job.out)
+        check_writable(job.folder(cell), files=_CELL_FILES)
+    check_writable(job.out, files=("result.json", "grid.csv"))
+    check_writable(job.out / _UNFINISHED)
     return job
 
 
@@ -165,15 +185,16 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
     origin = provenance(
         command, job.seed, job.n_workers, dict(zip(job.methods, job.learning_rates, strict=True))
     )
-    store = RunStore(job.out / ".unfinished")
+    store = RunStore(job.out / _UNFINISHED)
     all_configs = [config for cell in job.cells for config in job.configs(cell)]
-    with tqdm(total=len(all_configs), desc="runs", unit="run", file=sys.stderr) as bar:
+    with progress(len(all_configs), "runs") as bar:
         all_records = complete(all_configs, store, job.n_workers, bar.update)
     by_cell = {cell: [r for r in all_records if r.config.cell == cell] for cell in job.cells}
-    documents = []
+    documents, texts = [], []
     for cell, records in by_cell.items():
-        folder = job.out if job.grid is None else job.out / cell.slug
-        documents.append(_write_cell(cell, records, folder, origin, quiet=as_json))
+        document, text = _write_cell(cell, records, job.folder(cell), origin)
+        documents.append(document)
+        texts.append(text)
     if job.grid is None:
         document = documents[0] | {"provenance": origin}
     else:
@@ -184,16 +205,18 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
         ]
         tables.write_text(job.out / "grid.csv", pd.concat(frames).to_csv(index=False))
     tables.write_text(job.out / "result.json", json.dumps(document, indent=2, allow_nan=False))
-    store.discard()
+    store.discard(all_configs)
+    # All is on disk: a reader of what is printed may go away.
     if as_json:
         print(json.dumps(document, allow_nan=False))
     else:
-        print(f"Written to {job.out}")
+        print(*texts, f"Written to {job.out}", sep="\n")
 
 
 def _write_cell(
-    cell: Cell, records: list[RunRecord], folder: Path, origin: dict[str, Any], quiet: bool
-) -> dict[str, Any]:
+    cell: Cell, records: list[RunRecord], folder: Path, origin: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """Write a cell's files; return its document and its table as text."""
     folder.mkdir(parents=True, exist_ok=True)
     chance = chance_level(cell)
     rows = summarise(records, chance)
@@ -206,12 +229,11 @@ def _write_cell(
     tables.write_parquet(folder / "runs.parquet", tables.run_frame(records, chance))
     tables.write_parquet(folder / "pairs.parquet", tables.pair_frame(records))
     figures.save(figures.matched_pairs(records), folder / "matched_pairs.png")
-    if not quiet:
-        print(tables.markdown(table, text))
-    return {
+    document = {
         "cell": {"d": cell.d, "K": cell.K, "m": cell.m, "N": cell.N, "alpha": cell.alpha},
         "rows": plain_rows,
     }
+    return document, tables.markdown(table, text)
 
 
 def main(arguments: list[str] | None = None) -> int:

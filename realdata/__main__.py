@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from osae_theory.command_line import Parser, number, run
+from osae_theory.command_line import Parser, listing, number, run
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable, refused_by_system
 
@@ -32,8 +32,8 @@ class _Command(Parser):
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.")
-    commands = p.add_subparsers(dest="command", required=True, parser_class=_Command)
+    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.", resumes=True)
+    commands = p.add_subparsers(dest="command", parser_class=_Command)
     for name, (add, _, text) in COMMANDS.items():
         add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
     return p
@@ -369,7 +369,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     command = " ".join(["python", "-m", MODULE, *map(shlex.quote, given)])
-    return run(parser(), lambda options: COMMANDS[options.command][1](options, command), given)
+
+    def do(options: argparse.Namespace) -> None:
+        if options.command is None:
+            print(listing({f"python -m {MODULE} {name}": how[2] for name, how in COMMANDS.items()}))
+        else:
+            COMMANDS[options.command][1](options, command)
+
+    return run(parser(), do, given)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def choose(errors: Mapping[str, Mapping[float, float | None]]) -> dict[str, floa
 def check_target() -> None:
     """Raise InputError unless the rates' file can be written: an installed package's may not."""
     target = Path(str(LEARNING_RATES))
-    check_writable(target.parent, "the package's folder", [target.name])
+    check_writable(target.parent, "the folder of the tuned rates", [target.name])
 
 
 def write_rates(

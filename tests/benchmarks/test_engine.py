@@ -8,6 +8,8 @@ from benchmarks import engine
 from benchmarks.engine import complete, run_task
 from benchmarks.methods import METHODS
 from benchmarks.store import RunStore
+from osae_theory.errors import JobError
+from osae_theory.provenance import dictionary_sha256, provenance_here
 from small_runs import SMALL, small_configs
 
 
@@ -83,3 +85,41 @@ def test_the_number_of_threads_of_the_caller_is_left_as_it_was():
     before = torch.get_num_threads()
     run_task(small_configs(n=1))
     assert torch.get_num_threads() == before
+
+
+def test_a_record_says_where_it_comes_from_and_names_its_dictionary():
+    wild, calm = small_configs(n=2)
+    diverged, done = run_task([replace(wild, learning_rate=1e30), calm])
+    assert diverged.provenance == done.provenance == provenance_here()
+    assert "dictionary_sha256" not in diverged.scalars
+    assert done.scalars["dictionary_sha256"] == dictionary_sha256(done.arrays["dictionary"])
+
+
+def test_a_run_is_not_timed_before_what_it_needs_is_compiled(monkeypatch):
+    fits = []
+
+    class Counting:
+        def fit(self, problem, runs):
+            fits.append([(run.n_steps, run.cell.N) for run in runs])
+            return [None for _ in runs]
+
+    monkeypatch.setattr(engine, "METHODS", {"counting": Counting()})
+    engine._warmed_up.cache_clear()
+    configs = small_configs("counting", n=2)
+    for _ in range(2):
+        run_task(configs)
+    assert fits == [[(2, 100)], [(30, 400)] * 2, [(30, 400)] * 2]
+    engine._warmed_up.cache_clear()
+
+
+def test_every_method_can_be_warmed_up():
+    for method in METHODS:
+        engine._warm_up(small_configs(method, n=1)[0])
+
+
+def test_runs_of_code_changed_since_the_job_began_are_not_kept(tmp_path, monkeypatch):
+    [config] = small_configs(n=1)
+    monkeypatch.setattr(engine, "_imported_code", lambda: "other")
+    with pytest.raises(JobError, match="code was changed while the job was starting"):
+        complete([config], RunStore(tmp_path / "store"), n_workers=1)
+    assert not (tmp_path / "store").exists()

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,10 @@ import pytest
 
 from benchmarks import grid, toy
 from benchmarks.config import Cell
+from benchmarks.engine import run_task
+from benchmarks.store import RunStore
 from osae_theory import __version__
+from small_runs import small_configs
 
 FAST = "--cell 6 8 2 400 --steps 20 --batch-size 100 --seeds 3 --workers 1".split()
 MEASURED = (
@@ -115,6 +119,10 @@ BAD = {
     "no method": ("--methods ,", "method '' is unknown"),
     "a method twice": ("--methods osae,osae", "expected each method once"),
     "no seeds": ("--seeds 0", "--seeds = 0"),
+    "seeds without number": ("--seeds 100000000000000000000000", "expected a whole number of at"),
+    "too many seeds": ("--seeds 1000000000", "expected at most 10000"),
+    "too many workers": ("--workers 1000000000", "expected at most 4096"),
+    "steps beyond counting": (f"--steps {'9' * 5000}", "expected a whole number of at most"),
     "a negative seed": ("--seed -1", "seed = -1"),
     "no steps": ("--steps 0", "steps = 0"),
     "no batch": ("--batch-size 0", "batch size = 0"),
@@ -144,13 +152,75 @@ def test_bad_input_is_one_line_code_2_and_nothing_written(name, as_json, capsys,
     assert not out.exists()
 
 
-def test_a_folder_that_cannot_be_is_refused_before_any_training(capsys, tmp_path):
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("file", "file/below", "dangling", "loop", "loop/x", "l" * 300, "nul\0x", "/proc/x"),
+        *("table", "result", "unfinished", "unfinished link"),
+    ],
+)
+def test_a_folder_that_cannot_be_is_refused_before_any_training(
+    place, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(toy, "complete", None)
     (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "table" / "table.md").mkdir(parents=True)
+    (tmp_path / "result" / "result.json").mkdir(parents=True)
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / ".unfinished").touch()
+    (tmp_path / "unfinished link").mkdir()
+    (tmp_path / "unfinished link" / ".unfinished").symlink_to("nowhere")
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as stopped:
-        toy.main([*FAST, "--out", str(tmp_path / "file" / "below")])
+        toy.main([*FAST, "--out", str(tmp_path / place)])
     assert stopped.value.code == 2
-    assert "is a file" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--out" in error
+    assert "cannot be written to" in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_without_out_every_cell_and_grid_has_a_folder_of_its_own(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
+    monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
+    few = "--steps 3 --seeds 1 --methods topk --batch-size 50 --workers 1".split()
+    for which in ("--cell 6 8 2 200", "--cell 6 8 1 200", "--grid tiny"):
+        assert toy.main([*which.split(), *few]) == 0
+    printed = capsys.readouterr().out
+    folders = [Path("out/toy", name) for name in (cells[0].slug, cells[1].slug, "grid-tiny")]
+    assert sorted(Path("out/toy").iterdir()) == sorted(folders)
+    for folder in folders:
+        assert f"Written to {folder}" in printed
+        assert (folder / "result.json").is_file()
+
+
+def test_a_job_leaves_the_finished_runs_of_one_that_was_interrupted(tmp_path, capsys):
+    store = RunStore(tmp_path / ".unfinished")
+    interrupted = small_configs(n=2, n_steps=7)
+    for record in run_task(interrupted):
+        store.save(record)
+    assert toy.main([*FAST, "--methods", "topk", "--out", str(tmp_path)]) == 0
+    kept = [path.name for path in store.folder.iterdir()]
+    assert sorted(kept) == sorted(store.path(config).name for config in interrupted)
+
+
+def test_all_is_on_disk_before_anything_is_printed(tmp_path, monkeypatch):
+    cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
+    monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
+    options = "--grid tiny --steps 3 --seeds 1 --methods topk --workers 1 --out".split()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as nobody_reads:
+        monkeypatch.setattr(sys, "stdout", nobody_reads)
+        assert toy.main([*options, str(tmp_path)]) == 141
+    assert len(json.loads((tmp_path / "result.json").read_text())["cells"]) == 2
+    for cell in cells:
+        assert (tmp_path / cell.slug / "table.md").is_file()
+    assert not (tmp_path / ".unfinished").exists()
 
 
 def test_the_version_is_printed(capsys):
@@ -209,37 +279,3 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
 
     assert result(interrupted) == result(tmp_path / "undisturbed")
     assert not kept.exists()
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-def test_a_killed_job_leaves_no_worker_behind(tmp_path):
-    options = "--cell 8 10 2 3000 --steps 100000 --seeds 4 --methods topk --workers 2 --lr 0.01"
-    process = subprocess.Popen(
-        command(*options.split(), "--out", tmp_path), stderr=subprocess.DEVNULL
-    )
-
-    def workers():
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                busy = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[11])
-            except (OSError, IndexError):
-                continue
-            if parent == process.pid and busy > 100:
-                found.append(folder)
-        return found
-
-    deadline = time.monotonic() + 60
-    while len(workers()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    started = workers()
-    assert len(started) == 2
-    # They have begun to train, and so to watch, when their own second of work is over.
-    time.sleep(3)
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 15
-    while any(folder.exists() for folder in started) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not any(folder.exists() for folder in started)

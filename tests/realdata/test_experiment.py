@@ -325,7 +325,7 @@ def test_tuning_asks_for_the_place_of_its_rates_before_the_work(tmp_path, monkey
         main(["tune"])
     assert stopped.value.code == 2
     said = capsys.readouterr().err
-    assert "the package's folder" in said
+    assert "the folder of the tuned rates" in said
     assert said.count("\n") == 1
 
 

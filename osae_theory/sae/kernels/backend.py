@@ -40,19 +40,29 @@ def use_compiled(backend: str, *tensors: torch.Tensor) -> bool:
     return True
 
 
+def backend_on(device: str) -> str:
+    """Return what trains on a torch device by default: "numba" or "torch"."""
+    return "numba" if use_compiled("auto", torch.empty(0, device=device)) else "torch"
+
+
 @cache
 def _compiles() -> bool:
     """Compile and run the smallest kernel; warn once, and say no, where that fails."""
     try:
+        from numba.core import config
+
         from osae_theory.sae.kernels import compiled
 
+        if getattr(config, "DISABLE_JIT", 0):
+            # Their vector code has no form that Python could run.
+            raise RuntimeError("NUMBA_DISABLE_JIT is set")
         gradient = np.ones(2, np.float32)
         compiled.bias_gradient(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32), gradient)
         return gradient.tolist() == [1, 0]
     except Exception as error:  # numba and LLVM fail in many ways, all with the same remedy
         warnings.warn(
             f"numba does not compile here ({type(error).__name__}: {error}); training goes on"
-            " with torch, more slowly",
+            " with torch, more slowly, and not with the same bits",
             RuntimeWarning,
             stacklevel=3,
         )
