@@ -13,6 +13,7 @@ from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.metrics.intervals import student_quantile
 from osae_theory.metrics.matching import common_width
 from osae_theory.metrics.stability import stability
+from osae_theory.portable import standard_normal
 from osae_theory.seeds import Axis, generator
 
 # Half of the third decimal, which is the last that tables print.
@@ -161,7 +162,7 @@ def _drawn(
 
 
 def _gaussian_pair(d: int, width: int, seed: int, draw: int) -> Float[np.ndarray, "2 d width"]:
-    return generator(seed, Axis.CHANCE, draw).standard_normal((2, d, width))
+    return standard_normal(generator(seed, Axis.CHANCE, draw), (2, d, width))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Real
 from osae_theory.errors import InputError, check_finite, check_integer, check_real
 from osae_theory.metrics.assignment import ENUMERABLE, assign, tied_assignments
 from osae_theory.metrics.permutations import orderedness_of_permutation
+from osae_theory.portable import matmul
 
 # Which latents of the first side are alive, and which of the second.
 Liveness = tuple[Bool[np.ndarray, " K_live"], Bool[np.ndarray, " K_other_live"]]
@@ -127,7 +128,7 @@ def unit_products(
 ) -> Float[np.ndarray, "K K_other"]:
     """Return the scalar product of every column of `U` with every one of `V`, all of norm 1."""
     # Rounding can carry a product of unit vectors just past 1.
-    return np.clip(U.T @ V, -1.0, 1.0)
+    return np.clip(matmul(U.T, V), -1.0, 1.0)
 
 
 def cosines(
