@@ -71,8 +71,10 @@ def choose(records: list[RunRecord]) -> tuple[dict[str, float], dict[str, dict[s
     """Return each method's rate, and the mean held-out MSE at every candidate."""
     errors: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        mse = record.scalars["mse"] if record.status == "done" else np.inf
-        errors[record.config.method][record.config.learning_rate].append(float(mse or 0.0))
+        # An error that is not defined is no small one.
+        mse = record.scalars.get("mse")
+        error = np.inf if record.status != "done" or mse is None else float(mse)
+        errors[record.config.method][record.config.learning_rate].append(error)
     means = {m: {r: float(np.mean(e)) for r, e in by_rate.items()} for m, by_rate in errors.items()}
     chosen = {}
     for method, by_rate in means.items():
@@ -107,7 +109,7 @@ def do(options: argparse.Namespace, command: list[str]) -> None:
     }
     del document["provenance"]["learning_rates"]
     write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
-    store.discard()
+    store.discard(runs)
     print(json.dumps(document["chosen"], indent=2))
 
 

@@ -66,6 +66,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             for label, name in zip(_labels(names), names, strict=True)
         },
         options.prefixes,
+        on_progress=lambda line: print(line, file=sys.stderr),
     )
     if options.out is not None:
         from realdata.compare_files import write_files

@@ -78,8 +78,8 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
     chance = ", ".join(f"{analysis.chance[p].signed.mean:.3f} at {p}" for p in sorted({short, K}))
     seen = preset.n_steps * preset.batch_size
     intervals = (
-        "± half of the 95% confidence interval by the jackknife over seeds, none or a very wide"
-        " one from two seeds"
+        "± half of the 95% confidence interval by the jackknife over seeds (none below three"
+        " seeds; [low, high] where it ends at -1 or 1)"
     )
     opening = (
         f"# {preset.name}: {preset.model} at {preset.hook}\n\n{preset.note}. K = {K}, m ="
@@ -101,15 +101,19 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
                 "Consistency of decoders",
                 tables.consistency_table(analysis),
                 f"Means over pairs {intervals}. Signed cosines in standardised coordinates. Stab"
-                f" by chance: {chance}; Ord is 0 by chance. Orders other than trained were given"
-                " to the latents afterwards, by their statistics on the training text."
+                f" by chance: {chance}. Ord is over pairs of latents that are both active on the"
+                " training text of their own run, left out is the share of the others; it is 0 by"
+                " chance, with standard deviation 1 / sqrt(n - 1) for n pairs. Orders other than"
+                " trained were given to the latents afterwards, by their statistics on the training"
+                " text, dead ones last and ties at random."
                 " `python -m realdata compare` takes cosines in the activations' own coordinates,"
                 " so that its figures for the same checkpoints are others.",
             ),
             (
                 "Consistency of activations on held-out text (Stab_Z, Ord_Z)",
                 tables.consistency_table(analysis, "activations"),
-                f"As above, with correlations of latents in place of cosines; means {intervals}.",
+                "As above, with correlations of latents in place of cosines, and latents that are"
+                f" constant on the held-out text left out of Ord_Z too; means {intervals}.",
             ),
             (
                 "Differences from the plain SAE sorted afterwards",
@@ -121,7 +125,8 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
             (
                 "Checkpoints chosen otherwise than at the end",
                 tables.equal_table(analysis),
-                f"Cross-seed pairs, all {K} atoms; held-out loss is the FVU. Seconds differ from"
+                f"Cross-seed pairs, all {K} atoms, dead ones too; held-out loss is the FVU. Seconds"
+                " differ from"
                 " machine to machine, so that what is compared at equal seconds does too.",
             ),
             (

@@ -15,12 +15,16 @@ def orderedness(
     absolute: bool = False,
     prefix: int | None = None,
 ) -> float:
-    """Return Ord(D, E), Spearman's correlation of the atoms' indices with the matched ones.
+    """Return Ord(D, E), Spearman's correlation of the live atoms' indices with the matched ones.
+
+    Pairs with a zero atom are left out: `match` says which share, takes other dead latents too,
+    and breaks ties by a seed of its own.
 
     Parameters
     ----------
     D, E : (d, K) and (d, K')
-        Dictionaries, atoms as columns; of one width unless a prefix is given.
+        Dictionaries, atoms as columns (for rows: `match_rows`); of one width unless a prefix
+        is given.
     absolute : bool
         Match on |cosine| instead of the paper's signed cosine.
     prefix : int, optional
@@ -29,7 +33,7 @@ def orderedness(
     Returns
     -------
     float
-        In [-1, 1]; NaN for a single atom. Unrelated dictionaries score 0 on average.
+        In [-1, 1]; NaN for fewer than two live pairs. Unrelated dictionaries score 0 on average.
 
     Raises
     ------

@@ -18,7 +18,8 @@ def stability(
     Parameters
     ----------
     D, E : (d, K) and (d, K')
-        Dictionaries, atoms as columns; of one width unless a prefix is given.
+        Dictionaries, atoms as columns (for rows: `match_rows`); of one width unless a prefix
+        is given. A zero atom counts 0.
     absolute : bool
         Match on, and average, |cosine| instead of the paper's signed cosine.
     prefix : int, optional

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from scipy.stats import ortho_group
 
 from osae_theory.errors import InputError, check_finite, check_integer
+from osae_theory.portable import standard_normal
 
 UNIT_NORM_TOLERANCE = 1e-8
 
@@ -90,12 +91,12 @@ def check_dictionary(dictionary: np.ndarray) -> None:
 
 def unit_columns(matrix: Float[np.ndarray, "d K"]) -> Float[np.ndarray, "d K"]:
     """Return `matrix` with each column divided by its norm, which must not be 0."""
-    return matrix / np.linalg.norm(matrix, axis=0)
+    return matrix / np.sqrt((matrix * matrix).sum(axis=0))
 
 
 def gaussian_columns(d: int, K: int, rng: np.random.Generator) -> Float[np.ndarray, "d K"]:
     """Return K independent atoms, uniform on the unit sphere of R^d."""
-    return unit_columns(rng.standard_normal((d, K)))
+    return unit_columns(standard_normal(rng, (d, K)))
 
 
 def haar_basis(d: int, rng: np.random.Generator) -> Float[np.ndarray, "d d"]:

@@ -16,12 +16,15 @@ from osae_theory.errors import (
     check_integer,
     check_real,
 )
+from osae_theory.portable import exp, standard_normal
 from osae_theory.problems.dictionaries import Dictionary, GaussianDictionary
 from osae_theory.problems.geometry import check_dictionary
 from osae_theory.problems.supports import Supports, ZipfSupports
 from osae_theory.problems.values import HalfNormalValues, Values
 from osae_theory.seeds import Axis, generator
 
+_CHUNK_ENTRIES = 1 << 15
+_LN_10 = 2.302585092994046
 # The index of each split's random streams: part of the results, never renumber.
 SPLITS: Mapping[str, int] = MappingProxyType({"train": 0, "heldout": 1})
 
@@ -119,7 +122,7 @@ class ProblemSpec:
         supports = self.supports.draw(self.K, n, generator(self.seed, Axis.SUPPORTS, index))
         values = self.values.draw(supports, generator(self.seed, Axis.VALUES, index))
         codes = _dense_codes(supports, values, self.K)
-        data, noise = dictionary @ codes, None
+        data, noise = _combined(dictionary, supports, values), None
         if self.snr_db is not None:
             noise = _noise_at(data, float(self.snr_db), generator(self.seed, Axis.NOISE, index))
             data = data + noise
@@ -305,11 +308,28 @@ def _dense_codes(
     return rows.T
 
 
+def _combined(
+    dictionary: Float[np.ndarray, "d K"],
+    supports: Int[np.ndarray, "N m"],
+    values: Float[np.ndarray, "N m"],
+) -> Float[np.ndarray, "d N"]:
+    """Return D Y as a sum over each sample's atoms, in the order of their indices."""
+    atoms = np.ascontiguousarray(dictionary.T)
+    rows = np.zeros((len(supports), atoms.shape[1]))
+    size = max(_CHUNK_ENTRIES // atoms.shape[1], 1)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        for places, factors in zip(supports[part].T, values[part].T, strict=True):
+            rows[part] += factors[:, None] * atoms[places]
+    return rows.T
+
+
 def _noise_at(
     signal: Float[np.ndarray, "d N"], snr_db: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "d N"]:
     """Return Gaussian noise whose realised ratio to `signal` is exactly `snr_db` decibels."""
-    noise = rng.standard_normal(signal.shape)
-    target = math.sqrt(float(np.vdot(signal, signal))) * 10 ** (-snr_db / 20)
-    noise *= target / math.sqrt(float(np.vdot(noise, noise)))
+    noise = standard_normal(rng, signal.shape)
+    ratio = float(exp(np.array(-snr_db / 20 * _LN_10)))
+    target = math.sqrt(float((signal * signal).sum())) * ratio
+    noise *= target / math.sqrt(float((noise * noise).sum()))
     return noise

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -66,7 +67,7 @@ def train(
     if not bool(x.isfinite().all()):
         raise InputError("the data hold NaN or Inf: expected finite numbers")
     n, d = x.shape
-    mean = x.mean(dim=0) if config.use_decoder_bias else None
+    mean = _mean(x) if config.use_decoder_bias else None
     trainer = Trainer(d, n_atoms, runs, config, decoder_bias=mean, dtype=x.dtype, device=x.device)
     order = DataOrder(n, min(config.batch_size, n), [run.seeds for run in runs])
     losses = []
@@ -77,3 +78,9 @@ def train(
         if on_step is not None:
             on_step(step + 1)
     return TrainingResult(trainer.model, trainer.diverged, torch.stack(losses))
+
+
+def _mean(x: Float[Tensor, "N d"]) -> Float[Tensor, " d"]:
+    """Return the mean of the rows, which numpy adds in their order, rounded once."""
+    total = x.detach().cpu().numpy().sum(axis=0, dtype=np.float64)
+    return torch.from_numpy(total / len(x)).to(x)

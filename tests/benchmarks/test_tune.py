@@ -80,3 +80,12 @@ def test_runs_of_a_draw_share_their_seeds_across_methods():
     for a, b in zip(runs[:half], runs[half:], strict=True):
         assert replace(a, method="osae") == b
         assert a.seeds == run_seeds(a.problem_seed, 0)
+
+
+def test_an_error_that_is_not_defined_does_not_win():
+    low, undefined, _ = (c for c in tune.configs(("osae",), 1960)[:3])
+    chosen, table = tune.choose(
+        [record(low, 0.5), RunRecord(undefined, "done", {"mse": None, "seconds": 1.0}, {})]
+    )
+    assert chosen == {"osae": low.learning_rate}
+    assert table["osae"][f"{undefined.learning_rate:g}"] is None
