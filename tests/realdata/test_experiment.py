@@ -106,11 +106,16 @@ def test_stab_and_ord_are_those_of_the_decoders(done):
             f"of == 'decoder' and method == '{method}' and order == 'trained'"
             " and kind == 'cross-seed' and dataset == 'one'"
         )
+        alive = tuple(
+            ~read_evaluation(found.runs[f"one/{method}/seed-{s}"]).statistics.dead for s in (0, 1)
+        )
         for prefix in (4, 16):
-            expected = match(*(decoder[:prefix].T.astype(np.float64) for decoder in pair))
+            first, second = (decoder.T.astype(np.float64) for decoder in pair)
+            expected = match(first, second, prefix=prefix, live=alive)
             row = pairs[pairs["prefix"] == prefix].iloc[0]
             assert row["stab"] == pytest.approx(expected.stability, abs=1e-6)
-            assert row["ord"] == pytest.approx(expected.orderedness, abs=1e-9)
+            assert row["ord"] == pytest.approx(expected.orderedness, abs=1e-9, nan_ok=True)
+            assert row["left_out"] == pytest.approx(expected.left_out)
 
 
 def test_the_fit_is_that_of_the_checkpoint_on_the_evaluation_part(done):
