@@ -12,12 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from osae_theory.certificates import Certificate
-<<<<<<< HEAD
 from osae_theory.doors import at_the_door
-from osae_theory.errors import InputError, check_integer
-=======
 from osae_theory.errors import check_integer
->>>>>>> refs/heads/solvers
 from osae_theory.seeds import Axis, generator
 from osae_theory.uniqueness.coherence import MAX_PRODUCTS, babel
 from osae_theory.uniqueness.matrices import MAX_SUBSETS, chunked, read_columns
@@ -30,14 +26,10 @@ MAX_GROWN_SUBSETS = 2_000_000
 _EPS = float(np.finfo(np.float64).eps)
 
 
-<<<<<<< HEAD
 @at_the_door
-def rip_constant_exact(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
-=======
 def rip_constant_exact(
     D: Float[np.ndarray, "d K"], s: int, max_subsets: int = MAX_SUBSETS
 ) -> Certificate:
->>>>>>> refs/heads/solvers
     """Return the restricted isometry constant delta_s(D), from every subset of s atoms.
 
     Parameters
@@ -88,14 +80,10 @@ def rip_constant_exact(
     )
 
 
-<<<<<<< HEAD
 @at_the_door
-def rip_by_babel(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
-=======
 def rip_by_babel(
     D: Float[np.ndarray, "d K"], s: int, max_products: int = MAX_PRODUCTS
 ) -> Certificate:
->>>>>>> refs/heads/solvers
     """Return the upper bound mu_1(s - 1) on delta_s(D), by Gershgorin's discs.
 
     Parameters
