@@ -13,7 +13,7 @@ MODELS := --constraint constraints.txt --constraint realdata/constraints.txt
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help toy realdata speed test theory test-realdata check format \
+.PHONY: help toy verify portability realdata speed test theory test-realdata check format \
 	setup setup-realdata setup-gemma setup-peers clean
 
 help: ## list the targets
@@ -24,6 +24,12 @@ help: ## list the targets
 
 toy: $(VENV)/.base ## the paper's toy cell: tables and figure in a folder of out/toy (ARGS="--seeds 3" for fewer)
 	$(BIN)/python -m benchmarks.toy $(ARGS)
+
+verify: $(VENV)/.base ## train runs of a results folder again, compare their bits (ARGS="results/toy --runs 5")
+	$(BIN)/python -m benchmarks.verify $(ARGS)
+
+portability: $(VENV)/.base ## a small training's bits under sixteen settings, against the pinned ones
+	$(BIN)/python -m benchmarks.portability --sweep $(ARGS)
 
 realdata: $(REALDATA)/.ready ## SAEs of a small language model compared: tables and figures in out/realdata
 	HF_HUB_OFFLINE=1 $(REALDATA)/bin/python -m realdata run $(ARGS)
