@@ -151,6 +151,7 @@ def _add_preset(p: argparse.ArgumentParser) -> None:
     p.add_argument("--batch-size", type=int, help="activations a step")
     p.add_argument("--tokens", type=int, help="training tokens of each corpus")
     p.add_argument("--evaluation-tokens", type=int, help="held-out tokens of each corpus")
+    _add_arithmetic(p, default=None)
     p.add_argument(
         "--workers",
         type=int,
@@ -166,6 +167,18 @@ def _add_preset(p: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_arithmetic(p: argparse.ArgumentParser, default: str | None) -> None:
+    from osae_theory.sae.kernels import ARITHMETICS
+
+    p.add_argument(
+        "--arithmetic",
+        choices=ARITHMETICS,
+        default=default,
+        help="portable: a training has the same bits on every processor; fast: it uses this"
+        " machine's linear algebra (default: fast)",
+    )
+
+
 _OVERRIDES: Mapping[str, str] = MappingProxyType(
     {
         "K": "K",
@@ -174,6 +187,7 @@ _OVERRIDES: Mapping[str, str] = MappingProxyType(
         "batch_size": "batch_size",
         "tokens": "training_tokens",
         "evaluation_tokens": "evaluation_tokens",
+        "arithmetic": "arithmetic",
         "seeds": "n_seeds",
         "seed": "seed",
         "wide": "wide",
@@ -319,6 +333,7 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("--steps", type=int, required=True, help="optimiser steps")
     p.add_argument("--batch-size", type=int, default=4096, help="of all processes (default: 4096)")
     p.add_argument("--lr", type=number, required=True, help="learning rate")
+    _add_arithmetic(p, default="fast")
     p.add_argument("--seed", type=int, default=0, help="(default: 0)")
     p.add_argument("--save-every", type=int, default=200, help="steps (default: 200)")
     p.add_argument("--threads", type=int, default=1, help="of each process (default: 1)")
@@ -341,7 +356,11 @@ def _train(options: argparse.Namespace, command: str) -> None:
         method=options.method,
         runs=(RunSpec(name, options.seed, options.lr),),
         budget=Budget(
-            K=options.K, m=options.m, n_steps=options.steps, batch_size=options.batch_size
+            K=options.K,
+            m=options.m,
+            n_steps=options.steps,
+            batch_size=options.batch_size,
+            arithmetic=options.arithmetic,
         ),
         folder=options.out,
         origin=Origin(
