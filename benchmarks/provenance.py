@@ -1,11 +1,13 @@
-"""Where a table comes from: the command, the versions, the threads, the seed."""
+"""Where a table comes from: the command, the versions, the machine, the threads, the seed."""
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 from osae_theory import __version__
+from osae_theory.provenance import provenance_here
 from osae_theory.workers import THREADS_PER_WORKER
 
 _LIBRARIES = ("numba", "numpy", "scipy", "torch")
@@ -18,6 +20,7 @@ def provenance(
     return {
         "command": " ".join(command),
         "versions": versions(),
+        "origin": asdict(provenance_here()),
         "threads": THREADS_PER_WORKER,
         "workers": n_workers,
         "seed": seed,

@@ -1,9 +1,6 @@
 """`python -m benchmarks.tune`: choose each method's learning rate, on draws never reported.
 
-The protocol, the same for every method: on three tuning draws of the paper's cell, whose
-seeds come from an axis of their own, train one run at each candidate rate with the
-benchmark's budget, and take the rate with the lowest mean held-out MSE. The truth is not
-looked at. A rate at which any run diverges is out.
+The protocol is written beside the rates.
 """
 
 import argparse
@@ -16,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from joblib import cpu_count
-from tqdm import tqdm
 
 from benchmarks.config import PAPER_CELL, RunConfig, run_seeds
 from benchmarks.engine import complete
@@ -28,16 +24,24 @@ from benchmarks.tables import write_text
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import InputError, check_integer
 from osae_theory.files import check_writable
+from osae_theory.progress import progress
 from osae_theory.seeds import Axis, derived_seed
 
 MODULE = "benchmarks.tune"
 CANDIDATES = (0.003, 0.0055, 0.01, 0.018, 0.032)
 N_DRAWS = 3
+PROTOCOL = (
+    "The protocol, the same for every method: on three tuning draws of the paper's cell, whose"
+    " seeds come from an axis of their own, train one run at each candidate rate with the"
+    " benchmark's budget, and take the rate with the lowest mean held-out MSE. The truth is not"
+    " looked at. A rate at which any run diverges is out."
+)
+_MOST_WORKERS = 4096
 
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Choose each method's learning rate on tuning draws.")
+    p = Parser(MODULE, "Choose each method's learning rate on tuning draws.", resumes=True)
     p.add_argument(
         "--methods", default=",".join(METHODS), help="comma-separated (default: every method)"
     )
@@ -71,8 +75,10 @@ def choose(records: list[RunRecord]) -> tuple[dict[str, float], dict[str, dict[s
     """Return each method's rate, and the mean held-out MSE at every candidate."""
     errors: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        mse = record.scalars["mse"] if record.status == "done" else np.inf
-        errors[record.config.method][record.config.learning_rate].append(float(mse or 0.0))
+        # An error that is not defined is no small one.
+        mse = record.scalars.get("mse")
+        error = np.inf if record.status != "done" or mse is None else float(mse)
+        errors[record.config.method][record.config.learning_rate].append(error)
     means = {m: {r: float(np.mean(e)) for r, e in by_rate.items()} for m, by_rate in errors.items()}
     chosen = {}
     for method, by_rate in means.items():
@@ -90,24 +96,25 @@ def choose(records: list[RunRecord]) -> tuple[dict[str, float], dict[str, dict[s
 def do(options: argparse.Namespace, command: list[str]) -> None:
     """Run the protocol and write the chosen rates, keeping those of methods not asked for."""
     methods = method_names(options.methods)
-    check_integer("--workers", options.workers, 1)
-    check_writable(options.out)
-    store = RunStore(options.out / ".unfinished")
+    check_integer("--workers", options.workers, 1, _MOST_WORKERS)
     runs = configs(methods, options.steps)
-    with tqdm(total=len(runs), desc="runs", unit="run", file=sys.stderr) as bar:
+    store = RunStore(options.out / ".unfinished")
+    target = Path(str(LEARNING_RATES))
+    check_writable(store.folder)
+    check_writable(target.parent, "the folder of the tuned rates", files=(target.name,))
+    with progress(len(runs), "runs") as bar:
         records = complete(runs, store, options.workers, bar.update)
     chosen, errors = choose(records)
-    target = Path(str(LEARNING_RATES))
     known = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
     document = {
-        "protocol": " ".join((__doc__ or "").split("\n\n")[1].split()),
+        "protocol": PROTOCOL,
         "chosen": known.get("chosen", {}) | chosen,
         "heldout_mse": known.get("heldout_mse", {}) | errors,
         "provenance": provenance(command, 0, options.workers, chosen),
     }
     del document["provenance"]["learning_rates"]
     write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
-    store.discard()
+    store.discard(runs)
     print(json.dumps(document["chosen"], indent=2))
 
 

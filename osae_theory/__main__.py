@@ -2,22 +2,36 @@
 
 import argparse
 import json
+import shutil
 import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
-from tqdm import tqdm
-
-from osae_theory.claims import CLAIMS
-from osae_theory.claims.ledger import DEFAULT_EXAMPLES, document, examine, story, table
+import osae_theory
+from osae_theory.claims import CLAIMS, Claim
+from osae_theory.claims.ledger import DEFAULT_EXAMPLES, Entry, document, examine, story
+from osae_theory.claims.listing import by_verdict, closing, heading, line
 from osae_theory.claims.page import page
-from osae_theory.command_line import Parser, run
+from osae_theory.command_line import Parser, commands_in, listing, run
 from osae_theory.errors import check_choice, check_integer
+from osae_theory.progress import progress
+
+# What the wheel installs beside this package, under names that somebody's own folder may have.
+_BESIDE = ("benchmarks", "realdata")
 
 
 def parser() -> Parser:
     """Return the command line's parser."""
     p = Parser("osae_theory", "Check the claims about ordered sparse autoencoders.")
-    p.add_argument("what", choices=["claims"], help="claims: run every check and print the ledger")
-    p.add_argument("--id", help="one claim only, with its whole story")
+    p.add_argument(
+        "what",
+        choices=["claims"],
+        nargs="?",
+        help="claims: run every check and print the ledger; nothing: list the commands",
+    )
+    p.add_argument("--id", help="one claim only, with its whole story; its case does not matter")
     p.add_argument(
         "--examples",
         type=int,
@@ -34,20 +48,69 @@ def parser() -> Parser:
 
 def do(options: argparse.Namespace) -> None:
     """Run the checks that are asked for and print what they found."""
+    if options.what is None:
+        print(listing(commands_in(Path(__file__).parent)), *_hidden(), sep="\n")
+        return
     check_integer("--examples", options.examples, 1)
-    if options.id is not None:
-        check_choice("claim", options.id, CLAIMS)
-    chosen = [claim for name, claim in CLAIMS.items() if options.id in (None, name)]
-    bar = tqdm(chosen, desc="claims", file=sys.stderr, leave=False)
-    entries = [examine(claim, options.examples) for claim in bar]
+    chosen = list(CLAIMS.values()) if options.id is None else [_claim(options.id)]
+    if not (options.json or options.markdown or options.id is not None):
+        _print_as_found(by_verdict(chosen), options.examples)
+        return
+    with progress(len(chosen), "claims", "claim", leave=False) as bar:
+        entries = [_examined(claim, options.examples, bar) for claim in chosen]
     if options.json:
         print(json.dumps(document(entries), indent=2, allow_nan=False))
     elif options.markdown:
         print(page(entries), end="")
-    elif options.id is not None:
-        print(story(entries[0]))
     else:
-        print(table(entries))
+        print(story(entries[0]))
+
+
+def _hidden() -> list[str]:
+    """Say which packages installed beside this one are hidden by folders of the same name."""
+    notes = []
+    for own in (Path(osae_theory.__file__).parents[1] / name for name in _BESIDE):
+        found = find_spec(own.name)
+        places = [] if found is None else list(found.submodule_search_locations or [])
+        if own.is_dir() and str(own) not in places:
+            notes.append(
+                f"{places} hides {own}: run its commands from another folder, or as the console"
+                " scripts osae-toy, osae-realdata, ..."
+            )
+    return notes
+
+
+def _claim(name: str) -> Claim:
+    known = {claim.id.casefold(): claim for claim in CLAIMS.values()}
+    if name.casefold() not in known:
+        check_choice("claim", name, CLAIMS)
+    return known[name.casefold()]
+
+
+def _print_as_found(claims: Sequence[Claim], n_examples: int) -> None:
+    """Print a line a claim as soon as it is checked, under its verdict."""
+    width = shutil.get_terminal_size().columns
+    entries: list[Entry] = []
+    with progress(len(claims), "claims", "claim", leave=False) as bar:
+        for claim in claims:
+            if not entries or entries[-1].claim.verdict != claim.verdict:
+                bar.write(heading(claim.verdict, claims), file=sys.stdout)
+            entries.append(_examined(claim, n_examples, bar))
+            bar.write(line(entries[-1], width), file=sys.stdout)
+            sys.stdout.flush()
+    print(closing(entries))
+
+
+def _examined(claim: Claim, n_examples: int, bar: Any) -> Entry:
+    bar.set_postfix_str(claim.id)
+    entry = examine(claim, n_examples)
+    bar.update()
+    return entry
+
+
+def claims() -> int:
+    """Run `python -m osae_theory claims` under the name of a console script."""
+    return main(["claims", *sys.argv[1:]])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,8 @@ Arrays are rows, as in training: data x (N, d), codes (N, K), atoms (K, d) are t
 transposes of the paper's X, Y = Top_m(E(X)) and D. Codes are selected once, on all K
 latents, and then truncated, as the paper defines it; none of these functions selects.
 Any leading axes ("runs") are carried along: a loss is returned for each run. All
-losses are sums over samples and entries (squared Frobenius norms), not means.
+losses are sums over samples and entries (squared Frobenius norms), not means. numpy arrays
+and lists are taken for tensors (`osae_theory.doors`); shapes that do not fit raise InputError.
 
 Which form for what:
 
@@ -28,9 +29,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from osae_theory.errors import check_integer
+from osae_theory.doors import at_the_door
+from osae_theory.errors import InputError, check_integer
 
 
+@at_the_door
 def prefix_loss(
     x: Float[Tensor, "*run N d"],
     codes: Float[Tensor, "*run N K"],
@@ -49,17 +52,18 @@ def prefix_loss(
     Raises
     ------
     InputError
-        If `length` is not a whole number of at least 0.
+        If `length` is not a whole number in 0..K.
 
     References
     ----------
     Wang et al. (2025), section 2.2.
     """
-    check_integer("prefix length", length, 0)
+    check_integer("prefix length", length, 0, codes.shape[-1])
     residual = x - codes[..., :length] @ atoms[..., :length, :]
     return residual.square().sum(dim=(-2, -1))
 
 
+@at_the_door
 def nested_dropout_loss_loop(
     x: Float[Tensor, "*run N d"],
     codes: Float[Tensor, "*run N K"],
@@ -88,6 +92,7 @@ def nested_dropout_loss_loop(
     return torch.stack(terms).sum(dim=0)
 
 
+@at_the_door
 def nested_dropout_loss_gram(
     x: Float[Tensor, "*run N d"],
     codes: Float[Tensor, "*run N K"],
@@ -110,6 +115,7 @@ def nested_dropout_loss_gram(
     return x.square().sum(dim=(-2, -1)) - 2 * (survival * correlation).sum(dim=-1) + energy
 
 
+@at_the_door
 def nested_dropout_loss_sparse(
     x: Float[Tensor, "*run N d"],
     indices: Int[Tensor, "*run N s"],
@@ -127,13 +133,24 @@ def nested_dropout_loss_sparse(
     x, atoms, survival : tensors
         Data, atoms and survival weights, all with the same leading axes.
     indices, values : tensors of shape (..., N, s)
-        Active latents of each sample, ascending, and their values. A sample with fewer
-        than s active latents is padded with any index in order and the value 0.
+        Active latents of each sample, in any order, and their values. A sample with fewer
+        than s active latents is padded with the index -1, or with any index and the value 0.
+
+    Raises
+    ------
+    InputError
+        If an index is none of -1, 0, ..., K - 1.
 
     References
     ----------
     claim I2 (docs/theory.md).
     """
+    indices, values = ascending(indices, values, atoms.shape[-2])
+    left_over = indices < 0
+    indices, values = (
+        indices.masked_fill(left_over, atoms.shape[-2] - 1),
+        values.masked_fill(left_over, 0),
+    )
     d, (n, s) = x.shape[-1], indices.shape[-2:]
     flat = indices.flatten(start_dim=-2)
     picked = atoms.gather(-2, flat[..., None].expand(*flat.shape, d))
@@ -147,6 +164,44 @@ def nested_dropout_loss_sparse(
     return (steps * squared).sum(dim=(-2, -1))
 
 
+def ascending(
+    indices: Int[Tensor, "*run N s"], values: Float[Tensor, "*run N s"], K: int
+) -> tuple[Int[Tensor, "*run N s"], Float[Tensor, "*run N s"]]:
+    """Return codes with the latents of each sample ascending and slots left over, -1, last.
+
+    The prefixes of a code are those of its latents in order: in another order, as
+    torch.topk gives them, the sparse forms of the loss would add up other prefixes.
+
+    Parameters
+    ----------
+    indices, values : tensors of shape (..., N, s)
+        Latents in 0..K-1, or -1 in a slot without one, and their values.
+    K : int
+        Number of latents.
+
+    Returns
+    -------
+    indices, values
+        int64 indices, and values through which gradients reach those given; untouched where
+        they are in order.
+
+    Raises
+    ------
+    InputError
+        If an index is none of -1, 0, ..., K - 1.
+    """
+    indices = indices.long()
+    if indices.numel() and not (-1 <= int(indices.min()) and int(indices.max()) < K):
+        wrong = indices[(indices < -1) | (indices >= K)][0]
+        raise InputError(f"indices hold {int(wrong)}: expected latents in 0..{K - 1}, or -1")
+    ranks = indices.where(indices >= 0, K)
+    if not bool((ranks[..., 1:] < ranks[..., :-1]).any()):
+        return indices, values
+    order = ranks.argsort(dim=-1, stable=True)
+    return indices.gather(-1, order), values.gather(-1, order)
+
+
+@at_the_door
 def nested_dropout_loss(
     x: Float[Tensor, "*run N d"],
     codes: Float[Tensor, "*run N K"],

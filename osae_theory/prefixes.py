@@ -10,17 +10,20 @@ weights w_j = P(l >= j):
 - annealed OSAE: a law that moves to l = K during training (`AnnealedLaw`).
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, TypeVar, cast, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from osae_theory.errors import InputError, check_finite, check_integer, check_real
+from osae_theory.arrays import ArrayLike, array
+from osae_theory.errors import InputError, check_integer, check_real, shown
+from osae_theory.portable import exp, log
 
 _SUM_TOLERANCE = 1e-8
 
@@ -44,7 +47,7 @@ class WeightSchedule(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class PrefixLaw:
     """A law of the prefix length l on {1..K} (paper, section 2.2: p_ND or p_MSAE).
 
@@ -55,6 +58,9 @@ class PrefixLaw:
     name : str
         What tables and figures call the law.
 
+    The probabilities may be given as any array of numbers (`osae_theory.arrays`), or as a
+    list of Fractions.
+
     Raises
     ------
     InputError
@@ -62,23 +68,22 @@ class PrefixLaw:
     """
 
     probabilities: Float[np.ndarray, " K"]
-    name: str = "custom"
+    name: str
 
-    def __post_init__(self) -> None:
-        p = np.array(self.probabilities, dtype=np.float64)
-        if p.ndim != 1 or p.size == 0:
-            raise InputError(f"prefix law of shape {p.shape}: expected a vector of K >= 1 entries")
-        check_finite("prefix law", p)
+    def __init__(self, probabilities: ArrayLike, name: str = "custom") -> None:
+        p = _vector("prefix law", probabilities)
         if (p < 0).any():
             first = int(np.argmax(p < 0))
             raise InputError(
                 f"prefix law has P(l = {first + 1}) = {p[first]:g}: expected no negative entry"
             )
-        if abs(p.sum() - 1) > _SUM_TOLERANCE:
-            raise InputError(f"prefix law sums to {p.sum():.10g}: expected 1")
-        p /= p.sum()
+        total = math.fsum(p)
+        if abs(total - 1) > _SUM_TOLERANCE:
+            raise InputError(f"prefix law sums to {total:.10g}: expected 1")
+        p /= total
         p.flags.writeable = False
         object.__setattr__(self, "probabilities", p)
+        object.__setattr__(self, "name", name)
 
     @property
     def K(self) -> int:
@@ -116,11 +121,13 @@ class PrefixLaw:
         return PrefixLaw(p, f"{self.name}, {share:g} on K")
 
     @classmethod
-    def from_survival(cls, survival: npt.ArrayLike, name: str = "custom") -> "PrefixLaw":
+    def from_survival(cls, survival: ArrayLike, name: str = "custom") -> "PrefixLaw":
         """Return the law whose survival weights are given: from 1, non-increasing, >= 0."""
-        w = np.asarray(survival, dtype=np.float64)
-        if w.ndim != 1 or w.size == 0 or abs(w[0] - 1) > _SUM_TOLERANCE:
-            raise InputError(f"survival weights {w}: expected a vector that starts at 1")
+        w = _vector("survival weights", survival)
+        if abs(w[0] - 1) > _SUM_TOLERANCE:
+            raise InputError(
+                f"survival weights {shown(w.tolist())}: expected a vector that starts at 1"
+            )
         return cls(w - np.append(w[1:], 0.0), name)
 
     @classmethod
@@ -141,57 +148,57 @@ class PrefixLaw:
     def zipf(cls, K: int, alpha: float = 1.0) -> "PrefixLaw":
         """P(l = j) proportional to j ** -alpha."""
         check_integer("K", K, 1)
-        check_real("alpha", alpha)
-        return cls(_normalised_exp(-alpha * np.log(np.arange(1, K + 1))), f"zipf({alpha:g})")
+        check_real("alpha", alpha, at_least=-1e300, at_most=1e300)
+        return cls(_normalised_exp(-alpha * log(np.arange(1.0, K + 1))), f"zipf({alpha:g})")
 
     @classmethod
     def geometric(cls, K: int, ratio: float) -> "PrefixLaw":
         """P(l = j) proportional to ratio ** j, with ratio in (0, 1]."""
         check_integer("K", K, 1)
         check_real("ratio", ratio, above=0, at_most=1)
-        return cls(_normalised_exp(np.arange(K) * np.log(ratio)), f"geometric({ratio:g})")
+        return cls(
+            _normalised_exp(np.arange(K) * log(np.array(float(ratio)))), f"geometric({ratio:g})"
+        )
 
     @classmethod
-    def groups(
-        cls, K: int, ends: Sequence[int], masses: Sequence[float] | None = None
-    ) -> "PrefixLaw":
+    def groups(cls, K: int, ends: ArrayLike, masses: ArrayLike | None = None) -> "PrefixLaw":
         """Mass on group ends only: a Matryoshka SAE with fixed nested groups.
 
         Parameters
         ----------
         K : int
             Number of atoms.
-        ends : sequence of int
+        ends : sequence or array of int, shape (n,)
             Last index of each group, in 1..K, non-decreasing, the last one K. An end that
             occurs twice carries both masses (small K).
-        masses : sequence of float, optional
+        masses : sequence or array of float, shape (n,), optional
             Probability of each end; equal by default.
         """
-        checked = _check_groups(K, ends, masses)
+        ends, masses = _check_groups(K, ends, masses)
         p = np.zeros(K)
-        np.add.at(p, np.asarray(ends) - 1, checked)
+        np.add.at(p, ends - 1, masses)
         return cls(p, f"{len(ends)} groups")
 
     @classmethod
-    def piecewise(
-        cls, K: int, ends: Sequence[int], masses: Sequence[float] | None = None
-    ) -> "PrefixLaw":
+    def piecewise(cls, K: int, ends: ArrayLike, masses: ArrayLike | None = None) -> "PrefixLaw":
         """Each group's mass spread evenly over its indices (paper, section 3.2, for OSAE).
 
         Parameters
         ----------
         K : int
             Number of atoms.
-        ends : sequence of int
+        ends : sequence or array of int, shape (n,)
             Last index of each group, in 1..K, strictly increasing, the last one K.
-        masses : sequence of float, optional
+        masses : sequence or array of float, shape (n,), optional
             Probability of each group; equal by default.
         """
-        checked = _check_groups(K, ends, masses)
+        ends, masses = _check_groups(K, ends, masses)
         sizes = np.diff(ends, prepend=0)
         if (sizes <= 0).any():
-            raise InputError(f"group ends {list(ends)}: expected strictly increasing ends")
-        return cls(np.repeat(checked / sizes, sizes), f"piecewise over {len(ends)} groups")
+            raise InputError(
+                f"group ends {shown(ends.tolist())}: expected strictly increasing ends"
+            )
+        return cls(np.repeat(masses / sizes, sizes), f"piecewise over {len(ends)} groups")
 
 
 def equal_group_ends(K: int, n_groups: int) -> tuple[int, ...]:
@@ -205,7 +212,9 @@ def geometric_group_ends(K: int, n_groups: int) -> tuple[int, ...]:
     """Return ends that double up to K: ceil(K / 2 ** (n_groups - i)), i = 1..n_groups."""
     check_integer("K", K, 1)
     check_integer("n_groups", n_groups, 1)
-    return tuple(-(-K // 2 ** (n_groups - i)) for i in range(1, n_groups + 1))
+    # Beyond K's own length every further halving gives 1.
+    halvings = (min(n_groups - i, K.bit_length()) for i in range(1, n_groups + 1))
+    return tuple(-(-K // 2**times) for times in halvings)
 
 
 @dataclass(frozen=True)
@@ -265,26 +274,28 @@ class RandomPrefixes:
         return PrefixLaw(p, "mean of random prefixes")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class AnnealedLaw:
     """A law that moves linearly to "all mass on l = K" during training (claim T4).
 
     Attributes
     ----------
     law : PrefixLaw
-        The law before the annealing begins.
+        The law before the annealing begins; its probabilities will do.
     begin, end : float
         Shares of the training at which the annealing begins and ends,
         0 <= begin <= end <= 1. From `end` on the loss is that of a plain top-m SAE.
     """
 
     law: PrefixLaw
-    begin: float = 0.3
-    end: float = 0.7
+    begin: float
+    end: float
 
-    def __post_init__(self) -> None:
-        check_real("begin", self.begin, at_least=0, at_most=1)
-        check_real("end", self.end, at_least=self.begin, at_most=1)
+    def __init__(self, law: PrefixLaw | ArrayLike, begin: float = 0.3, end: float = 0.7) -> None:
+        check_real("begin", begin, at_least=0, at_most=1)
+        check_real("end", end, at_least=begin, at_most=1)
+        for name, value in (("law", as_law("law", law)), ("begin", begin), ("end", end)):
+            object.__setattr__(self, name, value)
 
     @property
     def K(self) -> int:
@@ -302,21 +313,109 @@ class AnnealedLaw:
         return (1 - a) * self.law.survival + a
 
 
+def as_law(name: str, value: object, K: int | None = None) -> PrefixLaw:
+    """Return what a user gave for a law of the prefix length.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the value.
+    value : PrefixLaw, or array of shape (K,)
+        A law, or its probabilities P(l = 1), ..., P(l = K).
+    K : int, optional
+        The number of atoms it is to have; any by default.
+
+    Raises
+    ------
+    InputError
+        If it is neither, no law, or one of another number of atoms.
+    """
+    if isinstance(value, PrefixLaw):
+        return _of_width(name, value, K)
+    if _is_schedule(value):
+        raise InputError(
+            f"{name} = {shown(value)}: expected a law that does not change in training"
+        )
+    return _of_width(name, _from_probabilities(name, value), K)
+
+
+def as_schedule(name: str, value: object, K: int | None = None) -> WeightSchedule:
+    """Return what a user gave for a law of the prefix length that may change in training.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the value.
+    value : WeightSchedule, or array of shape (K,)
+        A schedule, of which every PrefixLaw is one, or the probabilities of a law.
+    K : int, optional
+        The number of atoms it is to have; any by default.
+
+    Raises
+    ------
+    InputError
+        If it is neither, no law, or of another number of atoms.
+    """
+    if _is_schedule(value):
+        return _of_width(name, value, K)
+    return _of_width(name, _from_probabilities(name, value), K)
+
+
+def _is_schedule(value: object) -> TypeGuard[WeightSchedule]:
+    # The class of a schedule has the attributes of one too.
+    return isinstance(value, WeightSchedule) and not isinstance(value, type)
+
+
+_Schedule = TypeVar("_Schedule", bound=WeightSchedule)
+
+
+def _of_width(name: str, schedule: _Schedule, K: int | None) -> _Schedule:
+    if K is not None and schedule.K != K:
+        raise InputError(f"{name}: a prefix law over {schedule.K} atoms: expected K = {K}")
+    return schedule
+
+
+def _from_probabilities(name: str, value: object) -> PrefixLaw:
+    if value is None or isinstance(value, (str, bytes, type, Mapping)) or not np.iterable(value):
+        raise InputError(f"{name} = {shown(value)}: expected a prefix law or its probabilities")
+    return PrefixLaw(cast("Any", value))
+
+
+def _vector(name: str, value: object) -> Float[np.ndarray, " K"]:
+    """Return a vector of at least one number as a float64 copy."""
+    if isinstance(value, (list, tuple)) and any(isinstance(entry, Fraction) for entry in value):
+        value = [float(entry) if isinstance(entry, Fraction) else entry for entry in value]
+    vector = np.array(array(name, value), dtype=np.float64)
+    if vector.ndim != 1 or vector.size == 0:
+        raise InputError(f"{name} of shape {vector.shape}: expected a vector of K >= 1 entries")
+    return vector
+
+
 def _normalised_exp(log_weights: np.ndarray) -> np.ndarray:
-    weights = np.exp(log_weights - log_weights.max())
-    return weights / weights.sum()
+    weights = exp(log_weights - log_weights.max())
+    return weights / math.fsum(weights)
 
 
 def _check_groups(
-    K: int, ends: Sequence[int], masses: Sequence[float] | None
-) -> Float[np.ndarray, " n_groups"]:
+    K: int, ends: ArrayLike, masses: ArrayLike | None
+) -> tuple[Int[np.ndarray, " n_groups"], Float[np.ndarray, " n_groups"]]:
     check_integer("K", K, 1)
-    for end in ends:
-        check_integer("group end", end, 1)
-    if not ends or ends[-1] != K or any(b < a for a, b in pairwise(ends)):
-        raise InputError(f"group ends {list(ends)}: expected ends in order, the last one K = {K}")
+    places = array("group ends", ends, kind="whole", ndim=1)
+    if (
+        places.size == 0
+        or places[0] < 1
+        or places[-1] != K
+        or any(b < a for a, b in pairwise(places))
+    ):
+        raise InputError(
+            f"group ends {shown(places.tolist())}: expected ends in order from 1 on, the last "
+            f"one K = {K}"
+        )
     if masses is None:
-        return np.full(len(ends), 1 / len(ends))
-    if len(masses) != len(ends):
-        raise InputError(f"{len(masses)} group masses: expected one for each of {len(ends)} groups")
-    return np.asarray(masses, dtype=np.float64)
+        return places, np.full(places.size, 1 / places.size)
+    shares = array("group masses", masses, ndim=1)
+    if shares.size != places.size:
+        raise InputError(
+            f"{shares.size} group masses: expected one for each of {places.size} groups"
+        )
+    return places, shares

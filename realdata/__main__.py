@@ -1,7 +1,7 @@
 """`python -m realdata`: compare, apply and export SAE checkpoints; run the experiment on a model.
 
-Command line only. `compare`, `apply`, `export` and `train` need the base environment; `run` and
-`tune` also that of `make setup-realdata`.
+Command line only. `run` and `tune` need the environment of `make setup-realdata`, the others that
+of `make setup`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from osae_theory.command_line import Parser, number, run
+from osae_theory.command_line import Parser, listing, number, run
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
 
@@ -31,8 +31,8 @@ class _Command(Parser):
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.")
-    commands = p.add_subparsers(dest="command", required=True, parser_class=_Command)
+    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.", resumes=True)
+    commands = p.add_subparsers(dest="command", parser_class=_Command)
     for name, (add, _, text) in COMMANDS.items():
         add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
     return p
@@ -66,6 +66,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             for label, name in zip(_labels(names), names, strict=True)
         },
         options.prefixes,
+        on_progress=lambda line: print(line, file=sys.stderr),
     )
     if options.out is not None:
         from realdata.compare_files import write_files
@@ -102,6 +103,18 @@ def _export(options: argparse.Namespace, command: str) -> None:
     from realdata.export import export_checkpoint
 
     print(export_checkpoint(options.checkpoint, options.revision, options.out))
+
+
+def _add_redraw(p: argparse.ArgumentParser) -> None:
+    p.add_argument("folder", type=Path, metavar="DIR", help="a folder that `run` wrote to")
+
+
+def _redraw(options: argparse.Namespace, command: str) -> None:
+    from realdata.drawing import redraw
+
+    check_writable(options.folder)
+    for path in redraw(options.folder):
+        print(path)
 
 
 def _add_location(p: argparse.ArgumentParser, name: str, text: str, **how: Any) -> None:
@@ -237,8 +250,8 @@ def _run(options: argparse.Namespace, command: str) -> None:
     preset = preset_of(options)
     check_device(options.device)
     check_logs(options.log)
-    for folder in (options.out, options.cache):
-        check_writable(folder)
+    check_writable(options.out)
+    check_writable(options.cache, "--cache")
     tuned = {*preset.methods, *([WIDE] if preset.wide else [])}
     rates = {
         method: options.lr
@@ -272,11 +285,14 @@ def _add_tune(p: argparse.ArgumentParser) -> None:
 def _tune(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
     from realdata import models
+    from realdata.methods import LEARNING_RATES
     from realdata.stores import collect_all
     from realdata.tuning import tune, write_rates
 
     preset = preset_of(options)
-    check_writable(options.cache)
+    check_writable(options.cache, "--cache")
+    target = Path(str(LEARNING_RATES))
+    check_writable(target.parent, "the folder of the tuned rates", files=(target.name,))
     model = models.load(preset.model, hook=preset.hook)
     with limited_threads(options.workers):
         one = replace(preset, corpora=preset.corpora[:1])
@@ -351,6 +367,7 @@ COMMANDS: Mapping[
         "apply": (_add_apply, _apply, "latents and reconstructions of activations"),
         "export": (_add_export, _export, "write a checkpoint of ours as a SAELens checkpoint"),
         "run": (_add_run, _run, "the whole experiment: collect, train, compare, draw"),
+        "redraw": (_add_redraw, _redraw, "the figures of a finished experiment, once more"),
         "tune": (_add_tune, _tune, "choose each method's learning rate"),
         "train": (_add_train, _train, "one SAE on collected activations, by torchrun too"),
     }
@@ -361,7 +378,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     command = " ".join(["python", "-m", MODULE, *map(shlex.quote, given)])
-    return run(parser(), lambda options: COMMANDS[options.command][1](options, command), given)
+
+    def do(options: argparse.Namespace) -> None:
+        if options.command is None:
+            print(listing({f"python -m {MODULE} {name}": how[2] for name, how in COMMANDS.items()}))
+        else:
+            COMMANDS[options.command][1](options, command)
+
+    return run(parser(), do, given)
 
 
 if __name__ == "__main__":

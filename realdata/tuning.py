@@ -1,10 +1,6 @@
 """The learning rate of each method, chosen by one protocol on text that no result reports.
 
-The protocol, the same for every method: a tenth of the documents of the first corpus's training
-part is held out; on the others one run is trained at each candidate rate, with the experiment's
-budget and a seed of an axis of its own; the rate with the lowest FVU at m on the held-out tenth
-is taken. The evaluation part, on which results are reported, is not looked at. A rate at which
-a run diverges is out.
+The protocol is written beside the rates.
 """
 
 import hashlib
@@ -34,6 +30,13 @@ from realdata.stores import data_hash
 from realdata.training import Job, RowsInMemory, RunSpec, run_record, snapshot_folder, train
 
 CANDIDATES = (0.0006, 0.0012, 0.0025, 0.005, 0.01, 0.02, 0.04)
+_PROTOCOL = (
+    "The protocol, the same for every method: a tenth of the documents of the first corpus's "
+    "training part is held out; on the others one run is trained at each candidate rate, with "
+    "the experiment's budget and a seed of an axis of its own; the rate with the lowest FVU at "
+    "m on the held-out tenth is taken. The evaluation part, on which results are reported, is "
+    "not looked at. A rate at which a run diverges is out."
+)
 _HELD_OUT = 0.1
 # Runs trained together.
 _TOGETHER = 3
@@ -122,7 +125,7 @@ def write_rates(
     old = known.get(preset, {})
     chosen = choose(errors)
     table = {method: {f"{r:g}": e for r, e in row.items()} for method, row in errors.items()}
-    known["protocol"] = " ".join((__doc__ or "").split("\n\n")[1].split())
+    known["protocol"] = _PROTOCOL
     known[preset] = {
         "chosen": old.get("chosen", {}) | chosen,
         "heldout_fvu": old.get("heldout_fvu", {}) | table,

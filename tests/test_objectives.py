@@ -124,10 +124,11 @@ def test_a_prefix_loss_keeps_the_first_atoms_and_drops_the_rest(seed, length):
     assert found == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_negative_prefix_length_is_refused():
+@pytest.mark.parametrize("length", [-1, 7, 10**400])
+def test_a_prefix_length_outside_0_to_K_is_refused(length):
     (x, latents, atoms), _ = instance(0)
-    with pytest.raises(InputError, match="prefix length = -1"):
-        prefix_loss(x, latents, atoms, -1)
+    with pytest.raises(InputError, match="prefix length = "):
+        prefix_loss(x, latents, atoms, length)
 
 
 def test_weights_of_one_give_the_plain_loss_and_its_gradients():
@@ -181,6 +182,56 @@ def test_samples_with_padding_and_no_active_latent_are_counted_by_the_sparse_for
         rtol=1e-12,
         atol=0,
     )
+
+
+@given(seed=st.integers(0, 2**16), m=st.integers(1, 6))
+def test_the_sparse_form_takes_latents_in_any_order_with_gradients(seed, m):
+    (x, latents, atoms), _ = instance(seed)
+    picked = torch.rand(7, 6, generator=torch.Generator().manual_seed(seed)).topk(m).indices
+    picked[0, m // 2 :] = -1
+    values = latents.detach().gather(-1, picked.clamp(min=0)).requires_grad_()
+    there = picked >= 0
+    codes = torch.zeros_like(latents).scatter_add(-1, picked.clamp(min=0), values * there)
+    weights = weights_of(PrefixLaw.uniform(6), x)
+    leaves = x, values, atoms
+    losses = [
+        nested_dropout_loss_sparse(x, picked.int(), values, atoms, weights),
+        nested_dropout_loss_loop(x, codes, atoms, weights),
+    ]
+    found, oracle = ([f.detach(), *torch.autograd.grad(f, leaves)] for f in losses)
+    assert relative_error(found, oracle) < TOLERANCE
+
+
+LOSSES = [nested_dropout_loss_loop, nested_dropout_loss_gram, nested_dropout_loss]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_arrays_and_weights_of_another_precision_are_taken(loss):
+    tensors = [t.detach().float() for t in instance(2)[0]]
+    weights = PrefixLaw.uniform(6).survival
+    expected = loss(*tensors, torch.tensor(weights, dtype=torch.float32))
+    assert torch.equal(loss(*tensors, weights), expected)
+    assert torch.equal(loss(*tensors, torch.tensor(weights)), expected)
+    arrays = [t.numpy() for t in tensors]
+    assert torch.equal(loss(*arrays, np.float32(weights)), expected)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (0, None, "x = None"),
+        (1, torch.zeros(7, 5), r"codes of shape \(7, 5\)|atoms of shape"),
+        (2, torch.zeros(5, 4), r"atoms of shape \(5, 4\): expected \(\.\.\., K, d\)"),
+        (2, torch.eye(4).to_sparse(), "atoms is sparse"),
+        (3, np.ones((2, 3, 6)), r"survival of shape \(2, 3, 6\)"),
+    ],
+)
+def test_what_does_not_fit_is_named(loss, place, value, message):
+    arguments = [t.detach() for t in instance(2)[0]] + [torch.ones(6)]
+    arguments[place] = value
+    with pytest.raises(InputError, match=message):
+        loss(*arguments)
 
 
 def test_without_any_active_latent_the_loss_is_the_energy_of_the_data():

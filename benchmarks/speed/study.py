@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.measure import interleaved
-from benchmarks.speed import costs, losses, steps
+from benchmarks.speed import arithmetic, costs, losses, steps
 from benchmarks.speed.memory import step_memory
 from benchmarks.speed.shapes import MEMORY, Shape
 from benchmarks.speed.timing import Ratio, paired, relative_to
@@ -85,6 +85,11 @@ def measure(plan: Plan, peak: Mapping[str, Any]) -> dict[str, Any]:
             else costs.over_sizes(plan.shape, plan.rounds, plan.warmup, plan.steps)
         )
         agreement = dict(losses.agreement(plan.shape))
+        ratios["portable_over_fast_step"] = arithmetic.step_ratio(
+            plan.shape, plan.rounds, plan.warmup, plan.steps
+        )
+        if plan.name == "toy":
+            ratios["portable_over_fast_training"] = arithmetic.training_ratio()
     if plan.name == "toy":
         with limited_threads(plan.cores):
             ratios["ten_together_over_ten_separate"] = _together(plan)

@@ -18,6 +18,7 @@ from scipy.linalg import null_space
 from scipy.optimize import linprog
 
 from osae_theory.certificates import Certificate, Number
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer
 from osae_theory.uniqueness.matrices import ExactColumns, Rows, read_columns
 from osae_theory.uniqueness.solvers import load_cvxpy, solve
@@ -98,6 +99,7 @@ def nsp_constant_exact(
     return _by_programs(results, s, max_iterations, 4 * (d + K) * K * _EPS)
 
 
+@at_the_door
 def nsp_upper_bound(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     """Return an upper bound on gamma_s(D) by convex relaxation.
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from osae_theory.certificates import Certificate
+from osae_theory.doors import at_the_door
 from osae_theory.errors import check_integer
 from osae_theory.seeds import Axis, generator
 from osae_theory.uniqueness.coherence import MAX_PRODUCTS, babel
@@ -25,6 +26,7 @@ MAX_GROWN_SUBSETS = 2_000_000
 _EPS = float(np.finfo(np.float64).eps)
 
 
+@at_the_door
 def rip_constant_exact(
     D: Float[np.ndarray, "d K"], s: int, max_subsets: int = MAX_SUBSETS
 ) -> Certificate:
@@ -78,6 +80,7 @@ def rip_constant_exact(
     )
 
 
+@at_the_door
 def rip_by_babel(
     D: Float[np.ndarray, "d K"], s: int, max_products: int = MAX_PRODUCTS
 ) -> Certificate:
@@ -113,6 +116,7 @@ def rip_by_babel(
     )
 
 
+@at_the_door
 def rip_upper_bound(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     """Return an upper bound on delta_s(D) by semidefinite relaxation of sparse eigenvalues.
 
@@ -165,6 +169,7 @@ def rip_upper_bound(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     )
 
 
+@at_the_door
 def rip_lower_bound(
     D: Float[np.ndarray, "d K"],
     s: int,

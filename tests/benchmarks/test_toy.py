@@ -11,9 +11,12 @@ import pytest
 
 from benchmarks import grid, toy
 from benchmarks.config import Cell
+from benchmarks.engine import run_task
+from benchmarks.store import RunStore
 from osae_theory import __version__
+from small_runs import small_configs
 
-FAST = "--cell 6 8 2 400 --steps 20 --batch-size 100 --seeds 3 --workers 1".split()
+FAST = "--cell 6 8 2 400 --steps 20 --batch-size 100 --draws 3 --workers 1".split()
 MEASURED = (
     "stab_pairs stab_truth stab_truth_corrected ord_truth ord_recovered recovered_share"
     " ord_by_frequency ord_by_energy mse dead_share"
@@ -38,16 +41,20 @@ def test_json_is_one_document_with_every_promised_field(capsys, tmp_path):
     assert found["cell"] == {"d": 6, "K": 8, "m": 2, "N": 400, "alpha": 1.2}
     assert [row["method"] for row in found["rows"]] == ["topk", "osae"]
     for row in found["rows"]:
-        assert row["seeds"] == 3
+        assert (row["draws"], row["runs"]) == (3, 6)
         assert row["stab_chance"] > 0
         assert row["seconds"] > 0
         for key in MEASURED:
             mean, std, interval = (row[f"{key}_{part}"] for part in ("mean", "std", "ci95"))
-            if row[f"{key}_n"] > 1:
+            if row[f"{key}_n"] > 2:
                 assert std >= 0
                 assert interval[0] <= mean <= interval[1]
             else:
-                assert std is interval is None
+                assert interval is None
+    [only] = [one for one in found["comparisons"] if one["measurement"] == "mse"]
+    assert (only["method"], only["minus"], only["draws"]) == ("osae", "topk", 3)
+    assert (found["draws"], found["seeds"]) == (3, 2)
+    assert found["ceiling"]["ord_by_energy_n"] == 3
     assert {"command", "versions", "threads", "seed"} <= set(found["provenance"])
 
 
@@ -56,11 +63,25 @@ def test_the_same_command_gives_the_same_document_but_for_its_seconds(capsys, tm
     assert without_seconds(first) == without_seconds(second)
 
 
-def test_one_seed_has_no_deviation_and_another_base_another_problem(capsys, tmp_path):
-    one = document(capsys, tmp_path, "--methods", "osae", "--seeds", "1")["rows"][0]
+def test_one_draw_has_no_interval_and_another_base_other_problems(capsys, tmp_path):
+    single = ("--methods", "osae", "--draws", "1", "--seeds", "1")
+    one = document(capsys, tmp_path, *single)["rows"][0]
     assert one["stab_truth_std"] is one["stab_truth_ci95"] is one["stab_pairs_mean"] is None
-    other = document(capsys, tmp_path, "--methods", "osae", "--seeds", "1", "--seed", "7")
+    other = document(capsys, tmp_path, *single, "--seed", "7")
     assert other["rows"][0]["stab_truth_mean"] != one["stab_truth_mean"]
+
+
+def test_more_draws_and_seeds_only_add_runs():
+    few, many = (
+        toy.job_of(toy.parser().parse_args([*FAST, *more.split()])).configs(Cell(6, 8, 2, 400))
+        for more in ("--draws 2 --seeds 2", "--draws 4 --seeds 3")
+    )
+    assert set(few) < set(many)
+    assert len(many) == len(set(many)) == 4 * 4 * 3
+    for problem_seed in {run.problem_seed for run in many}:
+        runs = [run for run in many if run.problem_seed == problem_seed]
+        assert len({run.seeds for run in runs}) == 3
+        assert len({(run.method, run.seeds) for run in runs}) == 4 * 3
 
 
 def test_files_are_whole_and_nothing_unfinished_stays(capsys, tmp_path):
@@ -72,14 +93,18 @@ def test_files_are_whole_and_nothing_unfinished_stays(capsys, tmp_path):
         "table.md",
         "table.tex",
         "table.csv",
+        "comparisons.md",
+        "comparisons.csv",
         "runs.parquet",
         "pairs.parquet",
         "matched_pairs.png",
         "result.json",
     }
-    table = (out / "table.md").read_text()
-    assert table.split("\nMade by")[0].strip() in printed
-    assert len(pd.read_parquet(out / "runs.parquet")) == 4 * 3
+    assert max(map(len, printed.splitlines()[:-1])) <= 80
+    assert "3 problem draws x 2 seeds" in " ".join(printed.split())
+    assert "Made by `python -m benchmarks.toy" in (out / "table.md").read_text()
+    assert len(pd.read_parquet(out / "runs.parquet")) == 4 * 3 * 2
+    assert len(pd.read_csv(out / "comparisons.csv")) == 6 * 5
     assert len(pd.read_csv(out / "table.csv")) == 4
     assert json.loads((out / "result.json").read_text())["rows"]
 
@@ -87,12 +112,13 @@ def test_files_are_whole_and_nothing_unfinished_stays(capsys, tmp_path):
 def test_a_grid_has_a_document_a_cell_and_one_table_of_all(capsys, tmp_path, monkeypatch):
     cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
     monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
-    options = "--grid tiny --steps 5 --seeds 2 --methods osae --workers 1 --json".split()
+    options = "--grid tiny --steps 5 --draws 2 --methods osae,topk --workers 1 --json".split()
     assert toy.main([*options, "--out", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["grid"] == "tiny"
     assert [cell["cell"]["m"] for cell in found["cells"]] == [2, 1]
-    assert len(pd.read_csv(tmp_path / "grid.csv")) == 2
+    assert len(pd.read_csv(tmp_path / "grid.csv")) == 2 * 2
+    assert len(pd.read_csv(tmp_path / "grid_comparisons.csv")) == 2 * 5
     assert (tmp_path / cells[1].slug / "table.md").is_file()
 
 
@@ -115,7 +141,13 @@ BAD = {
     "a misspelt method": ("--methods topk,oase", "(did you mean 'osae'?): expected one of topk,"),
     "no method": ("--methods ,", "method '' is unknown"),
     "a method twice": ("--methods osae,osae", "expected each method once"),
+    "no draws": ("--draws 0", "--draws = 0"),
     "no seeds": ("--seeds 0", "--seeds = 0"),
+    "an arithmetic unknown": ("--arithmetic fats", "(did you mean 'fast'?)"),
+    "seeds without number": ("--seeds 100000000000000000000000", "expected a whole number of at"),
+    "too many seeds": ("--seeds 1000000000", "expected at most 10000"),
+    "too many workers": ("--workers 1000000000", "expected at most 4096"),
+    "steps beyond counting": (f"--steps {'9' * 5000}", "expected a whole number of at most"),
     "a negative seed": ("--seed -1", "seed = -1"),
     "no steps": ("--steps 0", "steps = 0"),
     "no batch": ("--batch-size 0", "batch size = 0"),
@@ -145,13 +177,75 @@ def test_bad_input_is_one_line_code_2_and_nothing_written(name, as_json, capsys,
     assert not out.exists()
 
 
-def test_a_folder_that_cannot_be_is_refused_before_any_training(capsys, tmp_path):
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("file", "file/below", "dangling", "loop", "loop/x", "l" * 300, "nul\0x", "/proc/x"),
+        *("table", "result", "unfinished", "unfinished link"),
+    ],
+)
+def test_a_folder_that_cannot_be_is_refused_before_any_training(
+    place, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(toy, "complete", None)
     (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "table" / "table.md").mkdir(parents=True)
+    (tmp_path / "result" / "result.json").mkdir(parents=True)
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / ".unfinished").touch()
+    (tmp_path / "unfinished link").mkdir()
+    (tmp_path / "unfinished link" / ".unfinished").symlink_to("nowhere")
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as stopped:
-        toy.main([*FAST, "--out", str(tmp_path / "file" / "below")])
+        toy.main([*FAST, "--out", str(tmp_path / place)])
     assert stopped.value.code == 2
-    assert "is a file" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--out" in error
+    assert "cannot be written to" in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_without_out_every_cell_and_grid_has_a_folder_of_its_own(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
+    monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
+    few = "--steps 3 --seeds 1 --methods topk --batch-size 50 --workers 1".split()
+    for which in ("--cell 6 8 2 200", "--cell 6 8 1 200", "--grid tiny"):
+        assert toy.main([*which.split(), *few]) == 0
+    printed = capsys.readouterr().out
+    folders = [Path("out/toy", name) for name in (cells[0].slug, cells[1].slug, "grid-tiny")]
+    assert sorted(Path("out/toy").iterdir()) == sorted(folders)
+    for folder in folders:
+        assert f"Written to {folder}" in printed
+        assert (folder / "result.json").is_file()
+
+
+def test_a_job_leaves_the_finished_runs_of_one_that_was_interrupted(tmp_path, capsys):
+    store = RunStore(tmp_path / ".unfinished")
+    interrupted = small_configs(n=2, n_steps=7)
+    for record in run_task(interrupted):
+        store.save(record)
+    assert toy.main([*FAST, "--methods", "topk", "--out", str(tmp_path)]) == 0
+    kept = [path.name for path in store.folder.iterdir()]
+    assert sorted(kept) == sorted(store.path(config).name for config in interrupted)
+
+
+def test_all_is_on_disk_before_anything_is_printed(tmp_path, monkeypatch):
+    cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
+    monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
+    options = "--grid tiny --steps 3 --seeds 1 --methods topk --workers 1 --out".split()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as nobody_reads:
+        monkeypatch.setattr(sys, "stdout", nobody_reads)
+        assert toy.main([*options, str(tmp_path)]) == 141
+    assert len(json.loads((tmp_path / "result.json").read_text())["cells"]) == 2
+    for cell in cells:
+        assert (tmp_path / cell.slug / "table.md").is_file()
+    assert not (tmp_path / ".unfinished").exists()
 
 
 def test_the_version_is_printed(capsys):
@@ -175,7 +269,9 @@ def test_as_a_process_bad_input_has_no_traceback():
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path):
-    options = "--cell 8 10 2 3000 --steps 2000 --seeds 4 --methods topk,osae --workers 1".split()
+    options = (
+        "--cell 8 10 2 3000 --steps 600 --draws 4 --seeds 1 --methods topk,osae --workers 1".split()
+    )
     options += ["--lr", "0.01", "--json", "--out"]
     interrupted = tmp_path / "interrupted"
     process = subprocess.Popen(
@@ -210,46 +306,3 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
 
     assert result(interrupted) == result(tmp_path / "undisturbed")
     assert not kept.exists()
-
-
-def living(session):
-    """Return the processes of a session that live."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(folder.name))
-    return found
-
-
-def wait_until(condition):
-    """Wait for what must come: ten minutes are for a test that would hang, not a verdict."""
-    end = time.monotonic() + 600
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert condition()
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-def test_a_killed_job_leaves_no_worker_behind(tmp_path):
-    options = "--cell 8 10 2 3000 --steps 2000 --seeds 400 --methods topk --workers 2 --lr 0.01"
-    process = subprocess.Popen(
-        command(*options.split(), "--out", tmp_path),
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        kept = tmp_path / ".unfinished"
-        # With a run finished and others to come, its workers are at work.
-        wait_until(lambda: list(kept.glob("[!.]*")) or process.poll() is not None)
-        assert process.poll() is None
-        assert len(living(process.pid)) > 1
-        process.kill()
-        process.wait()
-        wait_until(lambda: not living(process.pid))
-    finally:
-        for left in living(process.pid):
-            os.kill(left, signal.SIGKILL)

@@ -1,8 +1,12 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import benchmarks
+import osae_theory
+import realdata
 from benchmarks import tune
 from benchmarks.config import PAPER_CELL, run_seeds
 from benchmarks.store import RunRecord
@@ -56,6 +60,31 @@ def test_tuning_one_method_keeps_the_rates_of_the_others(tmp_path, monkeypatch, 
     assert json.loads(capsys.readouterr().out) == written["chosen"]
 
 
+@pytest.mark.parametrize("place", ["file/rates.json", "link/rates.json", "a folder"])
+def test_rates_that_cannot_be_written_are_known_before_the_work(
+    place, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "a folder").mkdir()
+    monkeypatch.setattr(tune, "LEARNING_RATES", tmp_path / place)
+    monkeypatch.setattr(tune, "complete", None)
+    with pytest.raises(SystemExit) as stopped:
+        tune.main(["--methods", "osae", "--out", str(tmp_path / "out")])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert "the folder of the tuned rates" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_text_of_a_result_is_a_docstring_which_python_may_have_removed():
+    packages = (benchmarks, osae_theory, realdata)
+    files = [file for package in packages for file in Path(package.__path__[0]).rglob("*.py")]
+    assert len(files) > 100
+    assert [file for file in files if "__doc__" in file.read_text(encoding="utf-8")] == []
+
+
 def test_bad_input_is_one_line(capsys):
     for options in (["--methods", "sae"], ["--workers", "0"], ["--steps", "0"]):
         with pytest.raises(SystemExit) as stopped:
@@ -66,6 +95,7 @@ def test_bad_input_is_one_line(capsys):
 
 def test_the_committed_rates_carry_their_protocol_and_command():
     committed = json.loads(tune.LEARNING_RATES.read_text(encoding="utf-8"))
+    assert committed["protocol"] == tune.PROTOCOL
     assert committed["provenance"]["command"].startswith("python -m benchmarks.tune")
     for method, rate in committed["chosen"].items():
         by_rate = {
@@ -80,3 +110,12 @@ def test_runs_of_a_draw_share_their_seeds_across_methods():
     for a, b in zip(runs[:half], runs[half:], strict=True):
         assert replace(a, method="osae") == b
         assert a.seeds == run_seeds(a.problem_seed, 0)
+
+
+def test_an_error_that_is_not_defined_does_not_win():
+    low, undefined, _ = (c for c in tune.configs(("osae",), 1960)[:3])
+    chosen, table = tune.choose(
+        [record(low, 0.5), RunRecord(undefined, "done", {"mse": None, "seconds": 1.0}, {})]
+    )
+    assert chosen == {"osae": low.learning_rate}
+    assert table["osae"][f"{undefined.learning_rate:g}"] is None

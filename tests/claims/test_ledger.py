@@ -86,7 +86,6 @@ def test_one_claim_has_its_whole_story(capsys):
         (["claims", "--id", "P11"], "claim 'P11' is unknown (did you mean 'P1'?)"),
         (["claims", "--examples", "0"], "--examples = 0"),
         (["clams"], "invalid choice: 'clams'"),
-        ([], "required: what"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(options, message, capsys):
@@ -97,3 +96,9 @@ def test_bad_input_is_one_line_and_code_2(options, message, capsys):
     assert printed.out == ""
     assert message in printed.err
     assert printed.err.count("\n") == 1
+
+
+def test_a_claims_name_is_read_in_any_case(capsys):
+    assert main(["claims", "--id", "p1", "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert found["id"] == "P1"

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from osae_theory.metrics import (
 )
 from realdata import experiment as experiment_module
 from realdata import jobs, tuning
+from realdata.__main__ import main
 from realdata.activation_store import ActivationStore
 from realdata.checkpoints import load
 from realdata.evaluation import read_evaluation, sparse
@@ -189,6 +191,15 @@ def test_the_same_command_again_trains_nothing_and_writes_the_same(done, monkeyp
     assert model.n_calls == 0
     assert before == after
     assert "latent" in found.page.read_text()
+
+
+def test_figures_drawn_again_from_the_results_are_the_same(done, tmp_path):
+    out = done[0] / "out"
+    for name in ("result.json", "curves.csv"):
+        shutil.copy(out / name, tmp_path)
+    assert main(["redraw", str(tmp_path)]) == 0
+    drawn = {path.name: path.read_bytes() for path in out.glob("*.png")}
+    assert drawn == {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
 
 
 def test_an_experiment_that_is_interrupted_goes_on_to_the_same_results(done, tmp_path, monkeypatch):

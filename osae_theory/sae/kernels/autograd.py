@@ -7,9 +7,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from osae_theory.doors import at_the_door
+from osae_theory.objectives import ascending
 from osae_theory.sae.kernels.sparse import SparseCodes, prefix_gradients
 
 
+@at_the_door
 def nested_dropout_loss_fused(
     x: Float[Tensor, "*run n d"],
     indices: Int[Tensor, "*run n s"],
@@ -28,8 +31,8 @@ def nested_dropout_loss_fused(
     x, atoms, survival : tensors
         Data, atoms and survival weights w_j = P(l >= j); rows. w = 1 gives the plain loss.
     indices, values : tensors of shape (..., n, s)
-        Active latents of each sample, ascending, and their values. After the last one,
-        indices are -1.
+        Active latents of each sample, in any order, and their values; -1 in a slot without
+        one. Latents in ascending order, as `select_sparse` gives them, need no sorting.
     backend : {"auto", "numba", "torch"}
         "numba" is compiled and needs a CPU; "torch" works on any device; "auto" takes the
         first that can be had.
@@ -37,12 +40,14 @@ def nested_dropout_loss_fused(
     Raises
     ------
     InputError
-        If the backend is unknown or cannot take these tensors.
+        If the backend is unknown or cannot take these tensors, their shapes do not fit, or an
+        index is none of -1, 0, ..., K - 1.
 
     References
     ----------
     Wang et al. (2025), section 2.2; claim I2 (docs/theory.md).
     """
+    indices, values = ascending(indices, values, atoms.shape[-2])
     return _Fused.apply(x, indices, values, atoms, survival, backend)  # pyright: ignore[reportReturnType]
 
 

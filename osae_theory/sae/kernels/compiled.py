@@ -16,12 +16,14 @@ from typing import Any, no_type_check
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from osae_theory.jit import kernel
+
 # No run-time type check (`no_type_check`) may wrap what numba compiles.
-_kernel = njit(nogil=True, cache=True, error_model="numpy")
+_kernel = kernel
 # Partial sums kept side by side; a multiple of every vector unit's width in use.
 _LANES = 16
 # Scores compared at once in the selection, and the share of a row's m-th largest score

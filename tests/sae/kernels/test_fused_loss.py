@@ -122,6 +122,47 @@ def test_gradients_equal_finite_differences():
     assert torch.autograd.gradcheck(loss, leaves, eps=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+@given(seed=st.integers(0, 2**16), m=st.integers(1, 6))
+def test_latents_in_any_order_give_the_loss_and_gradients_of_the_loop(backend, seed, m):
+    x, codes, atoms, weights = problem(m=m, seed=seed)
+    shuffled = torch.rand(codes.indices.shape, generator=torch.Generator().manual_seed(seed))
+    order = shuffled.argsort(dim=-1)
+    indices = codes.indices.gather(-1, order)
+    leaves = [t.clone().requires_grad_() for t in (x, codes.values.gather(-1, order), atoms)]
+    loss = nested_dropout_loss_fused(leaves[0], indices, *leaves[1:], weights, backend=backend)
+    slopes = torch.autograd.grad(loss.sum(), leaves)
+    expected = list(by_loop(x, codes, atoms, weights))
+    expected[2] = expected[2].gather(-1, order).masked_fill(indices < 0, 0)
+    assert_close((loss.detach(), *slopes), expected, 1e-12)
+
+
+def test_what_topk_gives_needs_no_sorting_by_the_user():
+    generator = torch.Generator().manual_seed(5)
+    scores = torch.rand(40, 9, generator=generator, dtype=torch.float64)
+    x = torch.randn(40, 7, generator=generator, dtype=torch.float64)
+    atoms = torch.randn(9, 7, generator=generator, dtype=torch.float64)
+    weights = PrefixLaw.zipf(9).survival
+    found = scores.topk(4)
+    assert not (found.indices.diff(dim=-1) > 0).all()
+    dense = torch.zeros_like(scores).scatter(-1, found.indices, found.values)
+    torch.testing.assert_close(
+        nested_dropout_loss_fused(x, found.indices, found.values, atoms, weights),
+        nested_dropout_loss_loop(x, dense, atoms, weights),
+        rtol=1e-12,
+        atol=0,
+    )
+
+
+@pytest.mark.parametrize("wrong", [6, -2, 2**31 - 1])
+def test_a_latent_that_is_not_there_is_refused(wrong):
+    x, codes, atoms, weights = problem()
+    indices = codes.indices.clone()
+    indices[1, 3, 0] = wrong
+    with pytest.raises(InputError, match=rf"indices hold {wrong}: expected latents in 0\.\.5"):
+        nested_dropout_loss_fused(x, indices, codes.values, atoms, weights)
+
+
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
 def test_leading_axes_are_runs_and_weights_may_be_shared(shape):
     x, codes, atoms, weights = problem(S=6)
