@@ -6,7 +6,7 @@ would lose something without a word: text, Python objects, ragged lists, masked 
 imaginary parts, sparse matrices, and for numpy what lies on another device.
 """
 
-from numbers import Rational
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -68,7 +68,7 @@ def array(
         parts or another number of axes, is sparse, or is not in the CPU's memory.
     """
     found = _plain(name, value)
-    if kind == "exact" and found.dtype.kind == "O" and found.ndim and _is_rational(found):
+    if kind == "exact" and found.dtype.kind == "O" and found.ndim and _is_real(found):
         return found
     if found.dtype.kind not in _NUMBERS:
         raise InputError(f"{name} {_content(found, value)}: expected {_EXPECTED[kind]}")
@@ -106,8 +106,8 @@ def tensor(name: str, value: ArrayLike, *, kind: Kind = "float") -> Tensor:
     return value
 
 
-def _is_rational(found: np.ndarray) -> bool:
-    return all(isinstance(entry, Rational) for entry in found.flat)
+def _is_real(found: np.ndarray) -> bool:
+    return all(isinstance(entry, Real) for entry in found.flat)
 
 
 def _plain(name: str, value: Any) -> np.ndarray:

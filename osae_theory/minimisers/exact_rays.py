@@ -15,6 +15,8 @@ from osae_theory.minimisers.rational import (
     as_fractions,
     check_probabilities,
     check_unit_columns,
+    exact_number,
+    listed,
     survival_of,
 )
 
@@ -59,12 +61,12 @@ def exact_planar_minimum(
     """
     atoms = as_fractions(directions)
     check_unit_columns(atoms)
-    e = as_fractions(list(energies))
+    e = as_fractions(listed("energies", energies))
     if e.shape != atoms.shape[1:] or (e < 0).any():
         raise InputError(
             f"energies {[str(x) for x in e]}: expected {atoms.shape[1]}, none negative"
         )
-    K, R = len(probabilities), e.size
+    K, R = len(listed("probabilities", probabilities)), e.size
     w = [_rational(x) for x in survival_of(check_probabilities(probabilities, K))]
     if K**R > MOST_MAPS:
         raise InputError(
@@ -114,8 +116,10 @@ def exact_two_ray_minimum(
     -----
     claim P1, the family (docs/theory.md).
     """
-    c, p = Fraction(cosine), Fraction(last)
-    e = [Fraction(x) for x in energies]
+    c, p = exact_number("cosine", cosine), exact_number("last", last)
+    e = [exact_number("energies", x) for x in listed("energies", energies)]
+    if len(e) != 2:
+        raise InputError(f"{len(e)} energies: expected two")
     if not (-1 <= c <= 1 and 0 <= p <= 1 and min(e) >= 0):
         raise InputError(
             f"cosine {c}, energies {e[0]} and {e[1]}, p_2 = {p}: expected -1 <= cosine <= 1,"

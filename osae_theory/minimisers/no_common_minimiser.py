@@ -25,6 +25,7 @@ from osae_theory.minimisers.rational import (
     check_unit_columns,
     exact_codes,
     exact_nested_loss,
+    listed,
     rational_unit_vector,
 )
 from osae_theory.prefixes import PrefixLaw
@@ -165,8 +166,8 @@ def cyclic_pair_codes(
     so an atom of D' is in two of the K planes at most; on average it is in two, hence in two
     exactly, and D' is D.
     """
-    s = as_fractions(list(scales))
-    K = s.size
+    s = as_fractions(listed("scales", scales))
+    repeats, K = listed("repeats", repeats), s.size
     check_integer("number of scales", K, 3)
     if len(repeats) != K or (s <= 0).any():
         raise InputError(

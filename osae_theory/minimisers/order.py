@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from osae_theory.certificates import Certificate, Kind, Number
-from osae_theory.doors import at_the_door
-from osae_theory.errors import InputError
+from osae_theory.doors import array, at_the_door
+from osae_theory.errors import InputError, shown
 from osae_theory.minimisers.losses import check_law
 from osae_theory.minimisers.rational import as_fractions, check_probabilities
 from osae_theory.prefixes import PrefixLaw
@@ -113,9 +113,11 @@ def order_loss(
     """
     exact = not isinstance(law, PrefixLaw)
     A = _checked(A, exact)
-    places = np.asarray(order)
+    places = array("order", order, kind="whole", ndim=1)
     if not np.array_equal(np.sort(places), np.arange(len(A))):
-        raise InputError(f"order = {list(order)}: expected a permutation of 0..{len(A) - 1}")
+        raise InputError(
+            f"order = {shown(places.tolist())}: expected a permutation of 0..{len(A) - 1}"
+        )
     if isinstance(law, PrefixLaw):
         check_law(law, len(A))
         p = law.probabilities

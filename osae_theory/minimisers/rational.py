@@ -3,7 +3,7 @@
 Exact matrices are numpy arrays of dtype object that hold Fractions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +14,7 @@ from sympy.polys.matrices import DomainMatrix
 from sympy.polys.matrices.exceptions import DMNonInvertibleMatrixError
 
 from osae_theory.doors import at_the_door
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError, check_integer, shown
 
 
 def as_fractions(array: Any) -> Shaped[np.ndarray, "*shape"]:
@@ -30,10 +30,25 @@ def as_fractions(array: Any) -> Shaped[np.ndarray, "*shape"]:
     for place, entry in np.ndenumerate(source):
         if isinstance(entry, bool) or not isinstance(entry, (int, np.integer, Fraction)):
             raise InputError(
-                f"entry {entry!r} at {list(place)}: expected an int or a Fraction, for exactness"
+                f"entry {shown(entry)} at {list(place)}: expected an int or a Fraction, for "
+                "exactness"
             )
         exact[place] = Fraction(entry) if isinstance(entry, Fraction) else Fraction(int(entry))
     return exact
+
+
+def exact_number(name: str, value: object) -> Fraction:
+    """Return an int or a Fraction as a Fraction; raise InputError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer, Fraction)):
+        raise InputError(f"{name} = {shown(value)}: expected an int or a Fraction, for exactness")
+    return value if isinstance(value, Fraction) else Fraction(int(value))
+
+
+def listed(name: str, values: Any) -> list[Any]:
+    """Return a sequence or a vector as a list; raise InputError for anything else."""
+    if isinstance(values, (str, bytes, Mapping)) or not np.iterable(values):
+        raise InputError(f"{name} = {shown(values)}: expected a sequence of numbers")
+    return list(values)
 
 
 def check_probabilities(probabilities: Sequence[Fraction], K: int) -> Shaped[np.ndarray, " K"]:
@@ -41,7 +56,7 @@ def check_probabilities(probabilities: Sequence[Fraction], K: int) -> Shaped[np.
 
     Raises InputError unless there are K of them, none negative, of sum 1.
     """
-    p = as_fractions(list(probabilities))
+    p = as_fractions(listed("probabilities", probabilities))
     if p.shape != (K,):
         raise InputError(f"{p.size} probabilities: expected one for each of K = {K} prefixes")
     if (p < 0).any() or p.sum() != 1:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from osae_theory.arrays import ArrayLike
 from osae_theory.errors import check_choice, check_integer, check_real
 from osae_theory.prefixes import WeightSchedule, as_schedule
 from osae_theory.sae.auxiliary import DeadLatentLoss
@@ -34,17 +35,30 @@ class RunSeeds:
         return cls(seed, seed, seed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Run:
-    """What is a run's own: its seeds, its learning rate, its prefix law (or probabilities)."""
+    """What is a run's own: its seeds, its learning rate, its prefix law.
+
+    Attributes
+    ----------
+    seeds : RunSeeds
+    learning_rate : float
+        Above 0.
+    schedule : WeightSchedule
+        The law; the probabilities of one that does not change will do.
+    """
 
     seeds: RunSeeds
     learning_rate: float
     schedule: WeightSchedule
 
-    def __post_init__(self) -> None:
-        check_real("learning rate", self.learning_rate, above=0)
-        object.__setattr__(self, "schedule", as_schedule("schedule", self.schedule))
+    def __init__(
+        self, seeds: RunSeeds, learning_rate: float, schedule: WeightSchedule | ArrayLike
+    ) -> None:
+        check_real("learning rate", learning_rate, above=0)
+        object.__setattr__(self, "seeds", seeds)
+        object.__setattr__(self, "learning_rate", learning_rate)
+        object.__setattr__(self, "schedule", as_schedule("schedule", schedule))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from osae_theory.errors import InputError, check_real, shown
+from osae_theory.errors import InputError, check_choice, check_real, shown
 from osae_theory.prefixes import (
     AnnealedLaw,
     PrefixLaw,
@@ -21,6 +21,7 @@ from osae_theory.prefixes import (
     as_schedule,
 )
 from osae_theory.sae.checkpoint import Origin, TopMCheckpoint
+from osae_theory.sae.kernels import ARITHMETICS
 
 
 def checkpoint_of(sae: Any) -> TopMCheckpoint:
@@ -42,6 +43,7 @@ def checkpoint_of(sae: Any) -> TopMCheckpoint:
     details = {
         "ordered_sae": {
             "parameters": {name: _plain(name, given) for name, given in sae.get_params().items()},
+            "arithmetic": sae.arithmetic_,
             "law": _plain("law_", sae.law_),
             "losses": sae.loss_curve_.tolist(),
             "features": list(getattr(sae, "feature_names_in_", [])),
@@ -90,7 +92,7 @@ def fitted_from(
     mantissa, exponent = math.frexp(scale)
     if (
         not isinstance(kept, dict)
-        or not {"parameters", "law", "losses", "features"} <= kept.keys()
+        or not {"parameters", "arithmetic", "law", "losses", "features"} <= kept.keys()
         or mantissa != 0.5
         or bool((checkpoint.input_scale != scale).any())
         or bool(checkpoint.input_mean.any())
@@ -99,6 +101,8 @@ def fitted_from(
     try:
         parameters = {name: _read(value) for name, value in kept["parameters"].items()}
         law = as_schedule("law", _read(kept["law"]), checkpoint.K)
+        arithmetic = str(kept["arithmetic"])
+        check_choice("arithmetic", arithmetic, ARITHMETICS)
         losses = np.array(kept["losses"], dtype=np.float64)
         features = np.array([str(name) for name in kept["features"]], dtype=object)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -112,7 +116,7 @@ def fitted_from(
         "encoder_bias_": np.ldexp(checkpoint.encoder_bias.numpy(), exponent - 1),
         "decoder_bias_": np.ldexp(checkpoint.decoder_bias.numpy(), exponent - 1),
         "scale_": scale,
-        "arithmetic_": parameters.get("arithmetic", "fast"),
+        "arithmetic_": arithmetic,
         "activation_": "batch" if threshold is not None else checkpoint.activation,
         "threshold_": None if threshold is None else math.ldexp(float(threshold[0]), exponent - 1),
         "n_nonzero_": checkpoint.m,

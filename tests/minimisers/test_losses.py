@@ -70,7 +70,7 @@ def test_an_exact_factorisation_of_orthonormal_atoms_is_stationary_and_others_ar
 @pytest.mark.parametrize(
     ("X", "Y", "D", "K", "message"),
     [
-        (np.full((2, 2), np.nan), np.eye(2), np.eye(2), 2, r"data\[0, 0\] = nan"),
+        (np.full((2, 2), np.nan), np.eye(2), np.eye(2), 2, r"X\[0, 0\] = nan"),
         (np.zeros((2, 0)), np.zeros((2, 0)), np.eye(2), 2, "data of shape"),
         (np.eye(2), np.full((2, 2), np.inf), np.eye(2), 2, r"codes\[0, 0\] = inf"),
         (np.eye(2), np.eye(2), 2 * np.eye(2), 2, "column 0 has norm 2"),

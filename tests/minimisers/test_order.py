@@ -156,7 +156,7 @@ def test_sixteen_atoms_are_ordered_exactly():
     ("call", "message"),
     [
         (lambda: best_order(np.triu(np.ones((2, 2))), PrefixLaw.uniform(2)), "symmetry"),
-        (lambda: best_order(np.full((1, 1), np.nan), PrefixLaw.uniform(1)), "NaN"),
+        (lambda: best_order(np.full((1, 1), np.nan), PrefixLaw.uniform(1)), "nan"),
         (lambda: best_order(np.zeros((0, 0)), PrefixLaw.uniform(1)), "K >= 1"),
         (lambda: best_order(np.eye(2), PrefixLaw.uniform(3)), "prefix law on 3 atoms"),
         (lambda: best_order(np.eye(2), [Fraction(1, 2)] * 2), "for exactness"),

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from osae_theory.errors import InputError
-from osae_theory.sae import TopMSAE
+from osae_theory.metrics import match
+from osae_theory.sae import OrderedSAE, TopMSAE
 from realdata.checkpoints import load
 from realdata.checkpoints.locations import locate
 from realdata.checkpoints.ours import (
@@ -240,3 +241,23 @@ def test_tensors_that_do_not_fit_are_refused_with_their_folder(tmp_path, tensors
         load(str(tmp_path / "sae"))
     assert said in str(caught.value)
     assert str(tmp_path / "sae") in str(caught.value)
+
+
+def test_a_saved_estimator_is_a_checkpoint_with_the_same_codes_and_reconstructions(tmp_path):
+    data = draw(300, D, seed=9).numpy() * np.float32(1e-4)
+    for options in (
+        {},
+        {"activation": "signed", "use_decoder_bias": True},
+        {"activation": "batch"},
+    ):
+        sae = OrderedSAE(K, M, n_steps=20, random_state=0, **options).fit(data)
+        sae.save(tmp_path / "sae")
+        back = load(str(tmp_path / "sae"))
+        codes = sae.transform(data)
+        latents = back.encode(torch.from_numpy(data))
+        torch.testing.assert_close(latents * sae.scale_, torch.from_numpy(codes))
+        rebuilt = back.decode(latents, torch.from_numpy(data)).numpy()
+        np.testing.assert_allclose(rebuilt, sae.inverse_transform(codes), rtol=1e-4, atol=1e-9)
+        cosines = (back.decoder / np.linalg.norm(back.decoder, axis=1, keepdims=True)).T
+        assert match(cosines, sae.components_.T).stability == pytest.approx(1, abs=1e-6)
+        assert (back.architecture, back.metadata["k"]) == ("osae", M)

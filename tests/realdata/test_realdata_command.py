@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from osae_theory.metrics import match
+from osae_theory.sae import OrderedSAE
 from realdata import __main__ as command
 from realdata.__main__ import main
 from realdata.checkpoints import load
@@ -249,3 +250,15 @@ def test_a_comparison_that_cannot_be_written_is_one_sentence(
     monkeypatch.setattr("realdata.compare_files.write_files", fills)
     said = refused(capsys, ["compare", *checkpoints, "--out", str(tmp_path / "other")])
     assert "No space left on device" in said
+
+
+def test_saved_estimators_are_compared_as_checkpoints_are(capsys, tmp_path):
+    data = np.random.default_rng(0).standard_normal((200, D)).astype(np.float32)
+    fits = [OrderedSAE(K, M, n_steps=10, random_state=seed).fit(1000 * data) for seed in (0, 1)]
+    folders = [str(tmp_path / name) for name in ("first", "second")]
+    for sae, folder in zip(fits, folders, strict=True):
+        sae.save(folder)
+    assert main(["compare", *folders, "--prefixes", str(K), "--json"]) == 0
+    [pair] = json.loads(capsys.readouterr().out)["pairs"]
+    expected = match(fits[0].components_.T, fits[1].components_.T)
+    assert pair["stab"] == pytest.approx(expected.stability, abs=1e-6)
