@@ -18,8 +18,11 @@ ARGS ?=
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo
+	@echo "Commands afterwards, each with --help: $(BIN)/osae-toy, $(BIN)/osae-claims, $(BIN)/osae-realdata, ..."
+	@echo "or $(BIN)/python -m benchmarks, -m osae_theory, -m realdata, which list what there is."
 
-toy: $(VENV)/.base ## the paper's toy cell: table and figure in out/toy (ARGS="--seeds 3" for fewer)
+toy: $(VENV)/.base ## the paper's toy cell: tables and figure in a folder of out/toy (ARGS="--seeds 3" for fewer)
 	$(BIN)/python -m benchmarks.toy $(ARGS)
 
 realdata: $(REALDATA)/.ready ## SAEs of a small language model compared: tables and figures in out/realdata

@@ -5,9 +5,10 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
-from osae_theory.errors import InputError, check_integer, check_real
+from osae_theory.errors import InputError, check_choice, check_integer, check_real
 from osae_theory.problems import ProblemSpec, toy_spec
 from osae_theory.sae import RunSeeds
+from osae_theory.sae.kernels import ARITHMETICS
 from osae_theory.seeds import Axis, derived_seed
 
 HELDOUT_SAMPLES = 10_000
@@ -94,6 +95,9 @@ class RunConfig:
         Optimiser steps and samples a step, at least 1.
     device : str
         Torch device.
+    arithmetic : str
+        "portable" gives the same bits on every processor; "fast" uses the machine's own
+        linear algebra.
     """
 
     cell: Cell
@@ -104,12 +108,14 @@ class RunConfig:
     n_steps: int = 1960
     batch_size: int = 1024
     device: str = "cpu"
+    arithmetic: str = "portable"
 
     def __post_init__(self) -> None:
         check_integer("seed", self.problem_seed, 0)
         check_real("learning rate", self.learning_rate, above=0)
         check_integer("steps", self.n_steps, 1)
         check_integer("batch size", self.batch_size, 1)
+        check_choice("arithmetic", self.arithmetic, ARITHMETICS)
 
     def key(self) -> str:
         """Return the run's name in a store: a hash of its fields."""
@@ -117,10 +123,20 @@ class RunConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def run_seeds(base: int, index: int) -> RunSeeds:
-    """Return the seeds of the run number `index` of a table with seed `base`.
+def draw_seed(base: int, draw: int) -> int:
+    """Return the problem seed of draw number `draw` of a table with seed `base`.
 
-    Every method's run `index` gets the same ones: same start, same data order.
+    Tuning draws have an axis of their own, so no table reports a problem that a learning rate
+    was chosen on.
+    """
+    return derived_seed(base, Axis.PROBLEM_DRAW, draw)
+
+
+def run_seeds(base: int, index: int) -> RunSeeds:
+    """Return the seeds of the run number `index` on the problem draw with seed `base`.
+
+    Every method's run `index` gets the same ones: same start, same data order. They do not
+    depend on how many draws or runs there are, so more of either only adds runs.
     """
     axes = (Axis.INITIALISATION, Axis.DATA_ORDER, Axis.PREFIXES)
     return RunSeeds(*(derived_seed(base, axis, index) for axis in axes))

@@ -7,7 +7,7 @@ a run's numbers do not depend on how many workers there are, nor on its company.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import groupby
 
@@ -24,8 +24,8 @@ from osae_theory.metrics import (
     match,
     mean_l0,
     mean_squared_error,
-    orderedness_of_permutation,
 )
+from osae_theory.portable import matmul
 from osae_theory.problems import SparseCodingProblem
 from osae_theory.provenance import dictionary_sha256, provenance_here
 from osae_theory.threads import limited_threads
@@ -72,21 +72,18 @@ def complete(
 
 def _tasks(configs: Sequence[RunConfig], n_workers: int) -> list[list[RunConfig]]:
     """Split runs into small tasks that share a problem, a method and a budget."""
+    # Whatever is added to a run's fields is shared, unless it is named here.
+    own = ("seeds", "learning_rate")
+    names = [field.name for field in fields(RunConfig) if field.name not in own]
 
     def shared(config: RunConfig) -> tuple:
-        return (
-            config.cell,
-            config.problem_seed,
-            config.method,
-            config.n_steps,
-            config.batch_size,
-            config.device,
-        )
+        return tuple(getattr(config, name) for name in names)
 
+    # Runs on one problem are split only where there would be too few tasks for the workers.
+    size = min(-(-len(configs) // n_workers), RUNS_PER_TASK)
     tasks = []
     for _, group in groupby(configs, key=shared):
         runs = list(group)
-        size = min(-(-len(runs) // n_workers), RUNS_PER_TASK)
         tasks += [runs[i : i + size] for i in range(0, len(runs), size)]
     return tasks
 
@@ -122,12 +119,12 @@ def _imported_code() -> str:
 def _warm_up(config: RunConfig) -> None:
     """Compile what a run needs, by two steps on a few samples of its problem."""
     cell = replace(config.cell, N=min(config.cell.N, config.batch_size))
-    _warmed_up(cell, config.method, config.batch_size, config.device)
+    _warmed_up(cell, config.method, config.batch_size, config.device, config.arithmetic)
 
 
 @cache
-def _warmed_up(cell: Cell, method: str, batch_size: int, device: str) -> None:
-    run = RunConfig(cell, 0, method, run_seeds(0, 0), 1e-3, 2, batch_size, device)
+def _warmed_up(cell: Cell, method: str, batch_size: int, device: str, arithmetic: str) -> None:
+    run = RunConfig(cell, 0, method, run_seeds(0, 0), 1e-3, 2, batch_size, device, arithmetic)
     METHODS[method].fit(cell.spec(0).draw(), [run])
 
 
@@ -147,7 +144,13 @@ def run_task(runs: Sequence[RunConfig]) -> list[RunRecord]:
         seconds = (time.perf_counter() - started) / len(runs)
         heldout = spec.draw("heldout", HELDOUT_SAMPLES)
         return [
-            RunRecord(run, "diverged", {"seconds": seconds}, {}, provenance_here(run.device))
+            RunRecord(
+                run,
+                "diverged",
+                {"seconds": seconds},
+                {},
+                provenance_here(run.device, run.arithmetic),
+            )
             if fit is None
             else _measured(run, fit, problem, heldout, seconds)
             for run, fit in zip(runs, fits, strict=True)
@@ -165,12 +168,14 @@ def _measured(
     heldout_rows, _, _ = heldout.rows(np.float32)
     latents = LatentStatistics.of(fit.encode(train_rows).T)
     codes = fit.encode(heldout_rows).T.astype(np.float64)
-    reconstruction = fit.dictionary @ codes
-    matching = match(fit.dictionary, problem.dictionary)
-    by_energy = latents.order_by_energy()
-
-    def order_of(order: np.ndarray) -> Scalar:
-        return _number(orderedness_of_permutation(matching.permutation[order]))
+    reconstruction = matmul(fit.dictionary, codes)
+    # Ord is over latents that are alive, matched to atoms that the samples hold.
+    alive = (~latents.dead, problem.codes.any(axis=1))
+    matching = match(fit.dictionary, problem.dictionary, live=alive)
+    # Ties are drawn: the order before them would carry the order as trained into the sorted one.
+    tie_seed = config.seeds.initialisation
+    by_energy = latents.order_by_energy(tie_seed)
+    by_frequency = latents.order_by_frequency(tie_seed)
 
     scalars: dict[str, Scalar] = {
         "stab_truth": matching.stability,
@@ -178,8 +183,9 @@ def _measured(
         "ord_truth": _number(matching.orderedness),
         "ord_recovered": _number(matching.recovered_orderedness()),
         "recovered_share": matching.recovered_share(),
-        "ord_by_frequency": order_of(latents.order_by_frequency()),
-        "ord_by_energy": order_of(by_energy),
+        "ord_by_frequency": _number(matching.reordered(by_frequency).orderedness),
+        "ord_by_energy": _number(matching.reordered(by_energy).orderedness),
+        "ord_left_out": matching.left_out,
         "mse": _number(mean_squared_error(heldout.data, reconstruction)),
         "fvu": _number(fraction_of_variance_unexplained(heldout.data, reconstruction)),
         "fifr": _number(fifr_error(heldout.dictionary, heldout.codes, fit.dictionary, codes)),
@@ -194,8 +200,11 @@ def _measured(
         "permutation": matching.permutation,
         "similarities": matching.similarities,
         "energy_order": by_energy,
+        "frequency_order": by_frequency,
     }
-    return RunRecord(config, "done", scalars, arrays, provenance_here(config.device))
+    return RunRecord(
+        config, "done", scalars, arrays, provenance_here(config.device, config.arithmetic)
+    )
 
 
 def _number(value: float) -> Scalar:

@@ -47,7 +47,7 @@ class RunRecord:
         the dictionary (`osae_theory.provenance.dictionary_sha256`).
     arrays : mapping of str to array
         "dictionary" (d, K) and "permutation" (K,): the matched true index of each atom; and
-        "energy_order" (K,): its latents by falling energy.
+        "energy_order" and "frequency_order" (K,): its latents by falling energy, frequency.
     provenance : Provenance or None
         The code and the machine that trained it; None where that is not known.
     """

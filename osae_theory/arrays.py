@@ -6,6 +6,7 @@ would lose something without a word: text, Python objects, ragged lists, masked 
 imaginary parts, sparse matrices, and for numpy what lies on another device.
 """
 
+from numbers import Rational
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,12 +18,13 @@ from osae_theory.errors import InputError, check_finite, shown
 
 # What a door takes: it says itself what it cannot use, and functions say the shape in words.
 ArrayLike: TypeAlias = Any
-Kind = Literal["float", "real", "whole", "truth"]
+Kind = Literal["float", "real", "exact", "whole", "truth"]
 
 _NUMBERS = "biufc"
 _EXPECTED = {
     "float": "numbers",
     "real": "numbers",
+    "exact": "numbers",
     "whole": "whole numbers",
     "truth": "truth values",
 }
@@ -45,10 +47,10 @@ def array(
         What messages call the value.
     value
         Array, list, DataFrame, Series or CPU tensor; tensors are detached.
-    kind : {"float", "real", "whole", "truth"}
+    kind : {"float", "real", "exact", "whole", "truth"}
         "float" gives floating-point numbers, of the precision given up to float64 and
-        float64 for whole numbers; "real" leaves whole numbers as they are; "whole" takes
-        whole numbers only, "truth" truth values only.
+        float64 for whole numbers; "real" leaves whole numbers as they are, and "exact" whole
+        numbers and Fractions; "whole" takes whole numbers only, "truth" truth values only.
     ndim : int, optional
         The number of axes; any by default.
     finite : bool
@@ -66,6 +68,8 @@ def array(
         parts or another number of axes, is sparse, or is not in the CPU's memory.
     """
     found = _plain(name, value)
+    if kind == "exact" and found.dtype.kind == "O" and found.ndim and _is_rational(found):
+        return found
     if found.dtype.kind not in _NUMBERS:
         raise InputError(f"{name} {_content(found, value)}: expected {_EXPECTED[kind]}")
     if found.dtype.kind == "c":
@@ -100,6 +104,10 @@ def tensor(name: str, value: ArrayLike, *, kind: Kind = "float") -> Tensor:
     ):
         raise InputError(f"{name} of dtype {value.dtype}: expected {_EXPECTED[kind]}")
     return value
+
+
+def _is_rational(found: np.ndarray) -> bool:
+    return all(isinstance(entry, Rational) for entry in found.flat)
 
 
 def _plain(name: str, value: Any) -> np.ndarray:
@@ -185,4 +193,4 @@ def _dtype(name: str, found: np.ndarray, kind: Kind) -> np.dtype:
         return native if native.kind == "i" else np.dtype(np.int64)
     if native.kind == "f":
         return native if native in _FLOATS else np.dtype(np.float64)
-    return native if kind == "real" and native.kind in "iu" else np.dtype(np.float64)
+    return native if kind in ("real", "exact") and native.kind in "iu" else np.dtype(np.float64)

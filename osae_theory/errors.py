@@ -108,13 +108,13 @@ def check_real(
 
 def check_finite(name: str, array: np.ndarray) -> None:
     """Raise InputError if `array` holds NaN or Inf; the message gives the first place."""
-    bad = ~np.isfinite(array)
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise InputError(f"{name}{list(place)} = {array[place]}: expected finite numbers")
 
 
-def check_choice(name: str, value: str, known: Collection[str]) -> None:
+def check_choice(name: str, value: object, known: Collection[str]) -> None:
     """Raise InputError unless `value` is one of `known`; the message gives the nearest."""
     options = list(known)
     if isinstance(value, str) and value in options:

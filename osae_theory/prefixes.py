@@ -10,6 +10,7 @@ weights w_j = P(l >= j):
 - annealed OSAE: a law that moves to l = K during training (`AnnealedLaw`).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +23,7 @@ from jaxtyping import Float, Int
 
 from osae_theory.arrays import ArrayLike, array
 from osae_theory.errors import InputError, check_integer, check_real, shown
+from osae_theory.portable import exp, log
 
 _SUM_TOLERANCE = 1e-8
 
@@ -75,9 +77,10 @@ class PrefixLaw:
             raise InputError(
                 f"prefix law has P(l = {first + 1}) = {p[first]:g}: expected no negative entry"
             )
-        if abs(p.sum() - 1) > _SUM_TOLERANCE:
-            raise InputError(f"prefix law sums to {p.sum():.10g}: expected 1")
-        p /= p.sum()
+        total = math.fsum(p)
+        if abs(total - 1) > _SUM_TOLERANCE:
+            raise InputError(f"prefix law sums to {total:.10g}: expected 1")
+        p /= total
         p.flags.writeable = False
         object.__setattr__(self, "probabilities", p)
         object.__setattr__(self, "name", name)
@@ -145,15 +148,17 @@ class PrefixLaw:
     def zipf(cls, K: int, alpha: float = 1.0) -> "PrefixLaw":
         """P(l = j) proportional to j ** -alpha."""
         check_integer("K", K, 1)
-        check_real("alpha", alpha)
-        return cls(_normalised_exp(-alpha * np.log(np.arange(1, K + 1))), f"zipf({alpha:g})")
+        check_real("alpha", alpha, at_least=-1e300, at_most=1e300)
+        return cls(_normalised_exp(-alpha * log(np.arange(1.0, K + 1))), f"zipf({alpha:g})")
 
     @classmethod
     def geometric(cls, K: int, ratio: float) -> "PrefixLaw":
         """P(l = j) proportional to ratio ** j, with ratio in (0, 1]."""
         check_integer("K", K, 1)
         check_real("ratio", ratio, above=0, at_most=1)
-        return cls(_normalised_exp(np.arange(K) * np.log(ratio)), f"geometric({ratio:g})")
+        return cls(
+            _normalised_exp(np.arange(K) * log(np.array(float(ratio)))), f"geometric({ratio:g})"
+        )
 
     @classmethod
     def groups(cls, K: int, ends: ArrayLike, masses: ArrayLike | None = None) -> "PrefixLaw":
@@ -387,8 +392,8 @@ def _vector(name: str, value: object) -> Float[np.ndarray, " K"]:
 
 
 def _normalised_exp(log_weights: np.ndarray) -> np.ndarray:
-    weights = np.exp(log_weights - log_weights.max())
-    return weights / weights.sum()
+    weights = exp(log_weights - log_weights.max())
+    return weights / math.fsum(weights)
 
 
 def _check_groups(

@@ -33,7 +33,7 @@ class Provenance:
     python, numpy, torch, numba, scipy : str
         Versions.
     backend : str
-        What trained: "numba" (compiled kernels) or "torch".
+        What trained: "numba" (compiled kernels), "plain" (numpy) or "torch".
     """
 
     commit: str | None
@@ -50,7 +50,7 @@ class Provenance:
 
 
 @cache
-def provenance_here(device: str = "cpu") -> Provenance:
+def provenance_here(device: str = "cpu", arithmetic: str = "portable") -> Provenance:
     """Return the provenance of what this process trains on a torch device."""
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", "*.py")
@@ -65,7 +65,7 @@ def provenance_here(device: str = "cpu") -> Provenance:
         torch=version("torch"),
         numba=_version("numba"),
         scipy=version("scipy"),
-        backend=backend_on(device),
+        backend=backend_on(device, arithmetic),
     )
 
 

@@ -25,6 +25,10 @@ class Axis(IntEnum):
     PREFIXES = 6
     CHANCE = 7
     TUNING = 8
+    TIES = 9
+    RESAMPLES = 10
+    PROBLEM_DRAW = 11
+    CHOICE = 12
 
 
 def sequence(seed: int, axis: Axis, index: int = 0) -> np.random.SeedSequence:

@@ -1,7 +1,7 @@
 """`python -m realdata`: compare, apply and export SAE checkpoints; run the experiment on a model.
 
-Command line only. `compare`, `apply`, `export` and `train` need the base environment; `run` and
-`tune` also that of `make setup-realdata`.
+Command line only. `run` and `tune` need the environment of `make setup-realdata`, the others that
+of `make setup`.
 """
 
 import argparse
@@ -69,6 +69,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             for label, name in zip(_labels(names), names, strict=True)
         },
         options.prefixes,
+        on_progress=lambda line: print(line, file=sys.stderr),
     )
     if options.out is not None:
         from realdata.compare_files import write_files
@@ -109,6 +110,18 @@ def _export(options: argparse.Namespace, command: str) -> None:
     from realdata.export import export_checkpoint
 
     print(export_checkpoint(options.checkpoint, options.revision, options.out))
+
+
+def _add_redraw(p: argparse.ArgumentParser) -> None:
+    p.add_argument("folder", type=Path, metavar="DIR", help="a folder that `run` wrote to")
+
+
+def _redraw(options: argparse.Namespace, command: str) -> None:
+    from realdata.drawing import redraw
+
+    check_writable(options.folder)
+    for path in redraw(options.folder):
+        print(path)
 
 
 def _add_location(p: argparse.ArgumentParser, name: str, text: str, **how: Any) -> None:
@@ -359,6 +372,7 @@ COMMANDS: Mapping[
         "apply": (_add_apply, _apply, "latents and reconstructions of activations"),
         "export": (_add_export, _export, "write a checkpoint of ours as a SAELens checkpoint"),
         "run": (_add_run, _run, "the whole experiment: collect, train, compare, draw"),
+        "redraw": (_add_redraw, _redraw, "the figures of a finished experiment, once more"),
         "tune": (_add_tune, _tune, "choose each method's learning rate"),
         "train": (_add_train, _train, "one SAE on collected activations, by torchrun too"),
     }

@@ -21,6 +21,7 @@ from realdata.consistency import (
     pair_scores,
     sorted_afterwards,
     summarise,
+    with_liveness,
 )
 from realdata.differences import Difference, differences_from
 from realdata.evaluation import Evaluation, residual_chunks, standardised_decoder
@@ -200,7 +201,7 @@ def analyse(
     last = {run.name: run.tokens for run in sound}
     final = [c for c in snapshots if c.tokens == last[_name(c)]]
     by_name = {run.name: run for run in sound}
-    ordered = final + [
+    ordered = [with_liveness(c, by_name[_name(c)].evaluation.statistics) for c in final] + [
         sorted_afterwards(c, by_name[_name(c)].evaluation.statistics, order)
         for order in ORDERS
         for c in final

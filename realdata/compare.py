@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, count, takewhile
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,38 @@ import pandas as pd
 from jaxtyping import Float
 
 from osae_theory.errors import InputError, check_finite, check_integer
-from osae_theory.metrics import ChanceLevel, chance_stability, cosines, match_similarities
-from osae_theory.metrics.intervals import Estimate, estimate_shared
+from osae_theory.metrics import (
+    ChanceLevel,
+    chance_stability,
+    cosines,
+    live_atoms,
+    match_similarities,
+    orderedness_range,
+)
+from osae_theory.metrics.assignment import ENUMERABLE
+from osae_theory.metrics.intervals import Bounds, Estimate, estimate_shared
+from osae_theory.metrics.matching import Liveness, both_alive
 
 SCORES = ("stab", "stab_abs", "ord", "ord_abs")
+# All that is estimated of a pair, with the least and the greatest value it can have.
+BOUNDS: Mapping[str, Bounds] = MappingProxyType(
+    {
+        "stab": (-1.0, 1.0),
+        "stab_abs": (0.0, 1.0),
+        "ord": (-1.0, 1.0),
+        "ord_abs": (-1.0, 1.0),
+        "left_out": (0.0, 1.0),
+        "left_out_abs": (0.0, 1.0),
+    }
+)
 FIRST_PREFIX = 4
 MISSING = "–"
 # Draws of the chance level: as many as this many atoms in all allow, within the bounds. The
 # deviation of one draw falls with the prefix faster than the number of draws does.
 CHANCE_ATOMS = 12_800
 CHANCE_DRAWS = (4, 200)
+# From so many atoms on a matching takes so long that people are told of each.
+SLOW_ATOMS = 1024
 
 
 @dataclass(frozen=True)
@@ -33,9 +56,15 @@ class PrefixScore:
     prefix : int
         How many of the first atoms of each were matched.
     stab, ord : float, float or None
-        From the matching on signed similarities; Ord is None for a single atom.
+        From the matching on signed similarities. Stab is over all pairs, Ord over those whose
+        latents are alive on both sides; None where these are fewer than two.
     stab_abs, ord_abs : float, float or None
         From the matching on absolute similarities.
+    left_out, left_out_abs : float
+        The share of the pairs that Ord leaves out, in either matching.
+    ord_least, ord_greatest : float or None
+        The range of Ord over all signed matchings of the same greatest sum, where it was looked
+        for (up to 8 atoms) and Ord is defined in one of them; equal where the best is the only one.
     """
 
     prefix: int
@@ -43,6 +72,10 @@ class PrefixScore:
     stab_abs: float
     ord: float | None
     ord_abs: float | None
+    left_out: float = 0.0
+    left_out_abs: float = 0.0
+    ord_least: float | None = None
+    ord_greatest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +110,10 @@ class Comparison:
     pairs : tuple of Pair
         Every pair at every prefix: pairs in the order of `names`, prefixes within a pair.
     estimates : mapping of int to (mapping of str to Estimate)
-        By prefix and by the names in SCORES: over all pairs, the interval by the jackknife
+        By prefix and by the names in BOUNDS: over all pairs, the interval by the jackknife
         over dictionaries.
     chance : mapping of int to Chance
-        By prefix.
+        By prefix: the level of dictionaries with as many zero rows as these have.
     """
 
     names: tuple[str, ...]
@@ -122,7 +155,10 @@ def checked_prefixes(prefixes: Sequence[int] | None, K: int) -> tuple[int, ...]:
 
 
 def prefix_scores(
-    S: Float[np.ndarray, "K K_other"], prefixes: Sequence[int]
+    S: Float[np.ndarray, "K K_other"],
+    prefixes: Sequence[int],
+    live: Liveness | None = None,
+    tie_seed: int = 0,
 ) -> tuple[PrefixScore, ...]:
     """Return Stab and Ord at each prefix, from the similarities of two sets of atoms or latents.
 
@@ -132,49 +168,99 @@ def prefix_scores(
         Cosines, or correlations of activations, each side in its own order.
     prefixes : sequence of int
         Each at most K and K'. The first atoms of both sides are matched anew at each.
+    live : pair of (K,) and (K',) bool, optional
+        Which latents are ever active; all by default. Those whose similarities are all zero, as a
+        zero row's and a constant stream's are, count as dead in any case.
+    tie_seed : int
+        Decides among matchings of the same sum: one of its own for each pair.
 
     Raises
     ------
     InputError
         As `osae_theory.metrics.match_similarities`.
     """
-    return tuple(_prefix_score(S, prefix) for prefix in prefixes)
+    alive = both_alive(live, live_atoms(S.T), live_atoms(S))
+    return tuple(_prefix_score(S, prefix, alive, tie_seed) for prefix in prefixes)
 
 
-def _prefix_score(S: Float[np.ndarray, "K K_other"], prefix: int) -> PrefixScore:
-    signed = match_similarities(S, prefix=prefix)
-    absolute = match_similarities(S, absolute=True, prefix=prefix)
+def _prefix_score(
+    S: Float[np.ndarray, "K K_other"], prefix: int, live: Liveness, tie_seed: int
+) -> PrefixScore:
+    signed = match_similarities(S, prefix=prefix, live=live, tie_seed=tie_seed)
+    absolute = match_similarities(S, absolute=True, prefix=prefix, live=live, tie_seed=tie_seed)
+    ends = orderedness_range(S, prefix=prefix, live=live) if prefix <= ENUMERABLE else (None, None)
     return PrefixScore(
         prefix=prefix,
         stab=signed.stability,
         stab_abs=absolute.stability,
         ord=_defined(signed.orderedness),
         ord_abs=_defined(absolute.orderedness),
+        left_out=signed.left_out,
+        left_out_abs=absolute.left_out,
+        ord_least=_defined(ends[0]),
+        ord_greatest=_defined(ends[1]),
     )
 
 
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _defined(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
-def chance_levels(d: int, prefixes: Sequence[int]) -> dict[int, Chance]:
+def chance_levels(
+    d: int,
+    prefixes: Sequence[int],
+    zeros: Mapping[int, tuple[int, int]] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> dict[int, Chance]:
     """Return Stab's level for unrelated isotropic dictionaries of atoms of length d, by prefix.
 
     Few atoms are drawn often and many seldom: 12,800 divided by the prefix, at least 4 and at
-    most 200 draws. Each level says its draws and its standard error.
+    most 200 draws, and none once the level is known to half of its third decimal. Each level
+    says its draws and its standard error.
+
+    Parameters
+    ----------
+    d : int
+        The length of the atoms.
+    prefixes : sequence of int
+        How many atoms; from some 2,000 on a draw takes seconds.
+    zeros : mapping of int to pair of int, optional
+        By prefix, how many of the atoms are zero in the one and in the other dictionary.
+    on_progress : callable, optional
+        Called with a line for people before each draw, from 1,024 atoms on.
     """
     levels = {}
     for prefix in prefixes:
         draws = int(np.clip(CHANCE_ATOMS // prefix, *CHANCE_DRAWS))
-        levels[prefix] = Chance(
-            chance_stability(d, prefix, n_draws=draws),
-            chance_stability(d, prefix, absolute=True, n_draws=draws),
+        signed, absolute = (
+            chance_stability(
+                d,
+                prefix,
+                absolute=without_sign,
+                n_draws=draws,
+                zeros=(0, 0) if zeros is None else zeros[prefix],
+                on_progress=_drawing(prefix, on_progress),
+            )
+            for without_sign in (False, True)
         )
+        levels[prefix] = Chance(signed, absolute)
     return levels
 
 
+def _drawing(
+    prefix: int, on_progress: Callable[[str], None] | None
+) -> Callable[[int, int], None] | None:
+    if on_progress is None or prefix < SLOW_ATOMS:
+        return None
+    return lambda done, most: on_progress(
+        f"chance level over {prefix:,} atoms: {done} of at most {most} draws"
+    )
+
+
 def compare(
-    decoders: Mapping[str, Float[np.ndarray, "_ _"]], prefixes: Sequence[int] | None = None
+    decoders: Mapping[str, Float[np.ndarray, "_ _"]],
+    prefixes: Sequence[int] | None = None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Compare every pair of decoders at every prefix.
 
@@ -185,7 +271,11 @@ def compare(
         checkpoint's own order and of any norm. Their widths K may differ, d may not.
     prefixes : sequence of int, optional
         A prefix p takes the first p atoms of both dictionaries and matches them anew. By
-        default 4, 8, 16, ... below the narrowest width, and that width.
+        default 4, 8, 16, ... below the narrowest width, and that width. Zero rows are dead
+        latents: they count 0 in Stab and have no place in Ord.
+    on_progress : callable, optional
+        Called with a line for people before each pair and each draw of the chance levels, from
+        1,024 atoms on.
 
     Returns
     -------
@@ -200,22 +290,42 @@ def compare(
     """
     width, d = _common_shape(decoders)
     sizes = checked_prefixes(prefixes, width)
-    pairs = tuple(
-        Pair(a, b, score)
-        for a, b in combinations(decoders, 2)
-        for score in _decoder_scores(decoders[a], decoders[b], sizes)
-    )
+    report = on_progress or (lambda line: None)
+    pairs: list[Pair] = []
+    for place, (a, b) in enumerate(combinations(decoders, 2)):
+        if sizes[-1] >= SLOW_ATOMS:
+            report(f"{a} with {b}: {len(sizes)} prefixes of up to {sizes[-1]:,} atoms")
+        S = cosines(decoders[a][: sizes[-1]].T, decoders[b][: sizes[-1]].T)
+        pairs += [Pair(a, b, score) for score in prefix_scores(S, sizes, tie_seed=place)]
     estimates = {
-        prefix: {
-            name: estimate_shared(
-                [getattr(pair.score, name) for pair in pairs if pair.score.prefix == prefix],
-                [(pair.a, pair.b) for pair in pairs if pair.score.prefix == prefix],
-            )
-            for name in SCORES
-        }
+        prefix: _estimates([pair for pair in pairs if pair.score.prefix == prefix])
         for prefix in sizes
     }
-    return Comparison(tuple(decoders), d, sizes, pairs, estimates, chance_levels(d, sizes))
+    chance = chance_levels(d, sizes, _zero_rows([*decoders.values()], sizes), on_progress)
+    return Comparison(tuple(decoders), d, sizes, tuple(pairs), estimates, chance)
+
+
+def _estimates(pairs: Sequence[Pair]) -> dict[str, Estimate]:
+    return {
+        name: estimate_shared(
+            [getattr(pair.score, name) for pair in pairs],
+            [(pair.a, pair.b) for pair in pairs],
+            bounds=bounds,
+        )
+        for name, bounds in BOUNDS.items()
+    }
+
+
+def _zero_rows(
+    decoders: Sequence[Float[np.ndarray, "_ _"]], prefixes: Sequence[int]
+) -> dict[int, tuple[int, int]]:
+    """Return by prefix how many zero rows the two have, or all of them on average."""
+    found = {}
+    for prefix in prefixes:
+        counts = [int((~live_atoms(decoder[:prefix].T)).sum()) for decoder in decoders]
+        mean = round(sum(counts) / len(counts))
+        found[prefix] = (counts[0], counts[1]) if len(counts) == 2 else (mean, mean)
+    return found
 
 
 def _common_shape(decoders: Mapping[str, Float[np.ndarray, "_ _"]]) -> tuple[int, int]:
@@ -233,12 +343,6 @@ def _common_shape(decoders: Mapping[str, Float[np.ndarray, "_ _"]]) -> tuple[int
             )
         check_finite(name, decoder)
     return min(len(decoder) for decoder in decoders.values()), reference.shape[1]
-
-
-def _decoder_scores(
-    first: Float[np.ndarray, "K d"], second: Float[np.ndarray, "K_other d"], prefixes: Sequence[int]
-) -> tuple[PrefixScore, ...]:
-    return prefix_scores(cosines(first[: prefixes[-1]].T, second[: prefixes[-1]].T), prefixes)
 
 
 def document(comparison: Comparison) -> dict[str, Any]:
@@ -260,6 +364,10 @@ def _pair_fields(comparison: Comparison, pair: Pair) -> dict[str, Any]:
         "stab_abs": score.stab_abs,
         "ord": score.ord,
         "ord_abs": score.ord_abs,
+        "left_out": score.left_out,
+        "left_out_abs": score.left_out_abs,
+        "ord_least": score.ord_least,
+        "ord_greatest": score.ord_greatest,
         "chance": comparison.chance[score.prefix].signed.mean,
     }
 
@@ -268,18 +376,26 @@ def _summary_fields(comparison: Comparison, prefix: int) -> dict[str, Any]:
     n = len(comparison.names)
     fields: dict[str, Any] = {"prefix": prefix, "pairs": math.comb(n, 2), "dictionaries": n}
     for name, found in comparison.estimates[prefix].items():
-        fields |= {
-            f"{name}_mean": found.mean,
-            f"{name}_std": found.std,
-            f"{name}_ci95": None if found.ci95 is None else list(found.ci95),
-            f"{name}_n": found.n,
-        }
+        fields |= estimate_fields(name, found)
     for name, level in (
         ("chance", comparison.chance[prefix].signed),
         ("chance_abs", comparison.chance[prefix].absolute),
     ):
         fields |= {name: level.mean, f"{name}_se": level.standard_error}
-    return fields | {"chance_draws": comparison.chance[prefix].signed.n_draws}
+    signed = comparison.chance[prefix].signed
+    return fields | {"chance_draws": signed.n_draws, "zero_rows": list(signed.zeros)}
+
+
+def estimate_fields(name: str, found: Estimate) -> dict[str, Any]:
+    """Return an estimate as plain values under names that begin with its own, for JSON."""
+    return {
+        f"{name}_mean": found.mean,
+        f"{name}_std": found.std,
+        f"{name}_ci95": None if found.ci95 is None else list(found.ci95),
+        f"{name}_n": found.n,
+        f"{name}_median": found.median,
+        f"{name}_n_low": found.n_low,
+    }
 
 
 def json_text(comparison: Comparison) -> str:
@@ -319,6 +435,7 @@ def markdown(comparison: Comparison) -> str:
             "Stab": estimate_text(found["stab"]),
             "Stab by chance": f"{comparison.chance[prefix].signed.mean:.3f}",
             "Ord": estimate_text(found["ord"]),
+            "left out": share_text(found["left_out"]),
             "Stab, absolute": estimate_text(found["stab_abs"]),
             "by chance, absolute": f"{comparison.chance[prefix].absolute.mean:.3f}",
             "Ord, absolute": estimate_text(found["ord_abs"]),
@@ -336,20 +453,36 @@ def caption(comparison: Comparison) -> str:
         f"One pair of dictionaries with atoms of length {comparison.d}, so without an interval"
         if n == 2
         else f"Mean over the {math.comb(n, 2)} pairs of {n} dictionaries with atoms of length"
-        f" {comparison.d}, ± half of the 95% confidence interval by the jackknife over dictionaries"
+        f" {comparison.d}, with the 95% confidence interval by the jackknife over dictionaries"
+        " (none below three; in runs that fail now and then it covers the mean less often)"
     )
+    zero = max(max(level.signed.zeros) for level in comparison.chance.values())
+    rows = " with as many zero rows as these have on average" if zero else ""
     worst = max(level.signed.standard_error for level in comparison.chance.values())
     return (
         f"{what}. A prefix p takes the first p atoms of both and matches"
         " them anew, on signed or on absolute cosines. By chance: the level of Stab for unrelated"
-        f" isotropic dictionaries, its standard error at most {worst:.1g}; Ord is 0 by chance."
+        f" isotropic dictionaries{rows}, its standard error at most {worst:.1g}. Ord is over pairs"
+        " without a zero row, left out is the share of the others; it is 0 by chance, with standard"
+        " deviation 1 / sqrt(n - 1) for n pairs."
     )
 
 
 def estimate_text(found: Estimate) -> str:
-    """Return "mean ± half of the interval", as far as they are defined."""
+    """Return "mean ± half of the interval", as far as they are defined.
+
+    An interval that ends at a bound lies unevenly around the mean: then "mean [low, high]".
+    """
     if found.mean is None:
         return MISSING
     if found.ci95 is None:
         return f"{found.mean:.3f}"
-    return f"{found.mean:.3f} ± {(found.ci95[1] - found.ci95[0]) / 2:.3f}"
+    low, high = found.ci95
+    if not math.isclose(found.mean - low, high - found.mean, rel_tol=1e-9, abs_tol=1e-12):
+        return f"{found.mean:.3f} [{low:.3f}, {high:.3f}]"
+    return f"{found.mean:.3f} ± {(high - low) / 2:.3f}"
+
+
+def share_text(found: Estimate) -> str:
+    """Return the mean of a share in percent."""
+    return MISSING if found.mean is None else f"{found.mean:.1%}"

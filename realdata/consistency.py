@@ -5,18 +5,28 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from osae_theory.errors import InputError, check_choice
 from osae_theory.metrics import LatentStatistics, cosines, order_by
 from osae_theory.metrics.intervals import Estimate, estimate_shared
-from realdata.compare import SCORES, PrefixScore, checked_prefixes, flat_intervals, prefix_scores
+from osae_theory.seeds import Axis, derived_seed
+from realdata.compare import (
+    BOUNDS,
+    PrefixScore,
+    checked_prefixes,
+    estimate_fields,
+    flat_intervals,
+    prefix_scores,
+)
 from realdata.latents import LatentChunk, latent_correlations
 
 TRAINED = "trained"
+SHARE = (0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +53,9 @@ class Checkpoint:
         "trained", or the name in ORDERS of the order in which its latents were put afterwards.
     permutation : (K,) int or None
         The latents' trained positions, in this order; None as trained.
+    live : (K,) bool or None
+        Which of the latents, in this order, were ever active on the text it was trained on; None
+        where that is not known, which counts as all. Dead ones have no place in Ord.
     """
 
     method: str
@@ -54,6 +67,7 @@ class Checkpoint:
     seconds: float | None = None
     order: str = TRAINED
     permutation: Int[np.ndarray, " K"] | None = None
+    live: Bool[np.ndarray, " K"] | None = None
 
     @property
     def key(self) -> tuple[str, int, str, int]:
@@ -67,22 +81,22 @@ class Checkpoint:
 
 
 def _by_frequency(
-    statistics: LatentStatistics, decoder: Float[np.ndarray, "K d"]
+    statistics: LatentStatistics, decoder: Float[np.ndarray, "K d"], tie_seed: int
 ) -> Int[np.ndarray, " K"]:
-    return statistics.order_by_frequency()
+    return statistics.order_by_frequency(tie_seed)
 
 
 def _by_energy(
-    statistics: LatentStatistics, decoder: Float[np.ndarray, "K d"]
+    statistics: LatentStatistics, decoder: Float[np.ndarray, "K d"], tie_seed: int
 ) -> Int[np.ndarray, " K"]:
     # What a latent adds to the reconstruction: its activation times its row, of whatever norm.
     energies = statistics.energies * np.sum(decoder.astype(np.float64) ** 2, axis=1)
-    return order_by(energies, statistics.dead)
+    return order_by(energies, statistics.dead, tie_seed)
 
 
 # Orders given to the latents after training, the same for every method.
 ORDERS: Mapping[
-    str, Callable[[LatentStatistics, Float[np.ndarray, "K d"]], Int[np.ndarray, " K"]]
+    str, Callable[[LatentStatistics, Float[np.ndarray, "K d"], int], Int[np.ndarray, " K"]]
 ] = MappingProxyType({"by frequency": _by_frequency, "by energy": _by_energy})
 
 
@@ -101,7 +115,8 @@ def sorted_afterwards(
     order : str
         A name in ORDERS: "by frequency", from the most often active latent down, or "by
         energy", from the greatest sum of squared activations times the decoder row's squared
-        norm down; dead latents last, ties by lower index.
+        norm down; dead latents last. Ties, and the dead among themselves, stand in an order
+        drawn for this method, seed and dataset, so that nothing of the trained order is left.
 
     Raises
     ------
@@ -110,13 +125,30 @@ def sorted_afterwards(
         checkpoint is sorted already.
     """
     check_choice("order", order, ORDERS)
+    known = with_liveness(checkpoint, statistics)
+    label = crc32(f"{checkpoint.method} {checkpoint.dataset}".encode())
+    tie_seed = derived_seed(checkpoint.seed, Axis.TIES, label)
+    permutation = ORDERS[order](statistics, checkpoint.decoder, tie_seed)
+    return replace(
+        known,
+        decoder=checkpoint.decoder[permutation],
+        order=order,
+        permutation=permutation,
+        live=~statistics.dead[permutation],
+    )
+
+
+def with_liveness(checkpoint: Checkpoint, statistics: LatentStatistics) -> Checkpoint:
+    """Return a checkpoint, as trained, that knows which of its latents are ever active.
+
+    Raises InputError if the statistics are of another number of latents, or the checkpoint was
+    sorted afterwards.
+    """
     check_trained_order(checkpoint)
     K = len(checkpoint.decoder)
     if len(statistics.counts) != K:
         raise InputError(f"statistics of {len(statistics.counts)} latents: expected {K}")
-    permutation = ORDERS[order](statistics, checkpoint.decoder)
-    decoder = checkpoint.decoder[permutation]
-    return replace(checkpoint, decoder=decoder, order=order, permutation=permutation)
+    return replace(checkpoint, live=~statistics.dead)
 
 
 def check_trained_order(checkpoint: Checkpoint) -> None:
@@ -251,14 +283,20 @@ def pair_scores(
     for checkpoint in checkpoints:
         tokens = None if across_tokens else checkpoint.tokens
         groups.setdefault((checkpoint.method, checkpoint.order, tokens), []).append(checkpoint)
-    return [
-        PairScore(method, order, kind, tokens, (a.seed, b.seed), (a.dataset, b.dataset), score)
-        for (method, order, tokens), own in groups.items()
-        for a, b in combinations(own, 2)
-        for kind in kinds
-        if PAIR_KINDS[kind](a, b)
-        for score in prefix_scores(similarity(a, b, sizes[-1]), sizes)
-    ]
+    found: list[PairScore] = []
+    for (method, order, tokens), own in groups.items():
+        for place, (a, b) in enumerate(combinations(own, 2)):
+            for kind in kinds:
+                if PAIR_KINDS[kind](a, b):
+                    label = (method, order, kind, tokens, (a.seed, b.seed), (a.dataset, b.dataset))
+                    S = similarity(a, b, sizes[-1])
+                    live = _live(a, sizes[-1]), _live(b, sizes[-1])
+                    found += [PairScore(*label, s) for s in prefix_scores(S, sizes, live, place)]
+    return found
+
+
+def _live(checkpoint: Checkpoint, width: int) -> Bool[np.ndarray, " width"]:
+    return np.ones(width, dtype=bool) if checkpoint.live is None else checkpoint.live[:width]
 
 
 def check_labels(checkpoints: Sequence[Checkpoint], across_tokens: bool) -> None:
@@ -288,7 +326,7 @@ class CurvePoint:
     pairs, seeds : int
         How many pairs, or runs, and how many different seeds stand behind it.
     estimates : mapping of str to Estimate
-        By the names in SCORES, and "moved" against an initialisation. The interval is the
+        By the names in BOUNDS, and "moved" against an initialisation. The interval is the
         jackknife's over seeds: leaving out a seed leaves out all that it enters.
     """
 
@@ -306,7 +344,7 @@ def summarise(scores: Sequence[PairScore]) -> list[CurvePoint]:
     """Return one point for each method, order, kind of pair, number of tokens and prefix.
 
     Seeds are the units of the intervals: runs of one seed share their initialisation, so that
-    leaving out a seed leaves it out in every dataset. One pair, or a single seed, has none.
+    leaving out a seed leaves it out in every dataset. Below three seeds there is none.
     """
     groups: dict[tuple[str, str, str, int | None, int], list[PairScore]] = {}
     for s in scores:
@@ -315,7 +353,7 @@ def summarise(scores: Sequence[PairScore]) -> list[CurvePoint]:
         curve_point(
             label,
             [set(s.seeds) for s in own],
-            {name: [getattr(s.score, name) for s in own] for name in SCORES},
+            {name: [getattr(s.score, name) for s in own] for name in BOUNDS},
         )
         for label, own in groups.items()
     ]
@@ -327,7 +365,10 @@ def curve_point(
     values: Mapping[str, Sequence[float | None]],
 ) -> CurvePoint:
     """Return the point of one group, from the seeds and the values of its pairs or runs."""
-    estimates = {name: estimate_shared(own, seeds) for name, own in values.items()}
+    estimates = {
+        name: estimate_shared(own, seeds, bounds=BOUNDS.get(name, SHARE))
+        for name, own in values.items()
+    }
     return CurvePoint(*label, len(seeds), len(set().union(*seeds)), estimates)
 
 
@@ -343,7 +384,7 @@ def score_frame(scores: Sequence[PairScore]) -> pd.DataFrame:
 
 
 def point_frame(points: Sequence[CurvePoint]) -> pd.DataFrame:
-    """Return one row a point, each estimate in five columns (mean, std, low, high, n), for CSV."""
+    """Return one row a point, seven columns an estimate (see `estimate_fields`), for CSV."""
     rows = []
     for point in points:
         fields: dict[str, Any] = {
@@ -351,6 +392,6 @@ def point_frame(points: Sequence[CurvePoint]) -> pd.DataFrame:
             for key in ("method", "order", "kind", "tokens", "prefix", "pairs", "seeds")
         }
         for name, found in point.estimates.items():
-            fields |= {f"{name}_{key}": value for key, value in asdict(found).items()}
+            fields |= estimate_fields(name, found)
         rows.append(flat_intervals(fields))
     return pd.DataFrame(rows)

@@ -6,16 +6,17 @@ of the reference method, and the interval is that of the difference.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from osae_theory.metrics.intervals import Estimate, estimate_shared
-from realdata.compare import flat_intervals
+from realdata.compare import estimate_fields, flat_intervals
 from realdata.consistency import PairScore
 
 DIFFERENT = ("stab", "ord")
+BOUNDS = (-2.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,14 @@ def differences_from(
 
 
 def difference_frame(found: Sequence[Difference]) -> pd.DataFrame:
-    """Return one row a difference, each estimate in five columns (mean, std, low, high, n)."""
+    """Return one row a difference, seven columns an estimate (see `estimate_fields`)."""
     rows = []
     for one in found:
         fields: dict[str, Any] = {
             key: value for key, value in vars(one).items() if key not in DIFFERENT
         }
         for name in DIFFERENT:
-            estimate = asdict(getattr(one, name))
-            fields |= {f"{name}_{key}": value for key, value in estimate.items()}
+            fields |= estimate_fields(name, getattr(one, name))
         rows.append(flat_intervals(fields))
     return pd.DataFrame(rows)
 
@@ -118,4 +118,4 @@ def _estimate(both: Sequence[tuple[PairScore, PairScore]], name: str) -> Estimat
     for one, other in both:
         own, subtracted = getattr(one.score, name), getattr(other.score, name)
         values.append(None if own is None or subtracted is None else own - subtracted)
-    return estimate_shared(values, [set(one.seeds) for one, _ in both])
+    return estimate_shared(values, [set(one.seeds) for one, _ in both], bounds=BOUNDS)

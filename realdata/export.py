@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from osae_theory.errors import InputError
+from osae_theory.folders import write_folder
 from realdata.checkpoints import FORMATS
 from realdata.checkpoints.locations import locate, recognise
 from realdata.checkpoints.ours import FORMAT, TopMCheckpoint, read_ours
 from realdata.checkpoints.saelens import CONFIG, WEIGHTS
-from realdata.checkpoints.writing import write_folder
 
 # The version whose configuration is written: SAELens reads one without it as of before 6.
 SCHEMA_VERSION = "6.54.0"

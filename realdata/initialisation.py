@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from osae_theory.errors import InputError, check_real
-from realdata.compare import SCORES, PrefixScore, checked_prefixes, prefix_scores
+from realdata.compare import BOUNDS, PrefixScore, checked_prefixes, prefix_scores
 from realdata.consistency import (
     TRAINED,
     Checkpoint,
@@ -118,7 +118,7 @@ def summarise_initialisation(scores: Sequence[InitialisationScore]) -> list[Curv
         curve_point(
             label,
             [{s.seed} for s in own],
-            {name: [getattr(s.score, name) for s in own] for name in SCORES}
+            {name: [getattr(s.score, name) for s in own] for name in BOUNDS}
             | {"moved": [s.moved for s in own]},
         )
         for label, own in groups.items()

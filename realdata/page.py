@@ -6,7 +6,7 @@ outside is escaped, nothing is loaded from elsewhere, and no script runs.
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -401,6 +401,7 @@ def render(
         summary=_summary(pairs),
         stability=matching.stability,
         orderedness=matching.orderedness,
+        left_out=matching.left_out,
         K=len(left.decoder),
         n_tokens=text.n,
         n_documents=len(np.unique(text.documents[text.context])),
@@ -488,6 +489,7 @@ def _pairs(
     matched = matching.permutation[:n].astype(np.int64)
     searched = _search(left, text, np.arange(n), settings)
     searched_too = _search(right, text, matched, settings)
+    matching = _of_active(matching, searched.top.statistics, searched_too.top.statistics)
     pairs = []
     for i, j in enumerate(matched.tolist()):
         first, second = searched.top.snippets[i], searched_too.top.snippets[j]
@@ -505,6 +507,12 @@ def _pairs(
             )
         )
     return tuple(pairs), matching
+
+
+def _of_active(matching: Matching, left: LatentStatistics, right: LatentStatistics) -> Matching:
+    """Return the matching with pairs left out of Ord that are not both active on the text."""
+    both = ~left.dead & ~right.dead[matching.permutation]
+    return replace(matching, live=both if matching.live is None else both & matching.live)
 
 
 @dataclass(frozen=True, eq=False)

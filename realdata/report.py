@@ -5,17 +5,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from osae_theory.files import write_atomically
-from realdata import figures, tables
+from realdata import tables
 from realdata.analysis import MOVED_BELOW, Analysis
-from realdata.consistency import PAIR_KINDS, TRAINED, CurvePoint, point_frame, score_frame
+from realdata.consistency import point_frame, score_frame
 from realdata.differences import difference_frame
+from realdata.drawing import (
+    AGAINST_INITIALISATION,
+    OVER_TRAINING,
+    RESULT,
+    drawn,
+    write_figures,
+)
 from realdata.presets import Preset
 
-RESULT, TABLE = "result.json", "table.md"
+TABLE = "table.md"
 
 
 def write_report(
@@ -28,10 +34,11 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write_text(folder / TABLE, table_text(preset, analysis, origin["command"]))
-    _write_frames(folder, analysis)
-    _write_figures(folder, analysis)
-    text = json.dumps(document(preset, analysis, origin), indent=1, allow_nan=False) + "\n"
-    _write_text(folder / RESULT, text)
+    curves = curve_frame(analysis)
+    _write_frames(folder, analysis, curves)
+    result = document(preset, analysis, origin)
+    write_figures(folder, drawn(result, curves))
+    _write_text(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
 def document(preset: Preset, analysis: Analysis, origin: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,8 +78,8 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
     chance = ", ".join(f"{analysis.chance[p].signed.mean:.3f} at {p}" for p in sorted({short, K}))
     seen = preset.n_steps * preset.batch_size
     intervals = (
-        "± half of the 95% confidence interval by the jackknife over seeds, none or a very wide"
-        " one from two seeds"
+        "± half of the 95% confidence interval by the jackknife over seeds (none below three"
+        " seeds; [low, high] where it ends at -1 or 1)"
     )
     opening = (
         f"# {preset.name}: {preset.model} at {preset.hook}\n\n{preset.note}. K = {K}, m ="
@@ -94,15 +101,19 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
                 "Consistency of decoders",
                 tables.consistency_table(analysis),
                 f"Means over pairs {intervals}. Signed cosines in standardised coordinates. Stab"
-                f" by chance: {chance}; Ord is 0 by chance. Orders other than trained were given"
-                " to the latents afterwards, by their statistics on the training text."
+                f" by chance: {chance}. Ord is over pairs of latents that are both active on the"
+                " training text of their own run, left out is the share of the others; it is 0 by"
+                " chance, with standard deviation 1 / sqrt(n - 1) for n pairs. Orders other than"
+                " trained were given to the latents afterwards, by their statistics on the training"
+                " text, dead ones last and ties at random."
                 " `python -m realdata compare` takes cosines in the activations' own coordinates,"
                 " so that its figures for the same checkpoints are others.",
             ),
             (
                 "Consistency of activations on held-out text (Stab_Z, Ord_Z)",
                 tables.consistency_table(analysis, "activations"),
-                f"As above, with correlations of latents in place of cosines; means {intervals}.",
+                "As above, with correlations of latents in place of cosines, and latents that are"
+                f" constant on the held-out text left out of Ord_Z too; means {intervals}.",
             ),
             (
                 "Differences from the plain SAE sorted afterwards",
@@ -114,7 +125,8 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
             (
                 "Checkpoints chosen otherwise than at the end",
                 tables.equal_table(analysis),
-                f"Cross-seed pairs, all {K} atoms; held-out loss is the FVU. Seconds differ from"
+                f"Cross-seed pairs, all {K} atoms, dead ones too; held-out loss is the FVU. Seconds"
+                " differ from"
                 " machine to machine, so that what is compared at equal seconds does too.",
             ),
             (
@@ -143,18 +155,21 @@ def _wide_fit(analysis: Analysis) -> str:
     return "" if wide is None else f"FVU {wide['fvu']:.3f} and {wide['dead_share']:.1%} dead"
 
 
-def _write_frames(folder: Path, analysis: Analysis) -> None:
+def curve_frame(analysis: Analysis) -> pd.DataFrame:
+    """Return every point of every curve: one row a point, "of" says what it is of."""
+    named = {
+        **analysis.points,
+        OVER_TRAINING: analysis.over_training,
+        AGAINST_INITIALISATION: analysis.drift,
+    }
+    return pd.concat([point_frame(points).assign(of=name) for name, points in named.items()])
+
+
+def _write_frames(folder: Path, analysis: Analysis, curves: pd.DataFrame) -> None:
     runs = pd.DataFrame([*analysis.runs, *analysis.other_m])
     stitching = tables.stitching_frame(analysis)
     pairs = pd.concat(
         [score_frame(scores).assign(of=name) for name, scores in analysis.pairs.items()]
-    )
-    curves = pd.concat(
-        [
-            *(point_frame(points).assign(of=name) for name, points in analysis.points.items()),
-            point_frame(analysis.over_training).assign(of="decoder, over training"),
-            point_frame(analysis.drift).assign(of="decoder, against initialisation"),
-        ]
     )
     differences = difference_frame(analysis.differences)
     for name, frame in (
@@ -163,69 +178,15 @@ def _write_frames(folder: Path, analysis: Analysis) -> None:
         ("differences", differences),
         ("stitching", stitching),
     ):
+        path = folder / f"{name}.csv"
         if len(frame):
-            _write_text(folder / f"{name}.csv", frame.to_csv(index=False))
+            _write_text(path, frame.to_csv(index=False))
+        else:  # An earlier result's would stand beside this one's tables.
+            path.unlink(missing_ok=True)
     for name, frame in (("runs", runs), ("pairs", pairs)):
         write_atomically(
             folder / f"{name}.parquet", lambda path, frame=frame: frame.to_parquet(path)
         )
-
-
-def _write_figures(folder: Path, analysis: Analysis) -> None:
-    decoder, chance = analysis.points["decoder"], analysis.chance
-    trained = tables.as_trained(decoder)
-    for kind in PAIR_KINDS:
-        slug = kind.replace(" ", "_").replace("-", "_")
-        if any(point.kind == kind for point in trained):
-            _figure(folder / f"ord_{slug}.png", figures.orderedness_over_prefixes, trained, kind)
-            _figure(
-                folder / f"stab_{slug}.png", figures.stability_over_prefixes, trained, chance, kind
-            )
-    if any(point.kind == "cross-seed" for point in trained):
-        sorted_later = _sorted_later(decoder)
-        _figure(folder / "ord_sorted.png", figures.orderedness_over_prefixes, sorted_later)
-        _figure(folder / "stab_sorted.png", figures.stability_over_prefixes, sorted_later, chance)
-        streams = tables.as_trained(analysis.points["activations"])
-        of_streams = {"of_activations": True}
-        _figure(
-            folder / "ord_activations.png", figures.orderedness_over_prefixes, streams, **of_streams
-        )
-        _figure(
-            folder / "stab_activations.png", figures.stability_over_prefixes, streams, **of_streams
-        )
-        for prefix in dict.fromkeys(
-            (tables.short_prefix(analysis.prefixes), analysis.prefixes[-1])
-        ):
-            name = f"over_training_first_{prefix}.png"
-            _figure(folder / name, figures.over_training, analysis.over_training, prefix, chance)
-    _figure(folder / "initialisation.png", figures.against_initialisation, analysis.drift)
-    # Runs at other numbers of active latents are trained on one corpus only.
-    traded = {run["dataset"] for run in analysis.other_m}
-    for dataset, floor in analysis.pca.items():
-        if dataset not in traded:
-            continue
-        name = "".join(c if c.isalnum() else "_" for c in dataset)
-        _figure(folder / f"pareto_{name}.png", figures.pareto, _quality(analysis, dataset), floor)
-
-
-def _sorted_later(points: list[CurvePoint]) -> list[CurvePoint]:
-    """Return the trained order of all methods, and the orders given to the plain one."""
-    methods = list(dict.fromkeys(point.method for point in points))
-    plain = "topk" if "topk" in methods else methods[0]
-    return [point for point in points if point.order == TRAINED or point.method == plain]
-
-
-def _quality(analysis: Analysis, dataset: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    runs = pd.DataFrame([*analysis.runs, *analysis.other_m])
-    runs = runs[~runs["diverged"] & (runs["dataset"] == dataset)]
-    return {
-        str(method): (own["l0"].to_numpy(dtype=float), own["fvu"].to_numpy(dtype=float))
-        for method, own in runs.groupby("method", sort=False)
-    }
-
-
-def _figure(path: Path, draw: Any, *arguments: Any, **named: Any) -> None:
-    figures.save(draw(*arguments, **named), path)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from osae_theory.metrics.intervals import Estimate, estimate
 from realdata.analysis import Analysis
-from realdata.compare import MISSING, estimate_text
+from realdata.compare import MISSING, estimate_text, share_text
 from realdata.consistency import PAIR_KINDS, TRAINED, CurvePoint
 from realdata.stitching import CLASSES, NOVEL, Stitching, StitchingRule
 
@@ -76,6 +76,7 @@ def consistency_table(analysis: Analysis, what: str = "decoder") -> pd.DataFrame
             found = points[method, order, kind, prefix].estimates
             row[f"Stab, first {prefix}"] = estimate_text(found["stab"])
             row[f"Ord, first {prefix}"] = estimate_text(found["ord"])
+            row[f"left out, first {prefix}"] = share_text(found["left_out"])
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -110,6 +110,8 @@ class Budget:
         See `osae_theory.sae.SparsityWarmup` and `LearningRateSchedule`.
     snapshots : tuple of float
         Shares of the training at which checkpoints are kept.
+    arithmetic : str
+        See `osae_theory.sae.TrainingConfig`.
     """
 
     K: int
@@ -119,6 +121,7 @@ class Budget:
     sparsity_warmup: float = 0.2
     decay_from: float = 0.5
     snapshots: tuple[float, ...] = (0.0, 1.0)
+    arithmetic: str = "fast"
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
@@ -136,6 +139,7 @@ class Budget:
             sparsity_warmup=SparsityWarmup(self.sparsity_warmup),
             learning_rate_schedule=LearningRateSchedule(decay_from=self.decay_from),
             backend=backend,
+            arithmetic=self.arithmetic,
         )
 
 

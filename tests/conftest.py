@@ -4,6 +4,7 @@
 """
 
 import os
+from functools import cache
 
 import pytest
 import torch
@@ -45,10 +46,23 @@ def ledger_entries(request):
     return request.config.stash[_ENTRIES]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def n_examples():
-    """Random examples a claim's check tries: 2,000 in the `ci` profile."""
-    return 40 * settings.default.max_examples
+    """Random examples a claim's check tries: 500 in the `ci` profile."""
+    return 10 * settings.default.max_examples
+
+
+@pytest.fixture(scope="session")
+def examined(n_examples):
+    """Return the ledger's entry of a claim: checked when first asked for, once a session.
+
+    A damaged copy of a claim is another claim, and a test that damages what a claim's check
+    stands on calls the check itself.
+    """
+    # Imported late: the run-time type check must be in place before the package is.
+    from osae_theory.claims.ledger import examine
+
+    return cache(lambda claim: examine(claim, n_examples))
 
 
 def pytest_terminal_summary(terminalreporter, config):

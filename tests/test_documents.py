@@ -1,10 +1,16 @@
 """What the documents say is still so: tables come from results, links lead somewhere, code runs."""
 
 import re
+import time
+from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
+from hypothesis import settings
 
+from osae_theory import __version__
 from osae_theory.objectives import nested_dropout_loss_gram
 
 ROOT = Path(__file__).parent.parent
@@ -15,6 +21,30 @@ RESULTS = sorted((ROOT / "results").rglob("*.md"))
 def nested_dropout_loss_of_squares(x, codes, atoms, w):
     """A mistake: the weights multiply the codes, not the prefixes."""
     return (x - (codes * w) @ atoms).square().sum()
+
+
+def nested_dropout_loss_of_the_mean_sample(x, codes, atoms, w):
+    """Another: a mean over samples where the paper has a sum."""
+    return nested_dropout_loss_gram(x, codes, atoms, w) / len(x)
+
+
+def slow_at_first(*arguments, calls=[]):  # noqa: B006
+    """A right loss whose first call takes longer than Hypothesis allows unless told."""
+    calls.append(None)
+    if len(calls) == 1:
+        time.sleep(0.5)
+    return nested_dropout_loss_gram(*arguments)
+
+
+@pytest.fixture
+def readers_settings():
+    """Hypothesis as a reader has it, without the profile of these tests; no files are left."""
+    plain = settings.get_profile("default")
+    settings.register_profile("reader", plain, derandomize=True, database=None, max_examples=30)
+    settings.register_profile("before", settings.default)
+    settings.load_profile("reader")
+    yield
+    settings.load_profile("before")
 
 
 def cells(line):
@@ -61,6 +91,76 @@ def test_rows_quoted_of_language_models_stand_in_a_result_with_the_same_columns(
         assert row in committed[heading]
 
 
+def stored_estimates():
+    """Every "mean ± half" that the results on language models hold, signs left off."""
+    found = set()
+    for table in (ROOT / "results/realdata").rglob("table.md"):
+        found |= set(re.findall(r"\d+\.\d{3} ± \d+\.\d{3}", table.read_text(encoding="utf-8")))
+    for curves in (ROOT / "results/realdata").rglob("curves.csv"):
+        frame = pd.read_csv(curves)
+        for score in ("stab", "ord"):
+            half = (frame[f"{score}_high"] - frame[f"{score}_low"]) / 2
+            found |= {
+                f"{abs(m):.3f} ± {h:.3f}" for m, h in zip(frame[f"{score}_mean"], half, strict=True)
+            }
+    return found
+
+
+def results_on_language_models(document):
+    """The part of a document that is about them, white space and line ends as one blank."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    if document == "README.md":
+        text = text.split("## On real language models")[1].split("\n## ")[0]
+    return re.sub(r"\s+", " ", text)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/realdata.md"])
+def test_every_estimate_in_a_sentence_on_language_models_stands_in_their_results(document):
+    quoted = re.findall(r"\d+\.\d{3} ± \d+\.\d{3}", results_on_language_models(document))
+    assert len(quoted) > 15
+    assert sorted(set(quoted) - stored_estimates()) == []
+
+
+def differences(model, order, kind):
+    """OSAE minus the plain SAE sorted afterwards, all atoms: as trained, and sorted alike."""
+    frame = pd.read_csv(ROOT / f"results/realdata/{model}/differences.csv")
+    frame = frame[(frame["method"] == "osae") & (frame["reference_order"] == order)]
+    frame = frame[(frame["kind"] == kind) & (frame["prefix"] == frame["prefix"].max())]
+    return {
+        own: f"{row['ord_mean']:.3f} ± {(row['ord_high'] - row['ord_low']) / 2:.3f}"
+        for own, row in frame.set_index("order").iterrows()
+    }
+
+
+def test_the_readmes_differences_on_language_models_are_those_of_the_results():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [rows] = [rows for heading, rows in all_tables(text) if heading[0] == "Ord"]
+    models = ("smollm2-135m-study", "gemma-3-270m")
+    columns = [(m, order) for m in models for order in ("by frequency", "by energy")]
+    for row, (kind, alike) in zip(
+        rows,
+        [(k, a) for k in ("cross-seed", "cross-dataset cross-seed") for a in (False, True)],
+        strict=True,
+    ):
+        for (model, order), cell in zip(columns, row[1:], strict=True):
+            assert cell == differences(model, order, kind)[order if alike else "trained"]
+
+
+def test_the_citation_has_what_a_bibtex_entry_needs():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    released = date.fromisoformat(str(cited["date-released"]))
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["version"] == __version__
+    preferred = cited["preferred-citation"]
+    assert preferred["title"] == cited["title"]
+    assert preferred["authors"] == cited["authors"]
+    assert (preferred["version"], preferred["type"]) == (__version__, "software")
+    assert (preferred["year"], preferred["month"]) == (released.year, released.month)
+    for source in (cited, preferred, *cited["references"]):
+        assert source["message"] if source is cited else source["type"]
+        assert all(a.get("name") or a.get("family-names") for a in source["authors"])
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_every_link_to_a_file_leads_to_one(document):
     text = document.read_text(encoding="utf-8")
@@ -78,8 +178,15 @@ def test_the_readmes_python_runs():
 
 
 @pytest.mark.parametrize(
-    ("loss", "same"), [(nested_dropout_loss_gram, True), (nested_dropout_loss_of_squares, False)]
+    ("loss", "same"),
+    [
+        (nested_dropout_loss_gram, True),
+        (slow_at_first, True),
+        (nested_dropout_loss_of_squares, False),
+        (nested_dropout_loss_of_the_mean_sample, False),
+    ],
 )
+@pytest.mark.usefixtures("readers_settings")
 def test_the_example_of_an_own_loss_tells_right_from_wrong(loss, same):
     [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_loss.md").read_text(), flags=re.S)
     names: dict = {"my_loss": loss}

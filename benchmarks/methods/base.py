@@ -86,9 +86,13 @@ class SAEMethod:
         first = runs[0]
         m = first.cell.m
         data, _, _ = problem.rows(np.float32)
-        config = self.adapt(
-            TrainingConfig(m, n_steps=first.n_steps, batch_size=first.batch_size), problem.K
+        common = TrainingConfig(
+            m,
+            n_steps=first.n_steps,
+            batch_size=first.batch_size,
+            arithmetic=first.arithmetic,
         )
+        config = self.adapt(common, problem.K)
         schedule = self.schedule(problem.K)
         result = train(
             torch.from_numpy(data).to(first.device),

@@ -21,7 +21,7 @@ from benchmarks.speed import report, study
 from benchmarks.speed.shapes import SHAPES
 from benchmarks.tables import write_text
 from osae_theory.command_line import Parser, run
-from osae_theory.errors import check_choice, check_integer
+from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
 
 MODULE = "benchmarks.speed"
@@ -30,6 +30,8 @@ _ROUNDS = {"toy": 31}
 # A step of the toy is short: what comes before it in the caches must not decide.
 _STEPS = {"toy": 10}
 _FEW_ROUNDS = 7
+_MOST = 4096
+RESULT = "result.json"
 
 
 def parser() -> Parser:
@@ -52,6 +54,11 @@ def parser() -> Parser:
     p.add_argument(
         "--out", type=Path, default=Path("out/speed"), help="folder for results (out/speed)"
     )
+    p.add_argument(
+        "--redraw",
+        action="store_true",
+        help="measure nothing: draw the figures of --out again, from its result.json",
+    )
     p.add_argument("--json", action="store_true", help="print JSON and nothing else")
     return p
 
@@ -61,9 +68,9 @@ def plans(options: argparse.Namespace) -> list[study.Plan]:
     if options.shape is not None:
         check_choice("shape", options.shape, SHAPES)
     if options.rounds is not None:
-        check_integer("--rounds", options.rounds, 1)
+        check_integer("--rounds", options.rounds, 1, _MOST)
     if options.threads is not None:
-        check_integer("--threads", options.threads, 1)
+        check_integer("--threads", options.threads, 1, _MOST)
     check_writable(options.out)
     found = []
     for name, shape in SHAPES.items():
@@ -81,8 +88,27 @@ def plans(options: argparse.Namespace) -> list[study.Plan]:
     return found
 
 
+def redraw(folder: Path) -> list[Path]:
+    """Draw the figures of a results folder again; return their paths."""
+    try:
+        whole = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        drawn = {one["shape"]["name"]: report.figure(one) for one in whole.get("shapes", [whole])}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{str(folder)!r} cannot be drawn ({type(error).__name__}): expected a folder with the"
+            f" {RESULT} of `python -m {MODULE}`"
+        ) from error
+    for name, figure in drawn.items():
+        figures.save(figure, folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in drawn]
+
+
 def do(options: argparse.Namespace, command: str) -> None:
     """Measure, write tables and figures, and print them."""
+    if options.redraw:
+        check_writable(options.out)
+        print("\n".join(map(str, redraw(options.out))))
+        return
     planned = plans(options)
     peak = study.memory()
     documents = [
@@ -98,7 +124,7 @@ def do(options: argparse.Namespace, command: str) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     whole = documents[0] if options.shape is not None else {"shapes": documents}
     text = json.dumps(whole | {"provenance": origin}, indent=2, allow_nan=False)
-    write_text(options.out / "result.json", text)
+    write_text(options.out / RESULT, text)
     table = report.markdown(documents, command)
     write_text(options.out / "table.md", table)
     for document in documents:

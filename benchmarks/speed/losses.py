@@ -20,7 +20,7 @@ from osae_theory.objectives import (
 from osae_theory.prefixes import PrefixLaw, equal_group_ends
 from osae_theory.sae import TopMSAE
 from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
-from osae_theory.seeds import Axis, torch_generator
+from osae_theory.seeds import Axis, generator, torch_generator
 
 Way = Callable[[Float[Tensor, "n d"]], None]
 # Entries of the largest array that a loop over prefixes keeps for its backward pass.
@@ -57,7 +57,7 @@ def ways(shape: Shape, seed: int = 0) -> dict[str, Way]:
 
 def initialised(shape: Shape, seed: int = 0) -> TopMSAE:
     """Return one SAE at its initialisation."""
-    return TopMSAE.initialised(shape.d, shape.K, [torch_generator(seed, Axis.INITIALISATION)])
+    return TopMSAE.initialised(shape.d, shape.K, [generator(seed, Axis.INITIALISATION)])
 
 
 def fused(model: TopMSAE, shape: Shape, law: PrefixLaw) -> Way:

@@ -91,21 +91,25 @@ def markdown(documents: Sequence[Mapping[str, Any]], command: str) -> str:
 
 
 def figure(document: Mapping[str, Any]) -> Figure:
-    """Draw what each way costs, and how the cost grows with the number of prefixes."""
-    panels = 3 if document["peers"] else 2
-    drawn = Figure(figsize=(5.2 * panels, 5.4), layout="constrained")
+    """Draw what each way costs, how the cost grows with the number of prefixes, and the peers'."""
+    rows = [["losses", "growth"], *([["peers", "peers"]] if document["peers"] else [])]
+    # No wider than a page shows it, or its labels cannot be read there.
+    drawn = Figure(figsize=(9.6, 4.6 * len(rows)), layout="constrained")
     FigureCanvasAgg(drawn)
-    axes = drawn.subplots(1, panels, squeeze=False)[0]
+    axes = drawn.subplot_mosaic(rows)
     drawn.suptitle(_title(document))
-    _dots(axes[0], document["losses"], "loss and gradients,\nrelative to the plain dense loss")
-    _growth(axes[1], document)
+    _dots(
+        axes["losses"], document["losses"], "loss and gradients,\nrelative to the plain dense loss"
+    )
+    _growth(axes["growth"], document)
     if document["peers"]:
         ratios = {
             _readable(name): ratio
             for name, ratio in document["peers"]["ratios"].items()
             if name.endswith("as shipped") or name in ("ours plain", "ours uniform")
         }
-        _dots(axes[2], ratios, "whole training step as shipped,\nrelative to our exact one")
+        _dots(axes["peers"], ratios, "whole training step as shipped, relative to our exact one")
+    drawn.supxlabel("points: medians over rounds; bars: quartiles", fontsize=9)
     return drawn
 
 
@@ -122,12 +126,14 @@ def _dots(axis: Axes, ratios: Mapping[str, Mapping[str, float]], label: str) -> 
     ordered = sorted(ratios.items(), key=lambda item: -item[1]["median"])
     for place, (name, ratio) in enumerate(ordered):
         colour = _ORANGE if "fused" in name or name.startswith("ours") else _BLUE
+        # Ours and theirs differ in shape too, not in colour alone.
+        marker = "o" if colour == _ORANGE else "s"
         axis.plot([ratio["low"], ratio["high"]], [place, place], color=colour, linewidth=2)
-        axis.plot(ratio["median"], place, "o", color=colour)
+        axis.plot(ratio["median"], place, marker, color=colour)
     axis.axvline(1, color=_GREY, linewidth=1, zorder=0)
     axis.set_xscale("log")
     _plain_numbers(axis.xaxis)
-    axis.set_yticks(range(len(ordered)), [name for name, _ in ordered], fontsize=8)
+    axis.set_yticks(range(len(ordered)), [name for name, _ in ordered], fontsize=9)
     axis.set_xlabel(label)
     axis.grid(axis="x", color="0.92", zorder=0)
 
@@ -136,7 +142,7 @@ def _growth(axis: Axes, document: Mapping[str, Any]) -> None:
     base = document["losses"]["plain, fused"]["median"]
     numbers = [int(n) for n in document["over_prefixes"]]
     costs = [base * ratio["median"] for ratio in document["over_prefixes"].values()]
-    axis.plot(numbers, costs, "o-", color=_ORANGE, label="fused, exact")
+    axis.plot(numbers, costs, "o-", color=_ORANGE, label="fused kernel")
     loops = {
         int(name.split()[2]): ratio["median"]
         for name, ratio in document["losses"].items()
@@ -148,9 +154,10 @@ def _growth(axis: Axes, document: Mapping[str, Any]) -> None:
     _plain_numbers(axis.xaxis, (1.0,))
     _plain_numbers(axis.yaxis)
     axis.set_xlabel("number of prefixes in the loss")
-    axis.set_ylabel("loss and gradients, relative to the plain dense loss")
+    axis.set_ylabel("loss and gradients,\nrelative to the plain dense loss")
     axis.grid(color="0.92", zorder=0)
-    axis.legend(frameon=False, loc="upper left")
+    # Above the panel: inside, a curve may run through it.
+    axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
 
 
 def _plain_numbers(axis: Axis, steps: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:

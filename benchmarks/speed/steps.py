@@ -20,12 +20,14 @@ LAWS = {
 _ENDLESS = 10**9
 
 
-def config(m: int) -> TrainingConfig:
+def config(m: int, arithmetic: str = "fast") -> TrainingConfig:
     """Return a configuration that trains at m latents, without any feature that is optional."""
-    return TrainingConfig(m, n_steps=_ENDLESS, sparsity_warmup=SparsityWarmup(0))
+    return TrainingConfig(
+        m, n_steps=_ENDLESS, sparsity_warmup=SparsityWarmup(0), arithmetic=arithmetic
+    )
 
 
-def trainer(shape: Shape, kind: str, n_runs: int = 1) -> Trainer:
+def trainer(shape: Shape, kind: str, n_runs: int = 1, arithmetic: str = "fast") -> Trainer:
     """Return a trainer of `n_runs` runs at this shape.
 
     Parameters
@@ -38,9 +40,11 @@ def trainer(shape: Shape, kind: str, n_runs: int = 1) -> Trainer:
         of dead latents.
     n_runs : int
         Runs together.
+    arithmetic : {"fast", "portable"}
+        Fast, as in other libraries, where nothing else is said.
     """
     check_choice("kind of step", kind, LAWS)
-    settings = config(shape.m)
+    settings = config(shape.m, arithmetic)
     if kind == "featured":
         settings = replace(
             settings, use_decoder_bias=True, dead_latent_loss=DeadLatentLoss(dead_after=_ENDLESS)
@@ -49,9 +53,11 @@ def trainer(shape: Shape, kind: str, n_runs: int = 1) -> Trainer:
     return Trainer(shape.d, shape.K, runs, settings)
 
 
-def training_step(shape: Shape, kind: str) -> Callable[[Float[Tensor, "n d"]], Tensor]:
+def training_step(
+    shape: Shape, kind: str, arithmetic: str = "fast"
+) -> Callable[[Float[Tensor, "n d"]], Tensor]:
     """Return one run's step on a batch; see `trainer`."""
-    one = trainer(shape, kind)
+    one = trainer(shape, kind, arithmetic=arithmetic)
     return lambda batch: one.step(batch[None])
 
 

@@ -1,7 +1,21 @@
 """What is measured of a fit: Stab, Ord and their chance level, latent orders, reconstruction."""
 
-from osae_theory.metrics.chance import ChanceLevel, chance_stability
-from osae_theory.metrics.matching import Matching, cosines, match, match_similarities
+from osae_theory.metrics.chance import (
+    ChanceLevel,
+    OrderednessLevel,
+    chance_orderedness,
+    chance_stability,
+)
+from osae_theory.metrics.matching import (
+    Matching,
+    cosines,
+    live_atoms,
+    match,
+    match_models,
+    match_rows,
+    match_similarities,
+    orderedness_range,
+)
 from osae_theory.metrics.orderedness import orderedness, orderedness_of_permutation
 from osae_theory.metrics.ordering import (
     LatentStatistics,
@@ -19,13 +33,15 @@ from osae_theory.metrics.reconstruction import (
     mean_squared_error,
 )
 from osae_theory.metrics.stability import corrected, stability
-from osae_theory.metrics.streams import activation_correlations, match_activations
+from osae_theory.metrics.streams import activation_correlations, live_latents, match_activations
 
 __all__ = [
     "ChanceLevel",
     "LatentStatistics",
     "Matching",
+    "OrderednessLevel",
     "activation_correlations",
+    "chance_orderedness",
     "chance_stability",
     "corrected",
     "cosines",
@@ -34,8 +50,12 @@ __all__ = [
     "fifr_error",
     "fraction_of_variance_unexplained",
     "frequencies",
+    "live_atoms",
+    "live_latents",
     "match",
     "match_activations",
+    "match_models",
+    "match_rows",
     "match_similarities",
     "mean_l0",
     "mean_squared_error",
@@ -44,5 +64,6 @@ __all__ = [
     "order_by_frequency",
     "orderedness",
     "orderedness_of_permutation",
+    "orderedness_range",
     "stability",
 ]

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_finite, check_integer
+from osae_theory.seeds import Axis, generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,7 @@ class LatentStatistics:
     n_samples: int
 
     @classmethod
+    @at_the_door
     def of(cls, codes: Float[np.ndarray, "K N"]) -> "LatentStatistics":
         """Return the statistics of codes (K, N), one row a latent.
 
@@ -41,7 +44,7 @@ class LatentStatistics:
         check_integer("the number of samples", codes.shape[1], 1)
         check_finite("codes", codes)
         values = np.asarray(codes, dtype=np.float64)
-        energies = np.einsum("kn,kn->k", values, values)
+        energies = np.sum(values * values, axis=1)
         return cls(np.count_nonzero(values, axis=1), energies, codes.shape[1])
 
     def __add__(self, other: "LatentStatistics") -> "LatentStatistics":
@@ -65,15 +68,16 @@ class LatentStatistics:
         """Which latents are never active."""
         return self.counts == 0
 
-    def order_by_frequency(self) -> Int[np.ndarray, " K"]:
+    def order_by_frequency(self, tie_seed: int | None = None) -> Int[np.ndarray, " K"]:
         """Return the latents from the most to the least frequent; see `order_by`."""
-        return order_by(self.counts, self.dead)
+        return order_by(self.counts, self.dead, tie_seed)
 
-    def order_by_energy(self) -> Int[np.ndarray, " K"]:
+    def order_by_energy(self, tie_seed: int | None = None) -> Int[np.ndarray, " K"]:
         """Return the latents from the most to the least energy, dead ones last; see `order_by`."""
-        return order_by(self.energies, self.dead)
+        return order_by(self.energies, self.dead, tie_seed)
 
 
+@at_the_door
 def frequencies(codes: Float[np.ndarray, "K N"]) -> Float[np.ndarray, " K"]:
     """Return the share, in [0, 1], of the N samples on which each latent is nonzero.
 
@@ -82,6 +86,7 @@ def frequencies(codes: Float[np.ndarray, "K N"]) -> Float[np.ndarray, " K"]:
     return LatentStatistics.of(codes).frequencies
 
 
+@at_the_door
 def energies(codes: Float[np.ndarray, "K N"]) -> Float[np.ndarray, " K"]:
     """Return e_j, the sum of squares of each latent's row of the codes.
 
@@ -90,8 +95,11 @@ def energies(codes: Float[np.ndarray, "K N"]) -> Float[np.ndarray, " K"]:
     return LatentStatistics.of(codes).energies
 
 
+@at_the_door
 def order_by(
-    scores: Real[np.ndarray, " K"], dead: Bool[np.ndarray, " K_dead"] | None = None
+    scores: Real[np.ndarray, " K"],
+    dead: Bool[np.ndarray, " K_dead"] | None = None,
+    tie_seed: int | None = None,
 ) -> Int[np.ndarray, " K"]:
     """Return the latents in descending order of a score, dead latents last.
 
@@ -101,25 +109,35 @@ def order_by(
         One finite number a latent.
     dead : (K,) bool, optional
         Latents that go last whatever their score; none by default.
+    tie_seed : int, optional
+        Puts latents of equal score, and the dead ones, into an order drawn from the stream
+        (tie_seed, Axis.TIES, 1). Without it the lower index comes first, which carries what
+        order the latents had before into the new one: where Ord of sorted latents is measured,
+        give each model a seed of its own.
 
     Returns
     -------
     (K,) int
         The index of the first latent, of the second, and so on: `D[:, order_by(scores)]` is
-        the ordered dictionary. Equal scores keep the lower index first.
+        the ordered dictionary.
 
     Raises
     ------
     InputError
-        If a score is NaN or infinite, or `dead` is not of the scores' length.
+        If a score is NaN or infinite, `dead` is not of the scores' length, or the seed is not a
+        whole number of at least 0.
     """
     check_finite("scores", scores)
     last = np.zeros(len(scores), dtype=bool) if dead is None else dead
     if len(last) != len(scores):
         raise InputError(f"dead has length {len(last)}: expected {len(scores)}, one a score")
-    return np.lexsort((-np.asarray(scores, dtype=np.float64), last))
+    places = np.arange(len(scores))
+    if tie_seed is not None:
+        places = generator(tie_seed, Axis.TIES, 1).permutation(len(scores))
+    return np.lexsort((places, -np.asarray(scores, dtype=np.float64), last))
 
 
+@at_the_door
 def order_by_frequency(codes: Float[np.ndarray, "K N"]) -> Int[np.ndarray, " K"]:
     """Return the latents from the most to the least frequent, dead latents last.
 
@@ -145,6 +163,7 @@ def order_by_frequency(codes: Float[np.ndarray, "K N"]) -> Int[np.ndarray, " K"]
     return LatentStatistics.of(codes).order_by_frequency()
 
 
+@at_the_door
 def order_by_energy(codes: Float[np.ndarray, "K N"]) -> Int[np.ndarray, " K"]:
     """Return the latents from the most to the least energy e_j, dead latents last.
 

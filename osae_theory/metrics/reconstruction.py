@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_finite
 from osae_theory.metrics.matching import match, unit_columns
 from osae_theory.metrics.ordering import LatentStatistics
@@ -29,6 +30,7 @@ def _residual(
     return np.asarray(X, dtype=np.float64) - np.asarray(X_hat, dtype=np.float64)
 
 
+@at_the_door
 def mean_squared_error(
     X: Float[np.ndarray, "d N"], X_hat: Float[np.ndarray, "d_hat N_hat"]
 ) -> float:
@@ -39,6 +41,7 @@ def mean_squared_error(
     return float(np.mean(_residual(X, X_hat) ** 2))
 
 
+@at_the_door
 def fraction_of_variance_unexplained(
     X: Float[np.ndarray, "d N"], X_hat: Float[np.ndarray, "d_hat N_hat"]
 ) -> float:
@@ -69,6 +72,7 @@ def fraction_of_variance_unexplained(
     return float(np.sum(residual**2) / variance)
 
 
+@at_the_door
 def mean_l0(codes: Float[np.ndarray, "K N"]) -> float:
     """Return the mean number, in [0, K], of nonzero latents on a sample.
 
@@ -78,6 +82,7 @@ def mean_l0(codes: Float[np.ndarray, "K N"]) -> float:
     return float(statistics.counts.sum() / statistics.n_samples)
 
 
+@at_the_door
 def dead_share(codes: Float[np.ndarray, "K N"]) -> float:
     """Return the share, in [0, 1], of the latents that are active on no sample.
 
@@ -88,6 +93,7 @@ def dead_share(codes: Float[np.ndarray, "K N"]) -> float:
     return float(LatentStatistics.of(codes).dead.mean())
 
 
+@at_the_door
 def fifr_error(
     D_true: Float[np.ndarray, "d K"],
     codes_true: Float[np.ndarray, "K_true N"],

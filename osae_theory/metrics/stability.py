@@ -3,10 +3,12 @@
 import numpy as np
 from jaxtyping import Float
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import check_real
 from osae_theory.metrics.matching import match
 
 
+@at_the_door
 def stability(
     D: Float[np.ndarray, "d K"],
     E: Float[np.ndarray, "d_other K_other"],
@@ -18,7 +20,8 @@ def stability(
     Parameters
     ----------
     D, E : (d, K) and (d, K')
-        Dictionaries, atoms as columns; of one width unless a prefix is given.
+        Dictionaries, atoms as columns (for rows: `match_rows`); of one width unless a prefix
+        is given. A zero atom counts 0.
     absolute : bool
         Match on, and average, |cosine| instead of the paper's signed cosine.
     prefix : int, optional

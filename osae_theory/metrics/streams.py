@@ -1,15 +1,31 @@
 """Activation-stream versions of the metrics, Stab_Z and Ord_Z: correlation replaces the cosine."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_finite, check_integer
-from osae_theory.metrics.matching import Matching, common_width, match_similarities, unit_columns
+from osae_theory.metrics.matching import (
+    Liveness,
+    Matching,
+    both_alive,
+    common_width,
+    match_similarities,
+    unit_columns,
+    unit_products,
+)
+
+
+@at_the_door
+def live_latents(Z: Float[np.ndarray, "K N"]) -> Bool[np.ndarray, " K"]:
+    """Return which rows of `Z` are not constant, as a dead latent's is; N is at least 1."""
+    return (Z != Z[:, :1]).any(axis=1)
 
 
 def _standardised(Z: Float[np.ndarray, "K N"]) -> Float[np.ndarray, "N K"]:
     """Return each row of `Z` centred and at norm 1, as a column; constant rows as zeros."""
-    samples = np.asarray(Z, dtype=np.float64).T
+    # One layout, so that means are taken in one order.
+    samples = np.ascontiguousarray(Z.T, dtype=np.float64)
     peaks = np.abs(samples).max(axis=0, initial=0.0)
     # At a peak of exactly 1 a constant row has an exact mean, so that nothing is left of it
     # once centred; unscaled, its rounding error would be blown up to norm 1.
@@ -17,6 +33,7 @@ def _standardised(Z: Float[np.ndarray, "K N"]) -> Float[np.ndarray, "N K"]:
     return unit_columns(scaled - scaled.mean(axis=0))
 
 
+@at_the_door
 def activation_correlations(
     Z: Float[np.ndarray, "K N"], W: Float[np.ndarray, "K_other N_other"]
 ) -> Float[np.ndarray, "K K_other"]:
@@ -44,14 +61,18 @@ def activation_correlations(
     check_integer("the number of samples", Z.shape[1], 2)
     check_finite("Z", Z)
     check_finite("W", W)
-    return np.clip(_standardised(Z).T @ _standardised(W), -1.0, 1.0)
+    return unit_products(_standardised(Z), _standardised(W))
 
 
+@at_the_door
 def match_activations(
     Z: Float[np.ndarray, "K N"],
     W: Float[np.ndarray, "K_other N_other"],
     absolute: bool = False,
     prefix: int | None = None,
+    *,
+    live: Liveness | None = None,
+    tie_seed: int = 0,
 ) -> Matching:
     """Match the latents of two models by the greatest sum of activation correlations.
 
@@ -63,6 +84,11 @@ def match_activations(
         Match on |correlation|.
     prefix : int, optional
         Take the first `prefix` latents of both models and match them anew.
+    live : pair of (K,) and (K',) bool, optional
+        Which latents are alive: only pairs of two live ones enter Ord_Z. All by default;
+        constant rows never.
+    tie_seed : int
+        As in `osae_theory.metrics.match_similarities`.
 
     Returns
     -------
@@ -73,11 +99,15 @@ def match_activations(
     ------
     InputError
         As `activation_correlations`; also if the prefix exceeds a width, or there is no
-        prefix and the widths differ.
+        prefix and the widths differ, or `live` does not fit the widths.
 
     Notes
     -----
     Source: Wang et al. (2025), activation-stream versions of Stab and Ord.
     """
     width = common_width(Z.shape[0], W.shape[0], prefix)
-    return match_similarities(activation_correlations(Z[:width], W[:width]), absolute)
+    S = activation_correlations(Z[:width], W[:width])
+    alive = both_alive(live, live_latents(Z), live_latents(W))
+    return match_similarities(
+        S, absolute, live=(alive[0][:width], alive[1][:width]), tie_seed=tie_seed
+    )

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from osae_theory.certificates import Certificate
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.minimisers.losses import (
     check_data,
@@ -27,6 +28,7 @@ from osae_theory.seeds import Axis, generator
 _MOST_ENTRIES = 5_000_000
 
 
+@at_the_door
 def best_codes(
     X: Float[np.ndarray, "d N"], D: Float[np.ndarray, "d K"], m: int, law: PrefixLaw
 ) -> Float[np.ndarray, "K N"]:
@@ -73,6 +75,7 @@ def best_codes(
     return _dense(supports[chosen], values.T, K)
 
 
+@at_the_door
 def codes_on_supports(
     X: Float[np.ndarray, "d N"],
     D: Float[np.ndarray, "d K"],
@@ -88,6 +91,7 @@ def codes_on_supports(
     return _dense(supports, values[:, 0], D.shape[1])
 
 
+@at_the_door
 def exchange_codes(
     X: Float[np.ndarray, "d N"],
     D: Float[np.ndarray, "d K"],
@@ -122,6 +126,7 @@ def exchange_codes(
     return _dense(best_support, best_values, K)
 
 
+@at_the_door
 def update_atoms(
     X: Float[np.ndarray, "d N"],
     Y: Float[np.ndarray, "K N"],
@@ -152,6 +157,7 @@ def update_atoms(
     return D
 
 
+@at_the_door
 def alternating(
     X: Float[np.ndarray, "d N"],
     K: int,

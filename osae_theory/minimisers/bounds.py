@@ -33,6 +33,7 @@ import numpy as np
 from jaxtyping import Float
 
 from osae_theory.certificates import Certificate
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer
 from osae_theory.minimisers.losses import check_data, check_law, check_sparsity
 from osae_theory.minimisers.pca import eckart_young
@@ -43,6 +44,7 @@ MOST_MATRICES = 1500
 _EPS = float(np.finfo(np.float64).eps)
 
 
+@at_the_door
 def eckart_young_bound(X: Float[np.ndarray, "d N"], law: PrefixLaw) -> Certificate:
     """Return sum_l p_l sum_{i>l} sigma_i(X)^2, which no point of L_ND goes below.
 
@@ -76,6 +78,7 @@ def eckart_young_bound(X: Float[np.ndarray, "d N"], law: PrefixLaw) -> Certifica
     )
 
 
+@at_the_door
 def convex_lower_bound(X: Float[np.ndarray, "d N"], K: int, m: int, law: PrefixLaw) -> Certificate:
     """Return a lower bound of min L_ND that uses m-sparsity: a semidefinite relaxation.
 

@@ -9,6 +9,7 @@ import sympy
 from jaxtyping import Shaped
 
 from osae_theory.certificates import Certificate
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError
 from osae_theory.minimisers.rational import (
     as_fractions,
@@ -20,6 +21,7 @@ from osae_theory.minimisers.rational import (
 MOST_MAPS = 50_000
 
 
+@at_the_door
 def exact_planar_minimum(
     directions: Shaped[np.ndarray, "2 R"],
     energies: Sequence[int | Fraction],

@@ -6,11 +6,13 @@
 import numpy as np
 from jaxtyping import Float
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_finite, check_integer
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems import check_dictionary
 
 
+@at_the_door
 def nested_loss(
     X: Float[np.ndarray, "d N"],
     Y: Float[np.ndarray, "K N"],
@@ -48,6 +50,7 @@ def nested_loss(
     return float(law.probabilities @ prefix_losses(X, Y, D))
 
 
+@at_the_door
 def prefix_losses(
     X: Float[np.ndarray, "d N"], Y: Float[np.ndarray, "K N"], D: Float[np.ndarray, "d K"]
 ) -> Float[np.ndarray, " K"]:
@@ -65,6 +68,7 @@ def pair_weights(survival: Float[np.ndarray, " K"]) -> Float[np.ndarray, "K K"]:
     return np.minimum(survival[:, None], survival[None, :])
 
 
+@at_the_door
 def gradients(
     X: Float[np.ndarray, "d N"],
     Y: Float[np.ndarray, "K N"],
@@ -83,6 +87,7 @@ def gradients(
     return grad_D, grad_Y
 
 
+@at_the_door
 def stationarity(
     X: Float[np.ndarray, "d N"],
     Y: Float[np.ndarray, "K N"],

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from osae_theory.certificates import Certificate
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer
 from osae_theory.minimisers.alternating import alternating
 from osae_theory.minimisers.losses import check_sparsity
@@ -64,6 +65,7 @@ class NoCommonMinimiser:
         return self.gap > 0
 
 
+@at_the_door
 def no_common_minimiser(
     D_star: Shaped[np.ndarray, "d K"],
     Y_star: Shaped[np.ndarray, "K N"],

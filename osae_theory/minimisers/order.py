@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from osae_theory.certificates import Certificate, Kind, Number
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError
 from osae_theory.minimisers.losses import check_law
 from osae_theory.minimisers.rational import as_fractions, check_probabilities
@@ -48,6 +49,7 @@ class BestOrder:
     certificate: Certificate
 
 
+@at_the_door
 def best_order(A: Shaped[np.ndarray, "K K"], law: PrefixLaw | Sequence[Fraction]) -> BestOrder:
     """Return the order of the atoms that minimises L_ND at a factorisation X = D Y.
 
@@ -98,6 +100,7 @@ def best_order(A: Shaped[np.ndarray, "K K"], law: PrefixLaw | Sequence[Fraction]
     return BestOrder(order, loss, n_optimal, certificate)
 
 
+@at_the_door
 def order_loss(
     A: Shaped[np.ndarray, "K K"],
     law: PrefixLaw | Sequence[Fraction],
@@ -121,6 +124,7 @@ def order_loss(
     return _loss(A, p, places)
 
 
+@at_the_door
 def energy_order_is_optimal(A: Shaped[np.ndarray, "K K"]) -> bool:
     """Return whether T5's sufficient condition holds: sorting by energy is then optimal.
 

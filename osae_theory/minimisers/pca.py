@@ -5,6 +5,7 @@ from jaxtyping import Float
 from scipy import linalg
 
 from osae_theory.certificates import Certificate
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer
 from osae_theory.minimisers.losses import check_data, check_law, nested_loss
 from osae_theory.minimisers.results import Minimiser
@@ -13,6 +14,7 @@ from osae_theory.prefixes import PrefixLaw
 _EPS = float(np.finfo(np.float64).eps)
 
 
+@at_the_door
 def pca_minimiser(X: Float[np.ndarray, "d N"], K: int, law: PrefixLaw) -> Minimiser:
     """Return a global minimiser of L_ND when sparsity does not bind, m = K <= d.
 

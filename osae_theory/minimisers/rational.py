@@ -13,6 +13,7 @@ from sympy import QQ
 from sympy.polys.matrices import DomainMatrix
 from sympy.polys.matrices.exceptions import DMNonInvertibleMatrixError
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer
 
 
@@ -60,6 +61,7 @@ def check_unit_columns(D: Shaped[np.ndarray, "d K"]) -> None:
             raise InputError(f"dictionary column {k} has squared norm {square}: expected exactly 1")
 
 
+@at_the_door
 def exact_nested_loss(
     X: Shaped[np.ndarray, "d N"],
     Y: Shaped[np.ndarray, "K N"],
@@ -98,6 +100,7 @@ def exact_nested_loss(
     return total
 
 
+@at_the_door
 def exact_codes(
     X: Shaped[np.ndarray, "d N"],
     D: Shaped[np.ndarray, "d K"],
@@ -137,6 +140,7 @@ def exact_codes(
     return codes
 
 
+@at_the_door
 def rational_unit_vector(
     vector: Float[np.ndarray, " d"], denominator: int = 1000
 ) -> Shaped[np.ndarray, " d"]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from osae_theory.certificates import Certificate
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.minimisers.losses import check_data, check_law, nested_loss
 from osae_theory.minimisers.results import Minimiser
@@ -65,6 +66,7 @@ class RayMinimiser(Minimiser):
     gap: float
 
 
+@at_the_door
 def rays_of(X: Float[np.ndarray, "d N"], tolerance: float = 1e-9, most: int | None = None) -> Rays:
     """Return the rays of a data matrix, samples grouped by direction up to sign.
 
@@ -127,6 +129,7 @@ def rays_of(X: Float[np.ndarray, "d N"], tolerance: float = 1e-9, most: int | No
     )
 
 
+@at_the_door
 def cluster_energies(
     directions: Float[np.ndarray, "d R"], energies: Float[np.ndarray, " R"]
 ) -> Float[np.ndarray, " subsets"]:
@@ -160,6 +163,7 @@ def cluster_energies(
     return np.maximum(np.linalg.eigvalsh(moments)[:, -1], 0.0)
 
 
+@at_the_door
 def ray_minimiser(
     X: Float[np.ndarray, "d N"], law: PrefixLaw, *, tolerance: float = 1e-9, max_maps: int = 64
 ) -> RayMinimiser:
@@ -230,6 +234,7 @@ def ray_minimiser(
     return RayMinimiser(D, Y, loss, bool(unique), certificate, rays, maps, gap)
 
 
+@at_the_door
 def best_encoder_loss(
     D: Float[np.ndarray, "d K"],
     D_star: Float[np.ndarray, "d R"],

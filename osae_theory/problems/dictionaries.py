@@ -44,6 +44,7 @@ __all__ = [
 
 COHERENCE_TOLERANCE = 1e-12
 PROJECTION_STEPS = 2000
+PROJECTION_STARTS = 8
 
 
 @runtime_checkable
@@ -295,11 +296,23 @@ def _low_coherence_frame(
     One projection is on the Gram matrices of tight frames; the other clips the cosines part of
     the way from the current coherence to the Welch bound, since clipping at a bound that no
     frame attains stalls far above what can be reached. More than d (d + 1) / 2 lines cannot be
-    equiangular (Gerzon), and then smaller steps end lower.
+    equiangular (Gerzon), and then smaller steps end lower. From some starts the projections end
+    far above the lowest coherence: there are several.
     """
+    best = gaussian_columns(d, K, rng)
+    for _ in range(PROJECTION_STARTS):
+        if coherence(best) <= goal + COHERENCE_TOLERANCE:
+            break
+        found = _projected_frame(gaussian_columns(d, K, rng), goal)
+        best = min(best, found, key=coherence)
+    return best
+
+
+def _projected_frame(frame: Float[np.ndarray, "d K"], goal: float) -> Float[np.ndarray, "d K"]:
+    """Return the least coherent frame that alternating projections meet from one start."""
+    d, K = frame.shape
     step = 0.5 if d * (d + 1) >= 2 * K else 0.25
     bound = welch_bound(d, K)
-    frame = gaussian_columns(d, K, rng)
     best, lowest = frame, coherence(frame)
     for _ in range(PROJECTION_STEPS):
         if lowest <= goal:

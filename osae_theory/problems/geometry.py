@@ -6,11 +6,15 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import ortho_group
 
+from osae_theory.arrays import ArrayLike, array
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_finite, check_integer
+from osae_theory.portable import standard_normal
 
 UNIT_NORM_TOLERANCE = 1e-8
 
 
+@at_the_door
 def coherence(dictionary: Float[np.ndarray, "d K"]) -> float:
     """Return the coherence mu(D), the largest |cosine| between two distinct atoms.
 
@@ -60,12 +64,12 @@ def welch_bound(d: int, K: int) -> float:
     return math.sqrt((K - d) / (d * (K - 1))) if d < K else 0.0
 
 
-def check_dictionary(dictionary: np.ndarray) -> None:
+def check_dictionary(dictionary: ArrayLike) -> None:
     """Raise InputError unless `dictionary` has finite columns of unit norm.
 
     Parameters
     ----------
-    dictionary : np.ndarray
+    dictionary : array
         To be of shape (d, K), finite, each column's norm within 1e-8 of 1.
 
     Raises
@@ -73,6 +77,7 @@ def check_dictionary(dictionary: np.ndarray) -> None:
     InputError
         If it is not; the message names the first column at fault and its norm.
     """
+    dictionary = array("dictionary", dictionary, finite=False)
     if dictionary.ndim != 2 or 0 in dictionary.shape:
         raise InputError(
             f"dictionary of shape {dictionary.shape}: expected two axes (d, K), neither empty"
@@ -90,12 +95,12 @@ def check_dictionary(dictionary: np.ndarray) -> None:
 
 def unit_columns(matrix: Float[np.ndarray, "d K"]) -> Float[np.ndarray, "d K"]:
     """Return `matrix` with each column divided by its norm, which must not be 0."""
-    return matrix / np.linalg.norm(matrix, axis=0)
+    return matrix / np.sqrt((matrix * matrix).sum(axis=0))
 
 
 def gaussian_columns(d: int, K: int, rng: np.random.Generator) -> Float[np.ndarray, "d K"]:
     """Return K independent atoms, uniform on the unit sphere of R^d."""
-    return unit_columns(rng.standard_normal((d, K)))
+    return unit_columns(standard_normal(rng, (d, K)))
 
 
 def haar_basis(d: int, rng: np.random.Generator) -> Float[np.ndarray, "d d"]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float, Int
 
+from osae_theory.arrays import ArrayLike, array
 from osae_theory.certificates import Certificate
 from osae_theory.errors import (
     InputError,
@@ -16,12 +17,15 @@ from osae_theory.errors import (
     check_integer,
     check_real,
 )
+from osae_theory.portable import exp, standard_normal
 from osae_theory.problems.dictionaries import Dictionary, GaussianDictionary
 from osae_theory.problems.geometry import check_dictionary
 from osae_theory.problems.supports import Supports, ZipfSupports
 from osae_theory.problems.values import HalfNormalValues, Values
 from osae_theory.seeds import Axis, generator
 
+_CHUNK_ENTRIES = 1 << 15
+_LN_10 = 2.302585092994046
 # The index of each split's random streams: part of the results, never renumber.
 SPLITS: Mapping[str, int] = MappingProxyType({"train": 0, "heldout": 1})
 
@@ -114,12 +118,21 @@ class ProblemSpec:
         n = self.n_samples if n_samples is None else n_samples
         check_integer("n_samples", n, 1)
         index = SPLITS[split]
+        try:
+            return self._drawn(n, index, certified)
+        except MemoryError as error:
+            raise InputError(
+                f"n_samples = {n}: expected fewer, for arrays of d = {self.d} and K = {self.K} "
+                "rows that fit into memory"
+            ) from error
+
+    def _drawn(self, n: int, index: int, certified: bool) -> "SparseCodingProblem":
         dictionary = self.dictionary.draw(generator(self.seed, Axis.DICTIONARY))
         check_dictionary(dictionary)
         supports = self.supports.draw(self.K, n, generator(self.seed, Axis.SUPPORTS, index))
         values = self.values.draw(supports, generator(self.seed, Axis.VALUES, index))
         codes = _dense_codes(supports, values, self.K)
-        data, noise = dictionary @ codes, None
+        data, noise = _combined(dictionary, supports, values), None
         if self.snr_db is not None:
             noise = _noise_at(data, float(self.snr_db), generator(self.seed, Axis.NOISE, index))
             data = data + noise
@@ -251,17 +264,17 @@ def toy_spec(
 
 
 def problem_from_arrays(
-    dictionary: np.ndarray, codes: np.ndarray, noise: np.ndarray | None = None
+    dictionary: ArrayLike, codes: ArrayLike, noise: ArrayLike | None = None
 ) -> SparseCodingProblem:
     """Return the problem X = D Y (+ R) of a hand-made instance.
 
     Parameters
     ----------
-    dictionary : np.ndarray
+    dictionary : array
         Shape (d, K), columns of unit norm to 1e-8.
-    codes : np.ndarray
+    codes : array
         Shape (K, N).
-    noise : np.ndarray, optional
+    noise : array, optional
         Shape (d, N).
 
     Returns
@@ -290,10 +303,8 @@ def problem_from_arrays(
     return SparseCodingProblem(D, Y, X + R, R)
 
 
-def _as_float64(name: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{name} of dtype {array.dtype}: expected real numbers")
-    return np.array(array, dtype=np.float64)
+def _as_float64(name: str, values: ArrayLike) -> np.ndarray:
+    return np.array(array(name, values, finite=False), dtype=np.float64)
 
 
 def _dense_codes(
@@ -305,11 +316,28 @@ def _dense_codes(
     return rows.T
 
 
+def _combined(
+    dictionary: Float[np.ndarray, "d K"],
+    supports: Int[np.ndarray, "N m"],
+    values: Float[np.ndarray, "N m"],
+) -> Float[np.ndarray, "d N"]:
+    """Return D Y as a sum over each sample's atoms, in the order of their indices."""
+    atoms = np.ascontiguousarray(dictionary.T)
+    rows = np.zeros((len(supports), atoms.shape[1]))
+    size = max(_CHUNK_ENTRIES // atoms.shape[1], 1)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        for places, factors in zip(supports[part].T, values[part].T, strict=True):
+            rows[part] += factors[:, None] * atoms[places]
+    return rows.T
+
+
 def _noise_at(
     signal: Float[np.ndarray, "d N"], snr_db: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "d N"]:
     """Return Gaussian noise whose realised ratio to `signal` is exactly `snr_db` decibels."""
-    noise = rng.standard_normal(signal.shape)
-    target = math.sqrt(float(np.vdot(signal, signal))) * 10 ** (-snr_db / 20)
-    noise *= target / math.sqrt(float(np.vdot(noise, noise)))
+    noise = standard_normal(rng, signal.shape)
+    ratio = float(exp(np.array(-snr_db / 20 * _LN_10)))
+    target = math.sqrt(float((signal * signal).sum())) * ratio
+    noise *= target / math.sqrt(float((noise * noise).sum()))
     return noise

@@ -10,11 +10,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer, check_real
+from osae_theory.portable import exp, log, standard_exponential
 
 MAX_SUBSETS = 2_000_000
 MAX_EXACT_ATOMS = 20
+LARGEST_ALPHA = 1e300
 CHUNK_ENTRIES = 1 << 19
+# Range of the logarithms of weights within which their quotients are far from overflow.
+_MODERATE = 500.0
 
 
 @runtime_checkable
@@ -59,7 +64,7 @@ class ZipfSupports:
 
     def __post_init__(self) -> None:
         check_integer("m", self.m, 1)
-        check_real("alpha", self.alpha)
+        check_real("alpha", self.alpha, at_least=-LARGEST_ALPHA, at_most=LARGEST_ALPHA)
 
     def check(self, K: int) -> None:
         """Raise InputError if m > K."""
@@ -67,7 +72,7 @@ class ZipfSupports:
 
     def log_weights(self, K: int) -> Float[np.ndarray, " K"]:
         """Return the logarithms of the weights, which are not normalised."""
-        return -float(self.alpha) * np.log(np.arange(1, K + 1))
+        return -float(self.alpha) * log(np.arange(1.0, K + 1))
 
     def draw(self, K: int, n: int, rng: np.random.Generator) -> Int[np.ndarray, "n m"]:
         """Return n supports; raises InputError as `check` does, or if n < 1."""
@@ -105,7 +110,7 @@ class GeometricSupports:
 
     def log_weights(self, K: int) -> Float[np.ndarray, " K"]:
         """Return the logarithms of the weights, which are not normalised."""
-        return math.log(self.ratio) * np.arange(1, K + 1)
+        return log(np.array(float(self.ratio))) * np.arange(1, K + 1)
 
     def draw(self, K: int, n: int, rng: np.random.Generator) -> Int[np.ndarray, "n m"]:
         """Return n supports; raises InputError as `check` does, or if n < 1."""
@@ -317,6 +322,7 @@ class TreeSupports:
         return supports
 
 
+@at_the_door
 def inclusion_probabilities(weights: Float[np.ndarray, " K"], m: int) -> Float[np.ndarray, " K"]:
     """Return the exact probability that each atom is in a support of successive sampling.
 
@@ -385,17 +391,21 @@ def _successive_sampling(
     """Return n supports drawn one atom after another, without replacement, by weight.
 
     Atom j arrives after an exponential time of rate equal to its weight, and the first m
-    arrivals are the support (Efraimidis & Spirakis 2006). Times are compared by logarithm, so
-    that weights beyond the range of floats do not underflow.
+    arrivals are the support (Efraimidis & Spirakis 2006). Times are compared by logarithm where
+    weights go beyond the range of floats.
     """
     check_integer("n", n, 1)
     K = len(log_weights)
     supports = np.empty((n, m), dtype=np.int64)
+    heaviest = log_weights.max()
+    moderate = bool(heaviest - log_weights.min() < _MODERATE)
+    mean_times = exp(heaviest - log_weights) if moderate else None
     for rows in _chunks(n, K):
-        times = rng.standard_exponential((rows.stop - rows.start, K))
-        with np.errstate(divide="ignore"):  # an exponential of exactly 0 arrives first
-            np.log(times, out=times)
-        times -= log_weights
+        times = standard_exponential(rng, (rows.stop - rows.start, K))
+        if mean_times is not None:
+            times *= mean_times
+        else:
+            times = log(times) - log_weights
         supports[rows] = np.argpartition(times, m - 1, axis=1)[:, :m]
     supports.sort(axis=1)
     return supports

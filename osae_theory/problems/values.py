@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from osae_theory.errors import InputError, check_real
+from osae_theory.portable import standard_normal
 
 if TYPE_CHECKING:
     Scale = tuple[float, ...] | None
@@ -91,7 +92,7 @@ class HalfNormalValues(_Scaled):
         self, supports: Int[np.ndarray, "n m"], rng: np.random.Generator
     ) -> Float[np.ndarray, "n m"]:
         """Return positive values; raises InputError for an atom without a scale."""
-        return self._scaled(np.abs(rng.standard_normal(supports.shape)), supports)
+        return self._scaled(np.abs(standard_normal(rng, supports.shape)), supports)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class NormalValues(_Scaled):
         self, supports: Int[np.ndarray, "n m"], rng: np.random.Generator
     ) -> Float[np.ndarray, "n m"]:
         """Return signed values; raises InputError for an atom without a scale."""
-        return self._scaled(rng.standard_normal(supports.shape), supports)
+        return self._scaled(standard_normal(rng, supports.shape), supports)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ dense one is a few matrix products, and wins while k warm-up keeps most latents 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -135,8 +136,9 @@ def fill_gradients(
         Number of active latents at this step.
     dead : DeadLatents or None
         Adds the auxiliary loss to the gradients, not to the loss returned.
-    backend : {"auto", "numba", "torch"}
-        See `osae_theory.sae.kernels.use_compiled`.
+    backend : {"auto", "numba", "torch", "plain"}
+        See `osae_theory.sae.kernels.use_compiled`. Portable arithmetic needs "numba" or
+        "plain" (`osae_theory.sae.kernels.backend_for`).
     out : ModelGradients
         Where the gradients go.
     workspace : Workspace
@@ -144,7 +146,8 @@ def fill_gradients(
     """
     centred = model.centred(batch)
     n, d = batch.shape[1:]
-    if use_compiled(backend, batch) and sparse_pays(n, active, d, model.n_atoms):
+    portable = model.arithmetic == "portable"
+    if portable or (use_compiled(backend, batch) and sparse_pays(n, active, d, model.n_atoms)):
         return _fill_sparse(model, centred, survival, active, dead, backend, out, workspace)
     return _fill_dense(model, centred, survival, active, dead, backend, out)
 
@@ -191,7 +194,7 @@ def _fill_sparse(
         out=EncoderGradients(out.encoder, out.encoder_bias),
     )  # fmt: skip
     if dead is not None and revived is not None:
-        residual = centred - codes.dense(K) @ model.atoms
+        residual = centred - model.combine(codes.dense(K))
         _add_auxiliary(model, centred, residual, revived, dead, backend, out)
         dead.count(_fired(codes, K))
     if bias is not None and d_x is not None:
@@ -270,13 +273,21 @@ def _add_auxiliary(
     found = prefix_gradients(residual, revived, model.atoms, whole, backend=backend)
     through = encoder_gradients(centred, revived.indices, found.values, K, backend=backend)
     coefficient = dead.config.coefficient
-    out.atoms.add_(found.atoms, alpha=coefficient)
-    out.encoder.add_(through.encoder, alpha=coefficient)
-    out.encoder_bias.add_(through.bias, alpha=coefficient)
+    # Multiplied first, then added: `alpha` would be a fused operation on some machines.
+    out.atoms.add_(found.atoms * coefficient)
+    out.encoder.add_(through.encoder * coefficient)
+    out.encoder_bias.add_(through.bias * coefficient)
 
 
 def _fill_decoder_bias(model: TopMSAE, d_x: Float[Tensor, "S n d"], out: ModelGradients) -> None:
     """Fill the gradient of what is subtracted before the loss and the encoder alike."""
     assert out.decoder_bias is not None
-    through_encoder = out.encoder_bias[:, None, :] @ model.encoder.mT
-    out.decoder_bias.copy_(-d_x.sum(dim=1) - through_encoder[:, 0])
+    if model.arithmetic == "fast":
+        through_encoder = out.encoder_bias[:, None, :] @ model.encoder.mT
+        out.decoder_bias.copy_(-d_x.sum(dim=1) - through_encoder[:, 0])
+        return
+    # Sums over rows, which numpy adds in their order.
+    direct = d_x.numpy().sum(axis=1, dtype=np.float64)
+    weighted = out.encoder_bias.double()[:, :, None] * model.encoder.mT
+    through = weighted.numpy().sum(axis=1, dtype=np.float64)
+    out.decoder_bias.copy_(torch.from_numpy(-direct - through))

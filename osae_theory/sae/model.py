@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from osae_theory.errors import InputError
+from osae_theory.portable import affine, matmul, standard_normal
 from osae_theory.sae.selection import select_top_m
 
 _CHUNK = 16_384
@@ -31,6 +33,9 @@ class TopMSAE(nn.Module):
         Subtracted from the input and added to the reconstruction; absent by default.
     activation : {"relu", "signed", "batch"}
         How the m largest latents are chosen; see `osae_theory.sae.selection`.
+    arithmetic : {"portable", "fast"}
+        How products are computed where no gradient is recorded: with defined bits, on a CPU
+        (`osae_theory.portable`), or by torch.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class TopMSAE(nn.Module):
         atoms: Float[Tensor, "S K d"],
         decoder_bias: Float[Tensor, "S d"] | None = None,
         activation: str = "relu",
+        arithmetic: str = "fast",
     ) -> None:
         super().__init__()
         self.encoder = nn.Parameter(encoder)
@@ -47,16 +53,18 @@ class TopMSAE(nn.Module):
         self.atoms = nn.Parameter(atoms)
         self.decoder_bias = None if decoder_bias is None else nn.Parameter(decoder_bias)
         self.activation = activation
+        self.arithmetic = arithmetic
 
     @classmethod
     def initialised(
         cls,
         d: int,
         K: int,
-        generators: Sequence[torch.Generator],
+        generators: Sequence[np.random.Generator],
         *,
         decoder_bias: Float[Tensor, " d"] | None = None,
         activation: str = "relu",
+        arithmetic: str = "fast",
         dtype: torch.dtype = torch.float32,
     ) -> "TopMSAE":
         """Return SAEs whose encoder is the transpose of their own random decoder.
@@ -71,13 +79,14 @@ class TopMSAE(nn.Module):
         """
         if not generators:
             raise InputError("no run to initialise: expected at least one generator")
-        drawn = [torch.randn(K, d, generator=g, dtype=torch.float64) for g in generators]
-        atoms = nn.functional.normalize(torch.stack(drawn), dim=-1).to(dtype)
+        drawn = np.stack([standard_normal(g, (K, d)) for g in generators])
+        drawn /= np.sqrt((drawn * drawn).sum(axis=-1, keepdims=True))
+        atoms = torch.from_numpy(drawn).to(dtype)
         S = len(generators)
         bias = None if decoder_bias is None else decoder_bias.to(dtype).expand(S, d).clone()
         # Laid out by latent: selected latents then have their weights in one piece.
         encoder = atoms.clone().mT
-        return cls(encoder, torch.zeros(S, K, dtype=dtype), atoms, bias, activation)
+        return cls(encoder, torch.zeros(S, K, dtype=dtype), atoms, bias, activation, arithmetic)
 
     @property
     def n_runs(self) -> int:
@@ -97,7 +106,17 @@ class TopMSAE(nn.Module):
         self, centred: Float[Tensor, "S n d"], out: Float[Tensor, "S n K"] | None = None
     ) -> Float[Tensor, "S n K"]:
         """Return the latents of centred inputs, before selection; in `out` if it is given."""
-        return torch.baddbmm(self.encoder_bias[:, None, :], centred, self.encoder, out=out)
+        if not self._is_portable(centred):
+            return torch.baddbmm(self.encoder_bias[:, None, :], centred, self.encoder, out=out)
+        latents = centred.new_empty(*centred.shape[:2], self.n_atoms) if out is None else out
+        for s in range(self.n_runs):
+            affine(
+                centred[s].numpy(),
+                self.encoder[s].detach().mT.numpy(),
+                self.encoder_bias[s].detach().numpy(),
+                latents[s].numpy(),
+            )
+        return latents
 
     def encode(self, x: Float[Tensor, "S n d"], m: int) -> Float[Tensor, "S n K"]:
         """Return codes with at most m nonzeros a sample."""
@@ -105,10 +124,25 @@ class TopMSAE(nn.Module):
 
     def decode(self, codes: Float[Tensor, "S n K"]) -> Float[Tensor, "S n d"]:
         """Return the reconstruction of codes."""
-        reconstruction = codes @ self.atoms
+        reconstruction = self.combine(codes)
         if self.decoder_bias is None:
             return reconstruction
         return reconstruction + self.decoder_bias[:, None, :]
+
+    def combine(self, codes: Float[Tensor, "S n K"]) -> Float[Tensor, "S n d"]:
+        """Return codes @ atoms, the reconstruction without its bias."""
+        if not self._is_portable(codes):
+            return codes @ self.atoms
+        atoms = self.atoms.detach().numpy()
+        products = [matmul(codes[s].numpy(), atoms[s]) for s in range(self.n_runs)]
+        return torch.from_numpy(np.stack(products))
+
+    def _is_portable(self, x: Tensor) -> bool:
+        """Say whether the bits of a product are to be the defined ones."""
+        recorded = torch.is_grad_enabled() and (
+            x.requires_grad or any(p.requires_grad for p in self.parameters())
+        )
+        return self.arithmetic == "portable" and not recorded
 
     def run(self, index: int) -> "TopMSAE":
         """Return run `index` alone, as a TopMSAE with S = 1; a copy."""
@@ -119,6 +153,7 @@ class TopMSAE(nn.Module):
             self.atoms[index, None].detach().clone(),
             None if bias is None else bias.detach(),
             self.activation,
+            self.arithmetic,
         )
 
     @torch.no_grad()

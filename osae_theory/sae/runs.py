@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from osae_theory.errors import check_choice, check_integer, check_real
-from osae_theory.prefixes import WeightSchedule
+from osae_theory.prefixes import WeightSchedule, as_schedule
 from osae_theory.sae.auxiliary import DeadLatentLoss
-from osae_theory.sae.kernels import BACKENDS
+from osae_theory.sae.kernels import ARITHMETICS, BACKENDS
 from osae_theory.sae.schedules import LearningRateSchedule, SparsityWarmup, UnitSweep
 from osae_theory.sae.selection import ACTIVATIONS
 
@@ -36,7 +36,7 @@ class RunSeeds:
 
 @dataclass(frozen=True)
 class Run:
-    """What is a run's own: its seeds, its learning rate, its prefix law."""
+    """What is a run's own: its seeds, its learning rate, its prefix law (or probabilities)."""
 
     seeds: RunSeeds
     learning_rate: float
@@ -44,6 +44,7 @@ class Run:
 
     def __post_init__(self) -> None:
         check_real("learning rate", self.learning_rate, above=0)
+        object.__setattr__(self, "schedule", as_schedule("schedule", self.schedule))
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,13 @@ class TrainingConfig:
         Auxiliary loss for dead latents; off by default.
     betas : tuple of two floats
         Adam's decay rates.
-    backend : {"auto", "numba", "torch"}
+    backend : {"auto", "numba", "torch", "plain"}
         What computes selection, gradients and updates: see `osae_theory.sae.kernels`.
+    arithmetic : {"portable", "fast"}
+        "portable" computes the same bits on every machine, from numpy's and torch's versions
+        alone: on a CPU, in float32 or float64. "fast" leaves products to the machine's BLAS,
+        on any device; its bits depend on the processor, on the number of threads and, where
+        BLAS goes by the alignment of memory, on which runs train together.
     """
 
     n_nonzero: int
@@ -87,6 +93,7 @@ class TrainingConfig:
     dead_latent_loss: DeadLatentLoss | None = None
     betas: tuple[float, float] = (0.9, 0.999)
     backend: str = "auto"
+    arithmetic: str = "portable"
 
     def __post_init__(self) -> None:
         check_integer("n_nonzero", self.n_nonzero, 1)
@@ -94,5 +101,6 @@ class TrainingConfig:
         check_integer("batch_size", self.batch_size, 1)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("backend", self.backend, BACKENDS)
+        check_choice("arithmetic", self.arithmetic, ARITHMETICS)
         for beta in self.betas:
             check_real("Adam beta", beta, at_least=0, below=1)

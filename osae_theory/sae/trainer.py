@@ -1,6 +1,5 @@
 """Ordered training step by step: many SAEs at once, each with its own everything but shape."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -8,13 +7,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError, check_integer, shown
 from osae_theory.sae.auxiliary import DeadLatents
+from osae_theory.sae.data_order import restore_streams, saved_streams
 from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
-from osae_theory.sae.kernels import AdamConfig, AdamState, adam_step
+from osae_theory.sae.kernels import AdamConfig, AdamState, adam_step, backend_for
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.runs import Run, TrainingConfig
-from osae_theory.seeds import Axis, generator, torch_generator
+from osae_theory.seeds import Axis, generator
 
 _OVERFLOW = 1e18
 _NEWEST = 0.01
@@ -25,8 +25,8 @@ class Trainer:
 
     Runs may differ in seeds, learning rate and prefix law. They share no arithmetic: each
     reduction stays inside a run and each run has its own optimiser state, so a run in a
-    batch equals the same run alone: bit for bit on a CPU with one intra-op thread and
-    d >= 2, to rounding elsewhere (with more threads a library may split a sum differently).
+    batch equals the same run alone: bit for bit in portable arithmetic, on any number of
+    threads; to rounding in fast arithmetic, where BLAS may take another path.
 
     Parameters
     ----------
@@ -84,6 +84,8 @@ class Trainer:
         if world_size > 1 and config.dead_latent_loss is not None:
             raise InputError(f"world_size = {world_size}: expected 1 with a dead-latent loss")
         self._all_reduce, self._world_size = all_reduce, world_size
+        device = device or torch.device("cpu")
+        self._backend = backend_for(config.arithmetic, config.backend, dtype, device)
         bias = decoder_bias
         if bias is None and config.use_decoder_bias:
             bias = torch.zeros(d, dtype=dtype)
@@ -92,11 +94,12 @@ class Trainer:
         self.model = TopMSAE.initialised(
             d,
             n_atoms,
-            [torch_generator(r.seeds.initialisation, Axis.INITIALISATION) for r in runs],
+            [generator(r.seeds.initialisation, Axis.INITIALISATION) for r in runs],
             decoder_bias=bias if config.use_decoder_bias else None,
             activation=config.activation,
+            arithmetic=config.arithmetic,
             dtype=dtype,
-        ).to(device or torch.device("cpu"))
+        ).to(device)
         self.model.requires_grad_(False)
         self.n_done = 0
         self._initial = {name: p.clone() for name, p in self.model.named_parameters()}
@@ -136,7 +139,7 @@ class Trainer:
             self._survival(),
             active,
             self._dead,
-            config.backend,
+            self._backend,
             self._gradients,
             self._workspace,
         )
@@ -157,8 +160,7 @@ class Trainer:
         for name, state in self._adam.items():
             tensors[f"mean.{name}"] = state.mean.clone()
             tensors[f"square.{name}"] = state.square.clone()
-        states = json.dumps([stream.bit_generator.state for stream in self._prefixes])
-        tensors["prefix_streams"] = torch.tensor(list(states.encode()), dtype=torch.uint8)
+        tensors["prefix_streams"] = saved_streams(self._prefixes)
         tensors["diverged"] = self.diverged.clone()
         tensors["thresholds"] = self.thresholds.clone()
         tensors["n_done"] = torch.tensor(self.n_done)
@@ -186,9 +188,7 @@ class Trainer:
         for name, adam in self._adam.items():
             adam.mean.copy_(state[f"mean.{name}"])
             adam.square.copy_(state[f"square.{name}"])
-        streams = json.loads(bytes(state["prefix_streams"].tolist()))
-        for stream, saved in zip(self._prefixes, streams, strict=True):
-            stream.bit_generator.state = saved
+        restore_streams(self._prefixes, state["prefix_streams"])
         self.diverged.copy_(state["diverged"])
         self.thresholds.copy_(state["thresholds"])
         self.n_done = int(state["n_done"])
@@ -219,7 +219,7 @@ class Trainer:
                 self._adam_config,
                 scale=scale,
                 frozen=0 if name == "decoder_bias" else frozen,
-                backend=config.backend,
+                backend=self._backend,
             )
             for name, state in self._adam.items()
         ]
@@ -238,7 +238,8 @@ class Trainer:
     def _track_thresholds(self, least: Float[Tensor, " S"]) -> None:
         """Move each run's threshold towards its least active latent, if any was active."""
         start = self.thresholds == 0
-        moved = torch.lerp(self.thresholds, least, _NEWEST)
+        # Not torch.lerp: its rounding depends on the vector unit.
+        moved = self.thresholds + (least - self.thresholds) * _NEWEST
         moved = torch.where(start, least, moved)
         self.thresholds = torch.where(least.isfinite(), moved, self.thresholds)
 
@@ -255,6 +256,8 @@ def _check_runs(n_atoms: int, runs: Sequence[Run], config: TrainingConfig) -> No
     if config.n_nonzero > n_atoms:
         raise InputError(f"m = {config.n_nonzero}: expected at most K = {n_atoms}")
     for run in runs:
+        if not isinstance(run, Run):
+            raise InputError(f"runs hold {shown(run)}: expected only instances of Run")
         if n_atoms != run.schedule.K:
             raise InputError(f"a prefix law over {run.schedule.K} atoms: expected K = {n_atoms}")
 

@@ -3,15 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError
 from osae_theory.sae.data_order import DataOrder
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.runs import Run, TrainingConfig
 from osae_theory.sae.trainer import Trainer
+
+_DTYPES = (torch.float16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +31,17 @@ class TrainingResult:
     losses : tensor of shape (n_steps, S)
         Training loss of each step: squared error per entry of the batch, averaged over
         prefixes as the run's law says, at that step's number of active latents.
+    thresholds : tensor of shape (S,)
+        What a latent must exceed at inference under activation "batch"; see `Trainer`.
     """
 
     model: TopMSAE
     diverged: Bool[Tensor, " S"]
     losses: Float[Tensor, "n_steps S"]
+    thresholds: Float[Tensor, " S"]
 
 
+@at_the_door
 def train(
     x: Float[Tensor, "N d"],
     n_atoms: int,
@@ -59,14 +67,17 @@ def train(
     Raises
     ------
     InputError
-        If the data are empty or not finite, m exceeds K, or a law has not K atoms.
+        If the data are no matrix of numbers, empty or not finite, m exceeds K, or a law has
+        not K atoms.
     """
     if 0 in x.shape:
         raise InputError(f"data of shape {tuple(x.shape)}: expected at least one sample and entry")
+    if x.dtype not in _DTYPES:
+        raise InputError(f"x of dtype {x.dtype}: expected float16, float32 or float64")
     if not bool(x.isfinite().all()):
         raise InputError("the data hold NaN or Inf: expected finite numbers")
     n, d = x.shape
-    mean = x.mean(dim=0) if config.use_decoder_bias else None
+    mean = _mean(x) if config.use_decoder_bias else None
     trainer = Trainer(d, n_atoms, runs, config, decoder_bias=mean, dtype=x.dtype, device=x.device)
     order = DataOrder(n, min(config.batch_size, n), [run.seeds for run in runs])
     losses = []
@@ -76,4 +87,10 @@ def train(
         losses.append(trainer.step(batch))
         if on_step is not None:
             on_step(step + 1)
-    return TrainingResult(trainer.model, trainer.diverged, torch.stack(losses))
+    return TrainingResult(trainer.model, trainer.diverged, torch.stack(losses), trainer.thresholds)
+
+
+def _mean(x: Float[Tensor, "N d"]) -> Float[Tensor, " d"]:
+    """Return the mean of the rows, which numpy adds in their order, rounded once."""
+    total = x.detach().cpu().numpy().sum(axis=0, dtype=np.float64)
+    return torch.from_numpy(total / len(x)).to(x)

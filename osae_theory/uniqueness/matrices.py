@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
+from osae_theory.arrays import array
 from osae_theory.certificates import Number
-from osae_theory.errors import InputError, check_finite, check_real
+from osae_theory.errors import InputError, check_finite, check_real, shown
 from osae_theory.problems.geometry import check_dictionary, unit_columns
 
 PRIME = 2**31 - 1  # the largest prime whose products of two residues fit int64
@@ -88,7 +89,10 @@ class ExactColumns:
 
     def floats(self) -> Float[np.ndarray, "d K"]:
         """Return the matrix in float64, its columns scaled to unit norm."""
-        return unit_columns(np.array(self.rows, dtype=np.float64))
+        # Divided exactly first: an entry may be beyond the range of floats.
+        largest = [max(abs(entry) for entry in column) for column in zip(*self.rows, strict=True)]
+        scaled = [[a / b for a, b in zip(row, largest, strict=True)] for row in self.rows]
+        return unit_columns(np.array(scaled, dtype=np.float64))
 
     def null_vector(self, subset: Sequence[int]) -> Dependence | None:
         """Return a dependence of the given columns, or None if they are independent."""
@@ -199,6 +203,8 @@ def read_columns(
         If the matrix is empty, ragged or not finite, or has a zero column or (floats only) one
         that is not of unit norm.
     """
+    if not isinstance(matrix, (list, tuple)):
+        matrix = array(name, matrix, kind="exact", finite=False)
     if isinstance(matrix, np.ndarray) and matrix.dtype.kind == "f":
         check_real("column_error", column_error, at_least=0.0)
         return FloatColumns(_float_columns(name, matrix, unit_norm), float(column_error))
@@ -216,12 +222,14 @@ def exact_rows(name: str, rows: Sequence[Sequence[Any]]) -> tuple[tuple[Fraction
     InputError
         If it is empty or ragged, an entry is not rational, or a column is zero.
     """
+    if not isinstance(rows, (list, tuple)) or not all(isinstance(r, (list, tuple)) for r in rows):
+        raise InputError(f"{name} = {shown(rows)}: expected an array, or rows of numbers")
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths:
         raise InputError(f"{name} with rows of lengths {sorted(lengths)}: expected one, above 0")
     for entry in (entry for row in rows for entry in row):
         if not isinstance(entry, (int, Fraction)):
-            raise InputError(f"{name} holds {entry!r}: expected whole numbers and fractions")
+            raise InputError(f"{name} holds {shown(entry)}: expected whole numbers and fractions")
     exact = tuple(tuple(Fraction(entry) for entry in row) for row in rows)
     for column, entries in enumerate(zip(*exact, strict=True)):
         if not any(entries):

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.config import PAPER_CELL, Cell, RunConfig, run_seeds
+from benchmarks import tune
+from benchmarks.config import PAPER_CELL, Cell, RunConfig, draw_seed, run_seeds
 from osae_theory.errors import InputError
 
 RUN = RunConfig(PAPER_CELL, 0, "topk", run_seeds(0, 0), 0.01)
@@ -27,7 +28,13 @@ def test_a_cell_that_cannot_be_is_refused(shape, message):
 
 @pytest.mark.parametrize(
     "change",
-    [{"learning_rate": 0.0}, {"n_steps": 0}, {"batch_size": 0}, {"problem_seed": -1}],
+    [
+        {"learning_rate": 0.0},
+        {"n_steps": 0},
+        {"batch_size": 0},
+        {"problem_seed": -1},
+        {"arithmetic": "slow"},
+    ],
 )
 def test_a_run_that_cannot_be_is_refused(change):
     with pytest.raises(InputError, match="expected"):
@@ -45,6 +52,7 @@ def test_a_runs_key_changes_with_every_field():
         replace(RUN, n_steps=5),
         replace(RUN, batch_size=5),
         replace(RUN, device="cuda"),
+        replace(RUN, arithmetic="fast"),
     ]
     keys = {run.key() for run in variants}
     assert len(keys) == len(variants)
@@ -55,6 +63,19 @@ def test_runs_of_one_table_differ_on_every_axis():
     seeds = [run_seeds(0, i) for i in range(20)]
     for axis in ("initialisation", "data_order", "prefixes"):
         assert len({getattr(s, axis) for s in seeds}) == 20
+
+
+def test_draws_differ_from_each_other_and_from_the_tuning_draws():
+    tuning = {run.problem_seed for run in tune.configs(("topk",), 1)}
+    assert len(tuning) == tune.N_DRAWS
+    draws = [draw_seed(base, draw) for base in range(50) for draw in range(20)]
+    assert len(set(draws) | tuning) == 50 * 20 + tune.N_DRAWS
+
+
+def test_runs_of_different_draws_share_no_seed():
+    seeds = [run_seeds(draw_seed(0, draw), i) for draw in range(20) for i in range(5)]
+    for axis in ("initialisation", "data_order", "prefixes"):
+        assert len({getattr(s, axis) for s in seeds}) == 100
 
 
 def test_the_cells_problem_is_the_papers_toy_model():

@@ -1,18 +1,23 @@
 """The speed study at a shape small enough to be no measurement."""
 
+import itertools
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.config import Cell
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import costs, losses, report, shapes, steps, study
+from benchmarks.speed import arithmetic, costs, losses, report, shapes, steps, study
 from benchmarks.speed.shapes import Shape
 from benchmarks.speed.timing import paired
 from osae_theory.errors import InputError
 
 SMALL = Shape(d=12, K=60, m=3, batch=32)
+RESULTS = Path(__file__).parents[2] / "results/speed"
 
 
 @pytest.fixture
@@ -20,6 +25,9 @@ def small_shapes(monkeypatch):
     for module in (shapes, command):
         monkeypatch.setattr(module, "SHAPES", {"toy": SMALL, "wide": SMALL})
     monkeypatch.setattr(study, "step_memory", lambda law, shape: 1000)
+    monkeypatch.setattr(arithmetic, "PAPER_CELL", Cell(5, 7, 2, 100))
+    monkeypatch.setattr(arithmetic, "_TRAINING_STEPS", 4)
+    monkeypatch.setattr(arithmetic, "_TRAININGS", 3)
 
 
 def gradients(way, leaves):
@@ -117,9 +125,12 @@ def test_the_command_writes_and_prints_one_document(small_shapes, tmp_path, caps
         "exact_over_plain_dense",
         "all_prefixes_over_one",
         "ten_together_over_ten_separate",
+        "portable_over_fast_step",
     ):
         assert document["ratios"][name] > 0
         assert document["spread"][name]["rounds"] == 2
+    assert document["ratios"]["portable_over_fast_training"] > 0
+    assert document["spread"]["portable_over_fast_training"]["rounds"] == 3
     assert document["memory"]["exact_over_plain"] == 1
     assert {p.name for p in tmp_path.iterdir()} == {"result.json", "table.md", "toy.png"}
 
@@ -138,6 +149,11 @@ def test_all_shapes_are_measured_by_default(small_shapes, tmp_path, capsys):
         (["--rounds", "0"], "--rounds = 0"),
         (["--threads", "-1"], "--threads = -1"),
         (["--peers", "--peers-python", "/nowhere/python"], "make setup-peers"),
+        (["--peers", "--peers-python", "/bin/true"], "/bin/true has not this project"),
+        (["--peers", "--peers-python", "/bin/false"], "/bin/false has not this project"),
+        (["--peers", "--peers-python", "/etc/passwd"], "cannot be run (Permission denied)"),
+        (["--threads", "1000000"], "--threads = 1000000: expected at most 4096"),
+        (["--rounds", "1000000"], "--rounds = 1000000: expected at most 4096"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(
@@ -196,6 +212,54 @@ def test_the_report_shows_shipped_and_matched_side_by_side(small_shapes, monkeyp
     drawn = report.figure(document)
     assert len(drawn.axes) == 3
     assert all(axis.get_xlabel() for axis in drawn.axes)
+
+
+def drawn_shapes():
+    return json.loads((RESULTS / "result.json").read_text())["shapes"]
+
+
+@pytest.mark.parametrize("document", drawn_shapes(), ids=lambda d: d["shape"]["name"])
+def test_no_legend_lies_over_a_panel_and_labels_stay_apart(document):
+    drawn = report.figure(document)
+    drawn.canvas.draw()
+    panels = [axis.get_window_extent() for axis in drawn.axes]
+    legends = [axis.get_legend() for axis in drawn.axes if axis.get_legend() is not None]
+    assert len(legends) == 1
+    for legend in legends:
+        assert not any(panel.overlaps(legend.get_window_extent()) for panel in panels)
+    for axis in drawn.axes:
+        extents = [t.get_window_extent() for t in axis.get_yticklabels() if t.get_visible()]
+        for low, high in itertools.pairwise(sorted(extents, key=lambda extent: extent.y0)):
+            assert low.y1 <= high.y0
+    assert drawn.get_size_inches()[0] < 10
+
+
+def test_figures_are_drawn_again_from_the_results_without_a_measurement(
+    monkeypatch, tmp_path, capsys
+):
+    shutil.copy(RESULTS / "result.json", tmp_path)
+    before = (tmp_path / "result.json").read_bytes()
+    monkeypatch.setattr(study, "measure", pytest.fail)
+    monkeypatch.setattr(study, "memory", pytest.fail)
+    assert command.main(["--redraw", "--out", str(tmp_path)]) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"result.json", *(path.name for path in RESULTS.glob("*.png"))}
+    assert capsys.readouterr().out.split() == [
+        str(tmp_path / f"{document['shape']['name']}.png") for document in drawn_shapes()
+    ]
+    assert (tmp_path / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_a_folder_without_results_is_not_drawn(tmp_path, capsys, content):
+    if content is not None:
+        (tmp_path / "result.json").write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        command.main(["--redraw", "--out", str(tmp_path)])
+    assert stop.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "cannot be drawn" in line
+    assert not list(tmp_path.glob("*.png"))
 
 
 def test_a_failure_in_the_peers_environment_is_told_in_one_sentence(tmp_path):

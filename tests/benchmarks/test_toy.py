@@ -16,7 +16,7 @@ from benchmarks.store import RunStore
 from osae_theory import __version__
 from small_runs import small_configs
 
-FAST = "--cell 6 8 2 400 --steps 20 --batch-size 100 --seeds 3 --workers 1".split()
+FAST = "--cell 6 8 2 400 --steps 20 --batch-size 100 --draws 3 --workers 1".split()
 MEASURED = (
     "stab_pairs stab_truth stab_truth_corrected ord_truth ord_recovered recovered_share"
     " ord_by_frequency ord_by_energy mse dead_share"
@@ -41,16 +41,20 @@ def test_json_is_one_document_with_every_promised_field(capsys, tmp_path):
     assert found["cell"] == {"d": 6, "K": 8, "m": 2, "N": 400, "alpha": 1.2}
     assert [row["method"] for row in found["rows"]] == ["topk", "osae"]
     for row in found["rows"]:
-        assert row["seeds"] == 3
+        assert (row["draws"], row["runs"]) == (3, 6)
         assert row["stab_chance"] > 0
         assert row["seconds"] > 0
         for key in MEASURED:
             mean, std, interval = (row[f"{key}_{part}"] for part in ("mean", "std", "ci95"))
-            if row[f"{key}_n"] > 1:
+            if row[f"{key}_n"] > 2:
                 assert std >= 0
                 assert interval[0] <= mean <= interval[1]
             else:
-                assert std is interval is None
+                assert interval is None
+    [only] = [one for one in found["comparisons"] if one["measurement"] == "mse"]
+    assert (only["method"], only["minus"], only["draws"]) == ("osae", "topk", 3)
+    assert (found["draws"], found["seeds"]) == (3, 2)
+    assert found["ceiling"]["ord_by_energy_n"] == 3
     assert {"command", "versions", "threads", "seed"} <= set(found["provenance"])
 
 
@@ -59,11 +63,25 @@ def test_the_same_command_gives_the_same_document_but_for_its_seconds(capsys, tm
     assert without_seconds(first) == without_seconds(second)
 
 
-def test_one_seed_has_no_deviation_and_another_base_another_problem(capsys, tmp_path):
-    one = document(capsys, tmp_path, "--methods", "osae", "--seeds", "1")["rows"][0]
+def test_one_draw_has_no_interval_and_another_base_other_problems(capsys, tmp_path):
+    single = ("--methods", "osae", "--draws", "1", "--seeds", "1")
+    one = document(capsys, tmp_path, *single)["rows"][0]
     assert one["stab_truth_std"] is one["stab_truth_ci95"] is one["stab_pairs_mean"] is None
-    other = document(capsys, tmp_path, "--methods", "osae", "--seeds", "1", "--seed", "7")
+    other = document(capsys, tmp_path, *single, "--seed", "7")
     assert other["rows"][0]["stab_truth_mean"] != one["stab_truth_mean"]
+
+
+def test_more_draws_and_seeds_only_add_runs():
+    few, many = (
+        toy.job_of(toy.parser().parse_args([*FAST, *more.split()])).configs(Cell(6, 8, 2, 400))
+        for more in ("--draws 2 --seeds 2", "--draws 4 --seeds 3")
+    )
+    assert set(few) < set(many)
+    assert len(many) == len(set(many)) == 4 * 4 * 3
+    for problem_seed in {run.problem_seed for run in many}:
+        runs = [run for run in many if run.problem_seed == problem_seed]
+        assert len({run.seeds for run in runs}) == 3
+        assert len({(run.method, run.seeds) for run in runs}) == 4 * 3
 
 
 def test_files_are_whole_and_nothing_unfinished_stays(capsys, tmp_path):
@@ -75,14 +93,18 @@ def test_files_are_whole_and_nothing_unfinished_stays(capsys, tmp_path):
         "table.md",
         "table.tex",
         "table.csv",
+        "comparisons.md",
+        "comparisons.csv",
         "runs.parquet",
         "pairs.parquet",
         "matched_pairs.png",
         "result.json",
     }
-    table = (out / "table.md").read_text()
-    assert table.split("\nMade by")[0].strip() in printed
-    assert len(pd.read_parquet(out / "runs.parquet")) == 4 * 3
+    assert max(map(len, printed.splitlines()[:-1])) <= 80
+    assert "3 problem draws x 2 seeds" in " ".join(printed.split())
+    assert "Made by `python -m benchmarks.toy" in (out / "table.md").read_text()
+    assert len(pd.read_parquet(out / "runs.parquet")) == 4 * 3 * 2
+    assert len(pd.read_csv(out / "comparisons.csv")) == 6 * 5
     assert len(pd.read_csv(out / "table.csv")) == 4
     assert json.loads((out / "result.json").read_text())["rows"]
 
@@ -90,12 +112,13 @@ def test_files_are_whole_and_nothing_unfinished_stays(capsys, tmp_path):
 def test_a_grid_has_a_document_a_cell_and_one_table_of_all(capsys, tmp_path, monkeypatch):
     cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
     monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
-    options = "--grid tiny --steps 5 --seeds 2 --methods osae --workers 1 --json".split()
+    options = "--grid tiny --steps 5 --draws 2 --methods osae,topk --workers 1 --json".split()
     assert toy.main([*options, "--out", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["grid"] == "tiny"
     assert [cell["cell"]["m"] for cell in found["cells"]] == [2, 1]
-    assert len(pd.read_csv(tmp_path / "grid.csv")) == 2
+    assert len(pd.read_csv(tmp_path / "grid.csv")) == 2 * 2
+    assert len(pd.read_csv(tmp_path / "grid_comparisons.csv")) == 2 * 5
     assert (tmp_path / cells[1].slug / "table.md").is_file()
 
 
@@ -118,9 +141,12 @@ BAD = {
     "a misspelt method": ("--methods topk,oase", "(did you mean 'osae'?): expected one of topk,"),
     "no method": ("--methods ,", "method '' is unknown"),
     "a method twice": ("--methods osae,osae", "expected each method once"),
+    "no draws": ("--draws 0", "--draws = 0"),
     "no seeds": ("--seeds 0", "--seeds = 0"),
+    "an arithmetic unknown": ("--arithmetic fats", "(did you mean 'fast'?)"),
     "seeds without number": ("--seeds 100000000000000000000000", "expected a whole number of at"),
     "too many seeds": ("--seeds 1000000000", "expected at most 10000"),
+    "too many runs": ("--seeds 10000 --draws 10000", "--draws times --seeds = 100000000: expected"),
     "too many workers": ("--workers 1000000000", "expected at most 4096"),
     "steps beyond counting": (f"--steps {'9' * 5000}", "expected a whole number of at most"),
     "a negative seed": ("--seed -1", "seed = -1"),
@@ -244,7 +270,9 @@ def test_as_a_process_bad_input_has_no_traceback():
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path):
-    options = "--cell 8 10 2 3000 --steps 2000 --seeds 4 --methods topk,osae --workers 1".split()
+    options = (
+        "--cell 8 10 2 3000 --steps 600 --draws 4 --seeds 1 --methods topk,osae --workers 1".split()
+    )
     options += ["--lr", "0.01", "--json", "--out"]
     interrupted = tmp_path / "interrupted"
     process = subprocess.Popen(

@@ -120,3 +120,40 @@ def test_codes_and_scores_that_are_not_finite_are_refused():
 def test_a_dead_mask_of_another_length_is_refused():
     with pytest.raises(InputError, match="dead has length 1: expected 2"):
         order_by(np.array([1.0, 2.0]), np.array([True]))
+
+
+@given(width=st.integers(1, 12), tie_seed=st.integers(0, 99), seed=seeds)
+def test_a_tie_seed_reorders_ties_only(width, tie_seed, seed):
+    rng = np.random.default_rng(seed)
+    scores, dead = rng.integers(0, 3, width), rng.random(width) < 0.3
+    found = order_by(scores, dead, tie_seed)
+    expected = order_by(scores, dead)
+    np.testing.assert_array_equal(np.sort(found), np.arange(width))
+    np.testing.assert_array_equal(dead[found], dead[expected])
+    alive = ~dead[expected]
+    np.testing.assert_array_equal(scores[found][alive], scores[expected][alive])
+    np.testing.assert_array_equal(order_by(scores, dead, tie_seed), found)
+
+
+def test_ties_broken_by_seeds_of_their_own_carry_no_order_over():
+    scores = np.zeros(50)
+    by_index = [np.corrcoef(order_by(scores), order_by(scores))[0, 1]]
+    by_seed = [
+        np.corrcoef(order_by(scores, None, 2 * i), order_by(scores, None, 2 * i + 1))[0, 1]
+        for i in range(60)
+    ]
+    assert by_index == [pytest.approx(1.0)]
+    assert abs(np.mean(by_seed)) < 3 * np.std(by_seed) / np.sqrt(60)
+
+
+def test_orders_of_codes_take_a_tie_seed():
+    codes = np.ones((20, 3))
+    statistics = LatentStatistics.of(codes)
+    expected = order_by(np.full(20, 3), None, 5)
+    np.testing.assert_array_equal(statistics.order_by_frequency(5), expected)
+    np.testing.assert_array_equal(statistics.order_by_energy(5), expected)
+
+
+def test_a_tie_seed_that_is_no_whole_number_is_refused():
+    with pytest.raises(InputError, match="seed = -1"):
+        order_by(np.zeros(2), None, -1)

@@ -72,3 +72,20 @@ def test_the_formula_gives_a_value_worked_out_by_hand():
 def test_what_is_no_permutation_from_zero_is_refused(mu):
     with pytest.raises(InputError, match=r"expected a permutation of 0\.\.2"):
         orderedness_of_permutation(np.array(mu))
+
+
+@given(width=st.integers(2, 12), seed=seeds)
+def test_pairs_that_do_not_count_are_taken_out_and_the_others_ranked_again(width, seed):
+    rng = np.random.default_rng(seed)
+    mu, live = rng.permutation(width), rng.random(width) < 0.6
+    found = orderedness_of_permutation(mu, live)
+    kept = np.flatnonzero(live)
+    if len(kept) < 2:
+        assert math.isnan(found)
+    else:
+        assert found == pytest.approx(spearmanr(kept, mu[kept]).statistic, abs=1e-12)
+
+
+def test_a_mask_of_another_length_is_refused():
+    with pytest.raises(InputError, match="live has length 2: expected 3"):
+        orderedness_of_permutation(np.arange(3), np.array([True, False]))

@@ -4,8 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
+from osae_theory.metrics.chance import chance_orderedness
 from osae_theory.metrics.matching import match
-from osae_theory.metrics.streams import activation_correlations, match_activations
+from osae_theory.metrics.permutations import orderedness_of_permutation
+from osae_theory.metrics.streams import (
+    activation_correlations,
+    live_latents,
+    match_activations,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -107,3 +113,44 @@ def test_streams_that_cannot_be_compared_are_refused():
         activation_correlations(Z, W)
     with pytest.raises(InputError, match=r"Z\[3, 0\] = nan"):
         activation_correlations(W, Z)
+
+
+# Dead latents.
+
+
+def test_dead_latents_that_both_put_last_do_not_raise_ord_z_of_unrelated_streams():
+    found, with_the_dead = [], []
+    for seed in range(100):
+        Z, W = np.random.default_rng(seed).standard_normal((2, 50, 400))
+        Z[-10:], W[-10:] = 0.0, 0.0
+        matching = match_activations(Z, W)
+        assert matching.left_out >= 0.2
+        found.append(matching.orderedness)
+        with_the_dead.append(orderedness_of_permutation(matching.permutation))
+    assert abs(np.mean(found)) < 3 * np.std(found) / 10
+    level = chance_orderedness(np.repeat([0, 1], [40, 10]))
+    assert np.mean(with_the_dead) == pytest.approx(
+        level.mean, abs=3 * level.standard_deviation / 10
+    )
+    assert level.mean > 0.4
+
+
+@given(width=st.integers(3, 10), seed=seeds)
+def test_a_constant_stream_is_dead_and_a_quiet_one_is_not(width, seed):
+    Z, _ = streams(width, 1, 25, seed)
+    Z[0], Z[1] = 7.3, 0.0
+    Z[1, 4] = 1e-300
+    np.testing.assert_array_equal(live_latents(Z), [False] + [True] * (width - 1))
+    found = match_activations(Z, Z)
+    assert found.orderedness == 1.0
+    assert found.left_out == pytest.approx(1 / width)
+
+
+def test_latents_said_to_be_dead_are_left_out_and_the_others_keep_their_order():
+    Z, _ = streams(6, 1, 25, 1)
+    live = np.array([True, True, False, True, True, True])
+    found = match_activations(Z, Z[::-1], live=(live, live))
+    # Latent 2 is dead here, and latent 3 stands where the other side's dead one does.
+    assert found.left_out == pytest.approx(2 / 6)
+    assert found.orderedness == -1.0
+    assert match_activations(Z, Z, live=(live, live), prefix=3).left_out == pytest.approx(1 / 3)

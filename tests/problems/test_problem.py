@@ -42,7 +42,18 @@ def test_codes_have_exactly_m_entries_and_data_are_dictionary_times_codes_plus_n
     np.testing.assert_allclose(np.linalg.norm(problem.dictionary, axis=0), 1.0, atol=1e-12)
     signal = problem.dictionary @ problem.codes
     expected = signal if problem.noise is None else signal + problem.noise
-    np.testing.assert_array_equal(problem.data, expected)
+    largest = np.abs(problem.dictionary) @ np.abs(problem.codes)
+    assert (np.abs(problem.data - expected) <= 1e-14 * largest.max()).all()
+
+
+@pytest.mark.parametrize("n", [1, 700])
+def test_data_are_summed_over_the_atoms_of_a_sample_in_their_order(n):
+    problem = dataclasses.replace(SPEC, n_samples=n).draw()
+    expected = np.zeros((SPEC.d, n))
+    for i, support in enumerate(problem.supports):
+        for j in support:
+            expected[:, i] += problem.codes[j, i] * problem.dictionary[:, j]
+    assert np.array_equal(problem.data, expected)
 
 
 @given(problem_specs(), st.sampled_from(["train", "heldout"]))
@@ -198,7 +209,7 @@ def test_a_hand_made_problem_copies_what_it_is_given():
         (np.eye(2), np.ones(2), None, r"codes of shape \(2,\)"),
         (np.eye(2), np.ones((2, 0)), None, r"codes of shape \(2, 0\)"),
         (np.eye(2), np.array([[1.0], [np.inf]]), None, r"codes\[1, 0\] = inf"),
-        (np.eye(2), np.array([["a"], ["b"]]), None, "codes of dtype <U1"),
+        (np.eye(2), np.array([["a"], ["b"]]), None, "codes holds text, such as 'a'"),
         (np.eye(2), np.ones((2, 3)), np.ones((2, 2)), r"noise of shape \(2, 2\)"),
         (np.eye(2), np.ones((2, 1)), np.array([[0.0], [np.nan]]), r"noise\[1, 0\]"),
     ],

@@ -155,7 +155,7 @@ def test_the_chance_level_is_that_of_each_prefix_with_its_error():
 def test_wide_prefixes_draw_the_chance_level_less_often(monkeypatch):
     asked = {}
 
-    def recorded(d, K, absolute=False, n_draws=50):
+    def recorded(d, K, absolute=False, n_draws=50, **others):
         asked[K] = n_draws
         return chance_stability(2, 2, n_draws=2)
 
@@ -178,7 +178,8 @@ def test_the_document_has_exactly_the_fields_agreed_and_no_nan():
     found = json.loads(json_text(compare(gaussian(3), [1, 4])), parse_constant=refuse)
     assert list(found) == ["prefixes", "pairs", "summary"]
     assert found["prefixes"] == [1, 4]
-    fields = ["a", "b", "prefix", "stab", "stab_abs", "ord", "ord_abs", "chance"]
+    fields = ["a", "b", "prefix", "stab", "stab_abs", "ord", "ord_abs", "left_out", "left_out_abs"]
+    fields += ["ord_least", "ord_greatest", "chance"]
     assert all(list(pair) == fields for pair in found["pairs"])
     single = found["pairs"][0]
     assert (single["prefix"], single["ord"], single["ord_abs"]) == (1, None, None)
@@ -191,12 +192,73 @@ def test_the_same_decoders_give_the_same_text():
     assert json_text(compare(gaussian(3))) == json_text(compare(gaussian(3)))
 
 
-def test_zero_atoms_and_exact_ties_give_finite_scores():
+def test_zero_atoms_count_nothing_in_stab_and_have_no_place_in_ord():
     A = np.zeros((4, 3))
     A[0, 0] = 1.0
     found = scores_of(compare({"a": A, "b": A}, [4]), 4)
-    assert found.stab == 0.25
-    assert math.isfinite(found.ord)
+    assert (found.stab, found.ord, found.ord_abs) == (0.25, None, None)
+    assert (found.left_out, found.ord_least, found.ord_greatest) == (0.75, None, None)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_unrelated_decoders_that_share_zero_rows_have_no_order_in_common(last):
+    """Zero rows that never fired, scattered or at the end: Ord was .17 to .99."""
+    found, n = [], 40
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        A, B = rng.standard_normal((2, 64, 16)).astype(np.float32)
+        for D in (A, B):
+            D[np.arange(64 - n, 64) if last else rng.permutation(64)[:n]] = 0.0
+        found.append(scores_of(compare({"a": A, "b": B}, [64]), 64))
+    values = [score.ord for score in found]
+    assert abs(np.mean(values)) < 3 * np.std(values) / math.sqrt(12)
+    assert all(score.left_out >= n / 64 for score in found)
+
+
+def test_the_chance_level_is_that_of_decoders_with_as_many_zero_rows():
+    first, second, third = gaussian(3, K=12, d=6).values()
+    first[:2] = 0.0
+    second[8:] = 0.0
+    found = compare({"a": first, "b": second}, [4, 12])
+    assert found.chance[4].signed == chance_stability(6, 4, n_draws=200, zeros=(0, 2))
+    assert found.chance[12].signed == chance_stability(6, 12, n_draws=200, zeros=(2, 4))
+    assert document(found)["summary"][1]["zero_rows"] == [2, 4]
+    assert "as many zero rows" in markdown(found)
+    several = compare({"a": first, "b": second, "c": third}, [12])
+    assert several.chance[12].signed.zeros == (2, 2)
+    assert "left out" in markdown(several)
+
+
+def test_the_range_of_ord_over_tied_matchings_is_told_where_there_are_few_atoms():
+    A = np.ones((4, 3))
+    found = scores_of(compare({"a": A, "b": A}, [4]), 4)
+    assert (found.ord_least, found.ord_greatest) == (-1.0, 1.0)
+    other = scores_of(compare(gaussian(2), [8]), 8)
+    assert other.ord_least == other.ord_greatest == other.ord
+    assert scores_of(compare(gaussian(2), [9]), 9).ord_least is None
+
+
+def test_each_pair_breaks_its_ties_by_a_seed_of_its_own():
+    copies = {f"run{i}": np.ones((30, 4)) for i in range(4)}
+    values = [pair.score.ord for pair in compare(copies, [30]).pairs]
+    assert len(set(values)) == len(values) == 6
+
+
+def test_intervals_stay_inside_the_bounds_of_the_scores_and_are_printed_as_they_are():
+    decoders = gaussian(3, K=4)
+    found = compare(decoders, [4])
+    low, high = found.estimates[4]["ord"].ci95
+    assert -1.0 <= low <= high <= 1.0
+    assert f"[{low:.3f}, {high:.3f}]" in markdown(found)
+
+
+def test_what_takes_long_is_told_before_it_begins(monkeypatch):
+    monkeypatch.setattr(module, "SLOW_ATOMS", 8)
+    told = []
+    compare(gaussian(2, K=9), [4, 9], told.append)
+    assert told[0] == "run0 with run1: 2 prefixes of up to 9 atoms"
+    assert told[1] == "chance level over 9 atoms: 0 of at most 200 draws"
+    assert not any("over 4 atoms" in line for line in told)
 
 
 def test_tables_hold_the_document():

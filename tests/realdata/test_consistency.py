@@ -17,6 +17,7 @@ from realdata.consistency import (
     score_frame,
     sorted_afterwards,
     summarise,
+    with_liveness,
 )
 from realdata.latents import latent_statistics
 from small_saes import checkpoint, cut, drawn_latents
@@ -73,7 +74,8 @@ def test_the_interval_leaves_out_a_seed_everywhere(kind):
     without = np.array([np.mean(values[seed]) for seed in range(4)])
     half = stats.t.ppf(0.975, 3) * math.sqrt(3 / 4 * np.sum((without - without.mean()) ** 2))
     mean = np.mean([s.score.ord for s in scores])
-    assert point.estimates["ord"].ci95 == pytest.approx((mean - half, mean + half))
+    bounded = max(mean - half, -1.0), min(mean + half, 1.0)
+    assert point.estimates["ord"].ci95 == pytest.approx(bounded)
 
 
 def test_activation_scores_are_stab_z_and_ord_z():
@@ -119,6 +121,59 @@ def test_one_checkpoint_has_no_pairs():
     assert summarise([]) == []
 
 
+# Dead latents.
+
+
+def test_latents_dead_in_either_run_are_left_out_of_ord_and_kept_in_stab():
+    a, b = checkpoint(0), checkpoint(1, decoder=checkpoint(0).decoder[[7, 1, 2, 3, 4, 5, 6, 0]])
+    Z = np.ones((3, 8))
+    Z[:, 0] = 0.0
+    one, other = (with_liveness(c, latent_statistics([Z])) for c in (a, b))
+    [found] = pair_scores([one, other], [8])
+    # Latents 1 and 8 are exchanged, and latent 1 is dead in both: both their pairs are left out.
+    assert found.score.stab == pytest.approx(1.0)
+    assert (found.score.ord, found.score.left_out) == (1.0, 0.25)
+    assert pair_scores([a, b], [8])[0].score.ord < 0.5
+    with pytest.raises(InputError, match="8 latents: expected 6"):
+        with_liveness(checkpoint(K=6), latent_statistics([Z]))
+
+
+def test_liveness_goes_with_the_latents_when_they_are_sorted():
+    Z = np.ones((3, 8))
+    Z[:, [2, 5]] = 0.0
+    found = sorted_afterwards(checkpoint(), latent_statistics([Z]), "by frequency")
+    assert found.live.tolist() == [True] * 6 + [False] * 2
+    assert set(found.permutation[-2:].tolist()) == {2, 5}
+
+
+def test_dead_latents_sorted_last_do_not_make_unrelated_runs_look_ordered():
+    rng = np.random.default_rng(0)
+    runs = []
+    for seed in range(10):
+        decoder = rng.standard_normal((40, 12))
+        Z = rng.random((50, 40)) * (rng.random((50, 40)) < 0.5)
+        dead = rng.permutation(40)[:20]
+        # Dead latents share a direction, as those do that never left a common start.
+        decoder[dead] += 20.0
+        Z[:, dead] = 0.0
+        run = checkpoint(seed, decoder=decoder.astype(np.float32))
+        runs.append(sorted_afterwards(run, latent_statistics([Z]), "by energy"))
+    found = [s.score for s in pair_scores(runs, [40])]
+    whole = [s.score.ord for s in pair_scores([replace(run, live=None) for run in runs], [40])]
+    assert min(whole) > 0.5
+    assert abs(np.mean([score.ord for score in found])) < 0.1
+    assert min(score.left_out for score in found) >= 0.5
+
+
+def test_ties_of_runs_of_one_seed_on_two_datasets_are_broken_apart():
+    equal = latent_statistics([np.ones((3, 8))])
+    orders = {
+        tuple(sorted_afterwards(checkpoint(**label), equal, "by frequency").permutation.tolist())
+        for label in ({}, {"seed": 1}, {"dataset": "source"}, {"method": "topk"})
+    }
+    assert len(orders) == 4
+
+
 # Orders.
 
 
@@ -126,7 +181,7 @@ def test_one_checkpoint_has_no_pairs():
 def test_sorting_afterwards_undoes_a_permutation_of_the_latents(order):
     _, Z = drawn_latents(200, 8, 3, 0)
     Z = Z * np.linspace(1, 3, 8, dtype=np.float32)
-    Z[: 20 * 8] *= (np.arange(160)[:, None] // 20 >= np.arange(8)).astype(np.float32)
+    Z *= (np.arange(200)[:, None] // 25 >= np.arange(8)).astype(np.float32)
     a = checkpoint(0)
     shuffle = np.random.default_rng(1).permutation(8)
     b = replace(a, seed=1, decoder=a.decoder[shuffle])

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,11 +106,16 @@ def test_stab_and_ord_are_those_of_the_decoders(done):
             f"of == 'decoder' and method == '{method}' and order == 'trained'"
             " and kind == 'cross-seed' and dataset == 'one'"
         )
+        alive = tuple(
+            ~read_evaluation(found.runs[f"one/{method}/seed-{s}"]).statistics.dead for s in (0, 1)
+        )
         for prefix in (4, 16):
-            expected = match(*(decoder[:prefix].T.astype(np.float64) for decoder in pair))
+            first, second = (decoder.T.astype(np.float64) for decoder in pair)
+            expected = match(first, second, prefix=prefix, live=alive)
             row = pairs[pairs["prefix"] == prefix].iloc[0]
             assert row["stab"] == pytest.approx(expected.stability, abs=1e-6)
-            assert row["ord"] == pytest.approx(expected.orderedness, abs=1e-9)
+            assert row["ord"] == pytest.approx(expected.orderedness, abs=1e-9, nan_ok=True)
+            assert row["left_out"] == pytest.approx(expected.left_out)
 
 
 def test_the_fit_is_that_of_the_checkpoint_on_the_evaluation_part(done):
@@ -192,6 +198,15 @@ def test_the_same_command_again_trains_nothing_and_writes_the_same(done, monkeyp
     assert model.n_calls == 0
     assert before == after
     assert "latent" in found.page.read_text()
+
+
+def test_figures_drawn_again_from_the_results_are_the_same(done, tmp_path):
+    out = done[0] / "out"
+    for name in ("result.json", "curves.csv"):
+        shutil.copy(out / name, tmp_path)
+    assert main(["redraw", str(tmp_path)]) == 0
+    drawn = {path.name: path.read_bytes() for path in out.glob("*.png")}
+    assert drawn == {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
 
 
 def test_an_experiment_that_is_interrupted_goes_on_to_the_same_results(done, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from osae_theory.errors import InputError
 from realdata.checkpoints import load
-from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
+from realdata.checkpoints.ours import Origin, TopMCheckpoint, form_of, write_ours
 from realdata.export import export_checkpoint, folded, write_saelens
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -71,7 +71,7 @@ def test_the_export_that_saelens_was_given_is_the_one_written_now(tmp_path):
 def test_latents_and_reconstructions_survive_the_folding(tmp_path, m):
     made = checkpoint(m=m)
     write_saelens(tmp_path / "out", made)
-    ours, theirs = made.form(), load(str(tmp_path / "out"))
+    ours, theirs = form_of(made), load(str(tmp_path / "out"))
     assert (theirs.architecture, theirs.metadata["k"]) == ("topk", m)
     x = draw(300, D, seed=7) * made.input_scale + made.input_mean
     torch.testing.assert_close(theirs.encode(x), ours.encode(x), rtol=1e-4, atol=1e-5)
@@ -116,7 +116,9 @@ def test_decoder_rows_keep_the_norms_that_folding_gives_them():
 def test_the_decoder_of_the_export_is_the_decoder_of_the_original(tmp_path):
     made = checkpoint()
     write_saelens(tmp_path / "out", made)
-    np.testing.assert_allclose(load(str(tmp_path / "out")).decoder, made.form().decoder, rtol=1e-6)
+    np.testing.assert_allclose(
+        load(str(tmp_path / "out")).decoder, form_of(made).decoder, rtol=1e-6
+    )
 
 
 def test_batch_topk_is_exported_as_jumprelu(tmp_path):
@@ -125,7 +127,7 @@ def test_batch_topk_is_exported_as_jumprelu(tmp_path):
     theirs = load(str(tmp_path / "out"))
     assert theirs.architecture == "jumprelu"
     x = draw(300, D, seed=7) * made.input_scale + made.input_mean
-    torch.testing.assert_close(theirs.encode(x), made.form().encode(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(theirs.encode(x), form_of(made).encode(x), rtol=1e-4, atol=1e-5)
 
 
 def test_the_configuration_says_what_saelens_must_not_guess(tmp_path):

@@ -14,7 +14,14 @@ from osae_theory.errors import InputError
 from osae_theory.sae import TopMSAE
 from realdata.checkpoints import load
 from realdata.checkpoints.locations import locate
-from realdata.checkpoints.ours import FORMAT, Origin, TopMCheckpoint, read_ours, write_ours
+from realdata.checkpoints.ours import (
+    FORMAT,
+    Origin,
+    TopMCheckpoint,
+    form_of,
+    read_ours,
+    write_ours,
+)
 
 D, K, M = 6, 10, 3
 ORIGIN = Origin(
@@ -108,7 +115,7 @@ def test_an_origin_of_a_method_alone_is_enough(tmp_path):
 def test_the_decoder_is_in_the_coordinates_of_the_activations():
     made = checkpoint()
     expected = (made.decoder * made.input_scale).numpy()
-    np.testing.assert_allclose(made.form().decoder, expected)
+    np.testing.assert_allclose(form_of(made).decoder, expected)
 
 
 def test_float64_weights_are_stored_in_float32(tmp_path):

@@ -121,6 +121,7 @@ def test_an_export_reads_as_a_saelens_checkpoint_with_the_same_latents(checkpoin
         (["apply", "A", "absent.npy", "--out", "out"], "absent.npy"),
         (["apply", "A", "x.npy"], "--out"),
         (["export", "absent", "--out", "out"], "absent"),
+        (["redraw", "absent"], "'absent' cannot be drawn"),
         (["run", "--preset", "smollm"], "preset 'smollm' is unknown (did you mean"),
         (["run", "--methods", "osea"], "method 'osea' is unknown"),
         (["run", "--K", "8"], "m = 16: expected at most K = 8"),

@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from dataclasses import replace
 
+import matplotlib.colors
 import matplotlib.image
 import numpy as np
 import pytest
@@ -17,9 +19,10 @@ from realdata.initialisation import (
     against_initialisation,
     summarise_initialisation,
 )
+from realdata.methods import METHODS
 
 PREFIXES = (1, 4, 8)
-CHANCE = chance_levels(5, PREFIXES)
+CHANCE = {p: level.signed.mean for p, level in chance_levels(5, PREFIXES).items()}
 
 
 def checkpoints(methods=("topk", "osae"), tokens=(0, 50, 100), n_seeds=3):
@@ -36,11 +39,15 @@ LAST = [point for point in POINTS if point.tokens == 100]
 
 
 def line_of(axis, x, y):
-    """The one line through just these points."""
+    """The one line through just these points; on a prefix axis it may be moved a little sideways."""
+    apart = 2**0.2 if axis.get_xscale() == "log" else 1
     [found] = [
         line
         for line in axis.lines
-        if len(line.get_xdata()) == len(x) and np.allclose(line.get_xydata(), np.c_[x, y])
+        if len(line.get_xdata()) == len(x)
+        and np.allclose(line.get_ydata(), y)
+        and np.all(line.get_xdata() <= np.multiply(x, apart))
+        and np.all(line.get_xdata() >= np.divide(x, apart))
     ]
     return found
 
@@ -67,33 +74,85 @@ def test_each_method_is_a_line_through_its_means_with_its_name_at_the_end(draw, 
         ]
         line_of(axis, *zip(*means, strict=True))
     assert {"top-m SAE", "OSAE"} <= labels(axis)
-    assert len(axis.collections) == 2  # the bands
+    assert len(axis.collections) == 2  # the bars
     assert axis.get_xscale() == "log"
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["1", "4", "8"]
 
 
-def test_a_band_spans_the_interval_and_is_missing_where_there_is_none():
+def test_a_bar_spans_the_interval_and_is_missing_where_there_is_none():
     [axis] = figures.stability_over_prefixes(points_of("osae")).axes
-    ends = axis.collections[0].get_paths()[0].vertices[:, 1]
+    bars = [path.vertices[:, 1] for path in axis.collections[0].get_paths()]
     intervals = [point.estimates["stab"].ci95 for point in points_of("osae")]
-    assert ends.min() == pytest.approx(min(low for low, _ in intervals))
-    assert ends.max() == pytest.approx(max(high for _, high in intervals))
+    np.testing.assert_allclose(bars, np.clip(intervals, -1, 1))
     pair = summarise(pair_scores(checkpoints(n_seeds=2), PREFIXES))
     [axis] = figures.stability_over_prefixes([p for p in pair if p.tokens == 100]).axes
-    assert not any(len(path.vertices) for c in axis.collections for path in c.get_paths())
+    assert not any(c.get_paths() for c in axis.collections)
 
 
-def test_two_seeds_have_no_band_and_the_figure_says_so():
+def test_an_interval_ends_where_the_score_ends():
+    found = Estimate(0.5, 1.0, (-4.0, 5.0), 6)
+    points = [
+        CurvePoint("osae", "trained", "cross-seed", 9, p, 6, 3, {"ord": found}) for p in (4, 8)
+    ]
+    [bars] = figures.orderedness_over_prefixes(points).axes[0].collections
+    for path in bars.get_paths():
+        assert path.vertices[:, 1].tolist() == [-1, 1]
+
+
+def test_bars_of_different_methods_stand_side_by_side():
+    [axis] = figures.stability_over_prefixes(LAST).axes
+    first, second = (
+        {path.vertices[0, 0] for path in bars.get_paths()} for bars in axis.collections
+    )
+    assert not first & second
+    for x, prefix in zip(sorted(first | second), np.repeat(PREFIXES, 2), strict=True):
+        assert x == pytest.approx(prefix, rel=0.2)
+
+
+def test_two_seeds_have_no_interval_and_the_figure_says_so():
     found = Estimate(0.5, 0.1, (0.1, 0.9), 4)
-    for n_seeds, note in ((2, "no bands"), (3, "bands: 95%")):
+    for n_seeds, note in ((2, "no bars"), (3, "bars: 95%")):
         points = [
             CurvePoint("osae", "trained", "cross-seed", 9, prefix, 4, n_seeds, {"ord": found})
             for prefix in (4, 8)
         ]
         figure = figures.orderedness_over_prefixes(points)
-        [band] = figure.axes[0].collections
-        assert any(len(path.vertices) for path in band.get_paths()) == (n_seeds == 3)
+        [bars] = figure.axes[0].collections
+        assert len(bars.get_paths()) == (2 if n_seeds == 3 else 0)
         assert figure.get_supxlabel().startswith(note)
+
+
+def contrast_to_white(colour):
+    """WCAG 2.1's contrast ratio, of which 3 is the least for what must be seen in a figure."""
+    values = np.array(matplotlib.colors.to_rgb(colour))
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+
+
+def test_every_method_has_a_marker_of_its_own_and_a_colour_that_stands_out_from_white():
+    looks = [look[1:] for look in figures.STYLES.values()] + list(figures.OTHERS)
+    assert set(METHODS) == set(figures.STYLES)
+    for colour, _ in looks:
+        assert contrast_to_white(colour) >= 3
+    for side in zip(*looks, strict=True):
+        assert len(set(side)) == len(side)
+
+
+def test_titles_name_what_the_figure_is_about():
+    about = "a model, K = 8, m = 2"
+    drift = summarise_initialisation(against_initialisation(checkpoints(), PREFIXES))
+    for figure in (
+        figures.sorted_orders(LAST, "ord", about=about),
+        figures.over_training(POINTS, 4, about=about),
+        figures.against_initialisation(drift, about=about),
+    ):
+        assert figure.get_suptitle().startswith(about)
+    for figure in (
+        figures.orderedness_over_prefixes(LAST, about=about),
+        figures.stability_over_prefixes(LAST, about=about),
+        figures.pareto({"topk": (np.array([4.0]), np.array([0.4]))}, about=about),
+    ):
+        assert figure.axes[0].get_title().startswith(about)
 
 
 def test_figures_of_activations_do_not_speak_of_cosines():
@@ -106,32 +165,56 @@ def test_figures_of_activations_do_not_speak_of_cosines():
 
 def test_the_chance_level_is_drawn_where_it_is_known():
     [axis] = figures.stability_over_prefixes(LAST, CHANCE).axes
-    line_of(axis, PREFIXES, [CHANCE[p].signed.mean for p in PREFIXES])
+    line_of(axis, PREFIXES, [CHANCE[p] for p in PREFIXES])
     assert "chance" in labels(axis)
-    [axis] = figures.stability_over_prefixes(LAST, CHANCE, score="stab_abs").axes
-    line_of(axis, PREFIXES, [CHANCE[p].absolute.mean for p in PREFIXES])
     [axis] = figures.stability_over_prefixes(LAST).axes
     assert "chance" not in labels(axis)
     [axis] = figures.orderedness_over_prefixes(LAST).axes
     line_of(axis, PREFIXES, [0.0, 0.0, 0.0])
 
 
-def test_methods_sorted_afterwards_keep_their_colour_and_are_dashed():
-    found = Estimate(0.5, None, None, 1)
-    points = [
-        CurvePoint("osae", order, "cross-seed", 9, prefix, 1, 2, {"ord": found})
-        for order in ("trained", "by energy")
+ORDERS = ("trained", "by frequency", "by energy")
+
+
+def sorted_points(methods=("topk", "osae")):
+    """Points whose means tell method, order and prefix."""
+    return [
+        CurvePoint(
+            method, order, "cross-seed", 9, prefix, 6, 3,
+            {"ord": Estimate(0.1 * i + 0.3 * j + prefix / 100, 0.1, (0.0, 0.9), 6)},
+        )
+        for i, method in enumerate(methods)
+        for j, order in enumerate(ORDERS)
         for prefix in (4, 8)
+    ]  # fmt: skip
+
+
+def test_every_order_has_a_panel_with_every_method_in_it():
+    figure = figures.sorted_orders(sorted_points(), "ord")
+    assert [a.get_title() for a in figure.axes] == [
+        *("as trained", "sorted by frequency", "sorted by energy")
     ]
-    [axis] = figures.orderedness_over_prefixes(points).axes
-    trained, sorted_, _ = axis.lines
-    assert trained.get_color() == sorted_.get_color()
-    assert trained.get_linestyle() == "-" != sorted_.get_linestyle()
-    assert {"OSAE", "OSAE, by energy"} <= labels(axis)
+    for j, axis in enumerate(figure.axes):
+        for i, title in enumerate(("top-m SAE", "OSAE")):
+            line = line_of(axis, (4, 8), [0.1 * i + 0.3 * j + p / 100 for p in (4, 8)])
+            assert line.get_label() == title
+        assert axis.get_ylim() == figure.axes[0].get_ylim()
+
+
+def test_osae_as_trained_is_drawn_beside_the_sorted_orders_and_named_once():
+    figure = figures.sorted_orders(sorted_points(), "ord")
+    for axis in figure.axes[1:]:
+        line = line_of(axis, (4, 8), [0.14, 0.18])
+        assert line.get_linestyle() != "-"
+    [legend] = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert sorted(names) == ["OSAE", "OSAE, as trained", "chance", "top-m SAE"]
+    without = figures.sorted_orders(sorted_points(["topk"]), "ord")
+    assert len(without.axes[1].lines) == 2  # the method, chance
 
 
 def test_training_curves_run_over_tokens_at_one_prefix():
-    figure = figures.over_training(POINTS, 4, CHANCE)
+    figure = figures.over_training(POINTS, 4, CHANCE[4])
     assert "first 4 atoms" in figure.get_suptitle()
     stab, ord_ = figure.axes
     for axis, score in ((stab, "stab"), (ord_, "ord")):
@@ -139,19 +222,35 @@ def test_training_curves_run_over_tokens_at_one_prefix():
             own = [point for point in points_of(method, POINTS) if point.prefix == 4]
             line_of(axis, [0, 50, 100], [point.estimates[score].mean for point in own])
         assert len(axis.lines) == 2 + 1  # methods, chance
-    line_of(stab, [0, 50, 100], [CHANCE[4].signed.mean] * 3)
+    line_of(stab, [0, 50, 100], [CHANCE[4]] * 3)
     line_of(ord_, [0, 50, 100], [0.0] * 3)
 
 
+DRIFT = summarise_initialisation(against_initialisation(checkpoints(["osae"]), PREFIXES))
+
+
+def with_moved(point, share):
+    moved = replace(point.estimates["moved"], mean=share)
+    return replace(point, estimates={**point.estimates, "moved": moved})
+
+
+@pytest.mark.parametrize(("share", "text"), [(1.0, "every atom"), (0.0, "no atom")])
+def test_where_all_atoms_or_none_moved_a_sentence_says_so_in_place_of_a_panel(share, text):
+    figure = figures.against_initialisation([with_moved(p, share) for p in DRIFT])
+    assert len(figure.axes) == 2
+    assert f"{text} of every run moved" in figure.get_suptitle()
+    assert not any("moved" in axis.get_ylabel() for axis in figure.axes)
+
+
 def test_the_drift_from_initialisation_is_that_of_the_last_tokens():
-    runs = checkpoints(["osae"])
-    points = summarise_initialisation(against_initialisation(runs, PREFIXES))
+    points = [with_moved(p, p.prefix / 10) for p in DRIFT]
     axes = figures.against_initialisation(points).axes
     for axis, score in zip(axes, ("stab", "ord", "moved"), strict=True):
         own = [p for p in points_of("osae", points) if p.tokens == 100]
         means = [(p.prefix, p.estimates[score].mean) for p in own]
         line_of(axis, *zip(*[m for m in means if m[1] is not None], strict=True))
     assert [tick.get_text() for tick in axes[2].get_xticklabels()] == ["1", "2–4", "5–8"]
+    assert not any(axis.lines[1:] for axis in axes)  # no level of chance
     early = figures.against_initialisation(points, tokens=50)
     assert "50 tokens" in early.get_suptitle()
 
@@ -202,6 +301,8 @@ def test_figures_without_anything_to_draw_are_refused():
         figures.orderedness_over_prefixes(LAST, score="order")
     with pytest.raises(InputError, match="two points at one place"):
         figures.stability_over_prefixes(POINTS)
+    with pytest.raises(InputError, match="osae has two points at one place"):
+        figures.orderedness_over_prefixes(sorted_points(["osae"]))
     with pytest.raises(InputError, match="at prefix 5"):
         figures.over_training(POINTS, 5)
     with pytest.raises(InputError, match="no points against initialisation"):

@@ -3,12 +3,12 @@ import torch
 
 from osae_theory.errors import InputError
 from osae_theory.sae import TopMSAE
-from osae_theory.seeds import Axis, torch_generator
+from osae_theory.seeds import Axis, generator
 
 
 def two_runs(**options):
     return TopMSAE.initialised(
-        5, 7, [torch_generator(s, Axis.INITIALISATION) for s in (0, 1)], **options
+        5, 7, [generator(s, Axis.INITIALISATION) for s in (0, 1)], **options
     ).requires_grad_(False)
 
 

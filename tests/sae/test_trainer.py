@@ -14,7 +14,7 @@ CONFIGS = {
     "plain": CONFIG,
     "batch": replace(CONFIG, activation="batch", use_decoder_bias=True),
     "dead latents": replace(CONFIG, dead_latent_loss=DeadLatentLoss(dead_after=2)),
-    "torch": replace(CONFIG, backend="torch"),
+    "torch": replace(CONFIG, backend="torch", arithmetic="fast"),
 }
 
 

@@ -21,7 +21,7 @@ from osae_theory.sae import (
     train,
 )
 from osae_theory.sae.auxiliary import DeadLatents
-from osae_theory.seeds import Axis, torch_generator
+from osae_theory.seeds import Axis, generator
 
 K, M = 11, 3
 PLAIN = TrainingConfig(M, n_steps=60, batch_size=101)
@@ -86,10 +86,10 @@ def reference_training(x, one, config):
     """One run by the textbook: torch autograd, the loop over prefixes, torch.optim.Adam."""
     n, d = x.shape
     model = TopMSAE.initialised(
-        d, K, [torch_generator(one.seeds.initialisation, Axis.INITIALISATION)], dtype=x.dtype
+        d, K, [generator(one.seeds.initialisation, Axis.INITIALISATION)], dtype=x.dtype
     )
-    order = torch_generator(one.seeds.data_order, Axis.DATA_ORDER)
-    queue = torch.cat([torch.randperm(n, generator=order) for _ in range(20)])
+    order = generator(one.seeds.data_order, Axis.DATA_ORDER)
+    queue = torch.cat([torch.from_numpy(order.permutation(n)) for _ in range(20)])
     adam = torch.optim.Adam(model.parameters(), lr=one.learning_rate)
     weights = torch.tensor(one.schedule.survival, dtype=x.dtype)
     for step in range(config.n_steps):

@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from osae_theory.sae.kernels.jit import kernel
+from osae_theory.jit import kernel
 
 # No run-time type check (`no_type_check`) may wrap what numba compiles.
 _kernel = kernel

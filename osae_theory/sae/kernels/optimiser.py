@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from osae_theory.sae.kernels import reference
-from osae_theory.sae.kernels.backend import use_compiled
+from osae_theory.sae.kernels.backend import kernel_module
 from osae_theory.threads import in_parallel
 
 
@@ -91,7 +91,7 @@ def adam_step(
         Factor of the gradient.
     frozen : int
         Leading rows that keep their values; their moments go on.
-    backend : {"auto", "numba", "torch"}
+    backend : {"auto", "numba", "torch", "plain"}
         See `use_compiled`.
 
     References
@@ -99,18 +99,16 @@ def adam_step(
     Kingma and Ba (2015), "Adam", algorithm 1.
     """
     beta1, beta2 = config.betas
-    sizes = [rate / (1 - beta1**step) for rate in learning_rates]
-    correction = math.sqrt(1 - beta2**step)
+    sizes = [rate / (1 - _power(beta1, step)) for rate in learning_rates]
+    correction = math.sqrt(1 - _power(beta2, step))
     tensors = (state.parameter, state.gradient, state.mean, state.square)
-    if not use_compiled(backend, state.parameter):
+    kernels: Any = kernel_module(backend, state.parameter)
+    if kernels is None:
         largest = reference.adam_rows(
             *tensors, frozen, state.on_sphere, scale, state.parameter.new_tensor(sizes),
             correction, config.betas, config.epsilon,
         )  # fmt: skip
         return largest.sqrt()
-    from osae_theory.sae.kernels import compiled
-
-    kernel: Any = compiled.adam_rows
     arrays = [t.detach().numpy() for t in tensors]
     number = arrays[0].dtype.type
     decays = tuple(number(b) for b in (beta1, 1 - beta1, beta2, 1 - beta2))
@@ -119,7 +117,7 @@ def adam_step(
     largest = np.zeros((S, -(-rows // size)))
 
     def update(s: int, part: int) -> None:
-        largest[s, part] = kernel(
+        largest[s, part] = kernels.adam_rows(
             *(array[s] for array in arrays), part * size, min((part + 1) * size, rows), frozen,
             state.on_sphere, number(scale), (number(sizes[s]), number(correction)),
             decays, number(config.epsilon),
@@ -130,3 +128,14 @@ def adam_step(
         state.parameter.numel(),
     )
     return torch.from_numpy(np.sqrt(largest.max(axis=1)))
+
+
+def _power(base: float, exponent: int) -> float:
+    """Return a power by repeated squaring: products alone, the same on every machine."""
+    result = 1.0
+    while exponent:
+        if exponent & 1:
+            result *= base
+        base *= base
+        exponent >>= 1
+    return result

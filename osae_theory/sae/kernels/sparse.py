@@ -14,7 +14,7 @@ from torch import Tensor
 
 from osae_theory.errors import InputError, check_choice
 from osae_theory.sae.kernels import reference
-from osae_theory.sae.kernels.backend import use_compiled
+from osae_theory.sae.kernels.backend import kernel_module, use_compiled
 from osae_theory.sae.selection import ACTIVATIONS, select_top_m
 from osae_theory.threads import in_parallel
 
@@ -136,7 +136,7 @@ def select_sparse(
         "relu" keeps the m largest values, so far as they are positive; "signed" the m
         largest magnitudes with their signs, so far as they are not 0; "batch" the n m
         largest values of a run's n samples together, in as many slots as that takes.
-    backend : {"auto", "numba", "torch"}
+    backend : {"auto", "numba", "torch", "plain"}
         See `use_compiled`.
     out : SparseCodes, optional
         Codes of shape (S, n, m) to overwrite; not used by "batch".
@@ -204,7 +204,7 @@ def prefix_gradients(
         Survival weights w_j = P(l >= j) of each run.
     with_x : bool
         Whether to give the gradient with respect to the data too.
-    backend : {"auto", "numba", "torch"}
+    backend : {"auto", "numba", "torch", "plain"}
         See `use_compiled`.
     out : PrefixGradients, optional
         Gradients to overwrite, of the same shapes; its `x` decides in place of `with_x`.
@@ -220,15 +220,13 @@ def prefix_gradients(
         torch.empty_like(atoms, memory_format=torch.contiguous_format),
         torch.empty_like(x, memory_format=torch.contiguous_format) if with_x else None,
     )
-    if not use_compiled(backend, x, atoms):
+    kernels: Any = kernel_module(backend, x, atoms)
+    if kernels is None:
         reference.prefix_gradients(
             x, codes.indices, codes.values, atoms, survival,
             result.loss, result.values, result.atoms, result.x,
         )  # fmt: skip
         return result
-    from osae_theory.sae.kernels import compiled
-
-    kernel: Any = compiled.prefix_gradients
     blocks = column_blocks(d)
     losses = np.empty((S, len(blocks), n))
     d_values = result.values[:, None]
@@ -241,7 +239,7 @@ def prefix_gradients(
 
     def differentiate(s: int, b: int) -> None:
         loss, into_values, into_atoms, into_x = outputs
-        kernel(
+        kernels.prefix_gradients(
             *(array[s] for array in arrays), *blocks[b],
             loss[s, b], into_values[s, b], into_atoms[s], into_x[s],
         )  # fmt: skip
@@ -286,20 +284,18 @@ def encoder_gradients(
     """
     S, _, d = x.shape
     result = out or EncoderGradients(x.new_empty(S, K, d), x.new_empty(S, K))
-    if not use_compiled(backend, x):
+    kernels: Any = kernel_module(backend, x)
+    if kernels is None:
         reference.encoder_gradients(x, indices, d_values, result.encoder, result.bias)
         return result
-    from osae_theory.sae.kernels import compiled
-
-    kernel: Any = compiled.encoder_gradient
     inputs = [_array(t) for t in (x, indices, d_values)]
     encoder, bias = result.encoder.numpy(), result.bias.numpy()
 
     def weights(s: int, start: int, stop: int) -> None:
-        kernel(*(array[s] for array in inputs), start, stop, encoder[s])
+        kernels.encoder_gradient(*(array[s] for array in inputs), start, stop, encoder[s])
 
     def biases(s: int) -> None:
-        compiled.bias_gradient(inputs[1][s], inputs[2][s], bias[s])
+        kernels.bias_gradient(inputs[1][s], inputs[2][s], bias[s])
 
     tasks = [
         lambda s=s, block=block: weights(s, *block) for s in range(S) for block in column_blocks(d)

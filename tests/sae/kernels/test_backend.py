@@ -61,12 +61,13 @@ def test_the_compiled_kernels_do_what_their_source_says():
         assert compiled._mth_largest.py_func(keys.copy(), 40, m) == np.sort(keys)[::-1][m - 1]
 
 
-def test_where_numba_is_told_not_to_compile_torch_trains(monkeypatch):
+def test_where_numba_is_told_not_to_compile_numpy_or_torch_trains(monkeypatch):
     # The smallest kernel runs as plain Python; those with vector code do not.
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     backend._compiles.cache_clear()
     try:
         with pytest.warns(RuntimeWarning, match="NUMBA_DISABLE_JIT is set"):
-            assert backend.backend_on("cpu") == "torch"
+            assert backend.backend_on("cpu") == "plain"
+        assert backend.backend_on("cpu", "fast") == "torch"
     finally:
         backend._compiles.cache_clear()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba.core.caching import CacheImpl
 
-from osae_theory.sae.kernels.jit import kernel
+from osae_theory.jit import kernel
 
 SOURCE = """
 def double(x):
