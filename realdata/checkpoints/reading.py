@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from osae_theory.errors import InputError, check_choice
+from osae_theory.errors import InputError, check_choice, shown
 from realdata.checkpoints.form import SparseAutoencoder
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -456,11 +456,9 @@ def positive(name: str, value: object, dtype: torch.dtype) -> float:
     smallest, largest = max(limits.tiny, 1 / limits.max), 1 / limits.tiny
     if isinstance(value, (int, float)) and value is not True and smallest <= value <= largest:
         return float(value)
-    # Python refuses to print some thousands of digits.
-    huge = isinstance(value, int) and value.bit_length() > 1024
     raise InputError(
-        f"{name} {'is beyond 1e308' if huge else f'= {brief(value)}'}: expected a finite number "
-        f"above 0 that fits {str(dtype).removeprefix('torch.')}, as its reciprocal does"
+        f"{name} = {shown(value)}: expected a finite number above 0 that fits "
+        f"{str(dtype).removeprefix('torch.')}, as its reciprocal does"
     )
 
 

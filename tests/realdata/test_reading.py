@@ -352,7 +352,7 @@ def test_a_factor_that_float32_cannot_divide_by_is_refused_in_a_short_sentence(v
     with pytest.raises(InputError, match=r"factor .* expected a finite number above 0") as caught:
         positive("factor", value, torch.float32)
     assert len(str(caught.value)) < 200
-    with pytest.raises(InputError, match="beyond 1e308"):  # Python does not print it
+    with pytest.raises(InputError, match="digits"):  # which Python does not print
         positive("factor", 10**9000, torch.float32)
     assert positive("factor", 1e-39, torch.float64) == 1e-39
     assert positive("factor", 2, torch.float32) == 2.0
