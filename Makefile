@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
 MODELS := --constraint constraints.txt --constraint realdata/constraints.txt
+PARALLEL := -n auto --dist loadgroup
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -38,10 +39,10 @@ speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make s
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/.dev ## the test suite without language models, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 theory: $(VENV)/.dev ## the tests that verify mathematics
-	$(BIN)/python -m pytest -m theory $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m theory $(ARGS)
 
 test-realdata: $(REALDATA)/.ready ## the tests that need a language model
 	$(REALDATA)/bin/python -m pytest -m realdata tests/realdata $(ARGS)
