@@ -10,17 +10,27 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
 MODELS := --constraint constraints.txt --constraint realdata/constraints.txt
+PARALLEL := -n auto --dist loadgroup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help toy realdata speed test theory test-realdata check format \
+.PHONY: help toy verify portability realdata speed test theory test-realdata check format \
 	setup setup-realdata setup-gemma setup-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo
+	@echo "Commands afterwards, each with --help: $(BIN)/osae-toy, $(BIN)/osae-claims, $(BIN)/osae-realdata, ..."
+	@echo "or $(BIN)/python -m benchmarks, -m osae_theory, -m realdata, which list what there is."
 
-toy: $(VENV)/.base ## the paper's toy cell: table and figure in out/toy (ARGS="--seeds 3" for fewer)
+toy: $(VENV)/.base ## the paper's toy cell: tables and figure in a folder of out/toy (ARGS="--seeds 3" for fewer)
 	$(BIN)/python -m benchmarks.toy $(ARGS)
+
+verify: $(VENV)/.base ## train runs of a results folder again, compare their bits (ARGS="results/toy --runs 5")
+	$(BIN)/python -m benchmarks.verify $(ARGS)
+
+portability: $(VENV)/.base ## a small training's bits under sixteen settings, against the pinned ones
+	$(BIN)/python -m benchmarks.portability --sweep $(ARGS)
 
 realdata: $(REALDATA)/.ready ## SAEs of a small language model compared: tables and figures in out/realdata
 	HF_HUB_OFFLINE=1 $(REALDATA)/bin/python -m realdata run $(ARGS)
@@ -29,10 +39,10 @@ speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make s
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/.dev ## the test suite without language models, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 theory: $(VENV)/.dev ## the tests that verify mathematics
-	$(BIN)/python -m pytest -m theory $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m theory $(ARGS)
 
 test-realdata: $(REALDATA)/.ready ## the tests that need a language model
 	$(REALDATA)/bin/python -m pytest -m realdata tests/realdata $(ARGS)

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from osae_theory.errors import InputError, check_choice, check_integer, check_real
 from osae_theory.problems import ProblemSpec, toy_spec
 from osae_theory.sae import RunSeeds
+from osae_theory.sae.kernels import ARITHMETICS
 from osae_theory.seeds import Axis, derived_seed
 
 HELDOUT_SAMPLES = 10_000
-ARITHMETICS = ("portable", "fast")
 _BYTES_PER_ENTRY = 8
 
 

@@ -170,7 +170,7 @@ def _measured(
     codes = fit.encode(heldout_rows).T.astype(np.float64)
     reconstruction = matmul(fit.dictionary, codes)
     # Ord is over latents that are alive, matched to atoms that the samples hold.
-    alive = (~latents.dead, problem.codes.any(axis=1))
+    alive = (~latents.dead, (problem.codes != 0).any(axis=1))
     matching = match(fit.dictionary, problem.dictionary, live=alive)
     # Ties are drawn: the order before them would carry the order as trained into the sorted one.
     tie_seed = config.seeds.initialisation

@@ -18,7 +18,7 @@ from joblib import cpu_count
 
 from benchmarks import figures, tables
 from benchmarks.ceiling import ceilings
-from benchmarks.config import ARITHMETICS, PAPER_CELL, Cell, RunConfig, draw_seed, run_seeds
+from benchmarks.config import PAPER_CELL, Cell, RunConfig, draw_seed, run_seeds
 from benchmarks.engine import complete
 from benchmarks.grid import PRESETS
 from benchmarks.methods import METHODS, PAPER_METHODS, method_names, tuned_learning_rate
@@ -31,11 +31,13 @@ from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
 from osae_theory.progress import progress
+from osae_theory.sae.kernels import ARITHMETICS
 
 MODULE = "benchmarks.toy"
 _DEFAULT_OUT = Path("out/toy")
 _UNFINISHED = ".unfinished"
 _MOST_SEEDS = 10_000
+_MOST_RUNS = 100_000  # of a method, in each cell
 _MOST_WORKERS = 4096
 _CELL_FILES = ("table.md", "table.tex", "table.csv", "runs.parquet", "pairs.parquet")
 _CELL_FILES += ("comparisons.md", "comparisons.csv", "matched_pairs.png")
@@ -175,6 +177,7 @@ def job_of(options: argparse.Namespace) -> Job:
     methods = method_names(options.methods)
     check_integer("--draws", options.draws, 1, _MOST_SEEDS)
     check_integer("--seeds", options.seeds, 1, _MOST_SEEDS)
+    check_integer("--draws times --seeds", options.draws * options.seeds, 1, _MOST_RUNS)
     check_integer("--workers", options.workers, 1, _MOST_WORKERS)
     check_device(options.device)
     rates = [tuned_learning_rate(m) if options.lr is None else options.lr for m in methods]
@@ -198,7 +201,7 @@ def job_of(options: argparse.Namespace) -> Job:
     for cell in job.cells:
         job.configs(cell)
         check_writable(job.folder(cell), files=_CELL_FILES)
-    check_writable(job.out, files=("result.json", "grid.csv"))
+    check_writable(job.out, files=("result.json", "grid.csv", "grid_comparisons.csv"))
     check_writable(job.out / _UNFINISHED)
     return job
 
@@ -243,7 +246,7 @@ def do(job: Job, command: Sequence[str], as_json: bool) -> None:
 
 def _summaries(job: Job, records: Sequence[RunRecord]) -> list[Summary]:
     draws = [(cell, seed) for cell in job.cells for seed in job.problem_seeds]
-    with progress(len(draws), "ceilings") as bar:
+    with progress(len(draws), "ceilings", unit="draw") as bar:
         tops = ceilings(draws, job.n_workers, bar.update)
     return [
         summarise(

@@ -19,7 +19,8 @@ def check_device(name: str) -> torch.device:
         raise InputError(f"device {name!r} is unknown: expected cpu, cuda, mps, ...") from None
     try:
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except Exception:
+        # What a device that this torch names but lacks raises depends on the device.
         raise InputError(
             f"device {name!r} is not available on this machine: expected cpu or one that is"
         ) from None

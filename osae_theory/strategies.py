@@ -39,7 +39,7 @@ from osae_theory.problems import (
     VandermondeFrame,
     ZipfSupports,
 )
-from osae_theory.uniqueness import certify_codes
+from osae_theory.uniqueness import decide_codes
 
 try:
     from hypothesis import assume
@@ -158,7 +158,7 @@ def dictionaries(
         As in `dictionary_specs`.
     certified : int, optional
         A sparsity m: draw only dictionaries whose m-sparse codes are provably unique, by
-        `osae_theory.uniqueness.certify_codes`.
+        `osae_theory.uniqueness.decide_codes`.
 
     Raises
     ------
@@ -177,11 +177,8 @@ def dictionaries(
 def _has_unique_codes(
     dictionary: Float[np.ndarray, "d K"], m: int, description: Dictionary
 ) -> bool:
-    try:
-        certify_codes(dictionary, min(m, dictionary.shape[1]), description)
-    except InputError:
-        return False
-    return True
+    decision = decide_codes(dictionary, min(m, dictionary.shape[1]), description)
+    return decision.answer == "unique"
 
 
 @st.composite

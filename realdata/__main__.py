@@ -10,13 +10,14 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from osae_theory.command_line import Parser, listing, number, run
 from osae_theory.errors import InputError, check_choice, check_integer
-from osae_theory.files import check_writable
+from osae_theory.files import check_writable, refused_by_system
 
 MODULE = "realdata"
 _NOT_RUN = "anything but the default has not been run by the authors"
@@ -59,7 +60,9 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     if len(names) < 2:
         raise InputError(f"{len(names)} checkpoint: expected at least two to compare")
     if options.out is not None:
-        check_writable(options.out)
+        from realdata.compare_files import FILES
+
+        check_writable(options.out, files=FILES)
     found = compare(
         {
             label: load(name, options.revision).decoder
@@ -71,14 +74,18 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     if options.out is not None:
         from realdata.compare_files import write_files
 
-        write_files(found, options.out)
+        with refused_by_system(options.out):
+            write_files(found, options.out)
     print(json_text(found) if options.json else markdown(found), end="")
 
 
 def _labels(names: Sequence[str]) -> list[str]:
-    """Return the names, a number after one that has occurred before."""
-    earlier = [names[:place].count(name) for place, name in enumerate(names)]
-    return [f"{name} ({n + 1})" if n else name for name, n in zip(names, earlier, strict=True)]
+    """Return the names, a number after one that has occurred before; all differ."""
+    labels: list[str] = []
+    for place, name in enumerate(names):
+        again = (f"{name} ({n})" for n in count(2) if f"{name} ({n})" not in {*names, *labels})
+        labels.append(next(again) if name in names[:place] else name)
+    return labels
 
 
 def _add_apply(p: argparse.ArgumentParser) -> None:
@@ -144,6 +151,7 @@ def _add_preset(p: argparse.ArgumentParser) -> None:
     p.add_argument("--batch-size", type=int, help="activations a step")
     p.add_argument("--tokens", type=int, help="training tokens of each corpus")
     p.add_argument("--evaluation-tokens", type=int, help="held-out tokens of each corpus")
+    _add_arithmetic(p, default=None)
     p.add_argument(
         "--workers",
         type=int,
@@ -159,6 +167,18 @@ def _add_preset(p: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_arithmetic(p: argparse.ArgumentParser, default: str | None) -> None:
+    from osae_theory.sae.kernels import ARITHMETICS
+
+    p.add_argument(
+        "--arithmetic",
+        choices=ARITHMETICS,
+        default=default,
+        help="portable: a training has the same bits on every processor; fast: it uses this"
+        " machine's linear algebra (default: fast)",
+    )
+
+
 _OVERRIDES: Mapping[str, str] = MappingProxyType(
     {
         "K": "K",
@@ -167,6 +187,7 @@ _OVERRIDES: Mapping[str, str] = MappingProxyType(
         "batch_size": "batch_size",
         "tokens": "training_tokens",
         "evaluation_tokens": "evaluation_tokens",
+        "arithmetic": "arithmetic",
         "seeds": "n_seeds",
         "seed": "seed",
         "wide": "wide",
@@ -244,13 +265,13 @@ def _run(options: argparse.Namespace, command: str) -> None:
     from realdata.jobs import WIDE, Experiment
     from realdata.logs import check_logs
     from realdata.methods import tuned_learning_rate
-    from realdata.report import TABLE
+    from realdata.report import RESULT, TABLE
     from realdata.training import Hardware
 
     preset = preset_of(options)
     check_device(options.device)
     check_logs(options.log)
-    check_writable(options.out)
+    check_writable(options.out, files=(TABLE, RESULT))
     check_writable(options.cache, "--cache")
     tuned = {*preset.methods, *([WIDE] if preset.wide else [])}
     rates = {
@@ -285,14 +306,12 @@ def _add_tune(p: argparse.ArgumentParser) -> None:
 def _tune(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
     from realdata import models
-    from realdata.methods import LEARNING_RATES
     from realdata.stores import collect_all
-    from realdata.tuning import tune, write_rates
+    from realdata.tuning import check_target, tune, write_rates
 
     preset = preset_of(options)
     check_writable(options.cache, "--cache")
-    target = Path(str(LEARNING_RATES))
-    check_writable(target.parent, "the folder of the tuned rates", files=(target.name,))
+    check_target()
     model = models.load(preset.model, hook=preset.hook)
     with limited_threads(options.workers):
         one = replace(preset, corpora=preset.corpora[:1])
@@ -314,6 +333,7 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("--steps", type=int, required=True, help="optimiser steps")
     p.add_argument("--batch-size", type=int, default=4096, help="of all processes (default: 4096)")
     p.add_argument("--lr", type=number, required=True, help="learning rate")
+    _add_arithmetic(p, default="fast")
     p.add_argument("--seed", type=int, default=0, help="(default: 0)")
     p.add_argument("--save-every", type=int, default=200, help="steps (default: 200)")
     p.add_argument("--threads", type=int, default=1, help="of each process (default: 1)")
@@ -336,7 +356,11 @@ def _train(options: argparse.Namespace, command: str) -> None:
         method=options.method,
         runs=(RunSpec(name, options.seed, options.lr),),
         budget=Budget(
-            K=options.K, m=options.m, n_steps=options.steps, batch_size=options.batch_size
+            K=options.K,
+            m=options.m,
+            n_steps=options.steps,
+            batch_size=options.batch_size,
+            arithmetic=options.arithmetic,
         ),
         folder=options.out,
         origin=Origin(

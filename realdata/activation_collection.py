@@ -148,8 +148,6 @@ class _Collection:
 
         manifest = self._begun()
         done = len(manifest["shards"])
-        for left_over in self.folder.glob(".*.*"):  # of a write that was killed
-            left_over.unlink()
         calibration = self._calibration(manifest)
         self._write_manifest(manifest)
         bar = tqdm(

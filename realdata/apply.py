@@ -1,5 +1,6 @@
 """Latents and reconstructions of stored activations by any checkpoint: `realdata apply`."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,15 @@ import torch
 from torch import Tensor
 
 from osae_theory.errors import InputError
-from osae_theory.files import check_writable, write_atomically
+from osae_theory.files import (
+    check_writable,
+    nearest_folder,
+    refused_by_system,
+    write_atomically,
+)
 from realdata.checkpoints import load
 from realdata.checkpoints.form import CHUNK, SparseAutoencoder
+from realdata.checkpoints.reading import check_file
 
 LATENTS = "latents.npy"
 RECONSTRUCTION = "reconstruction.npy"
@@ -42,16 +49,16 @@ def apply_checkpoint(
     ------
     InputError
         Before anything is written, if the checkpoint or the activations cannot be used or
-        do not fit together, or there is too little room; and, leaving nothing behind, if
-        a result is not finite.
+        do not fit together, if a result would take the place of the activations, or there is
+        too little room; and, leaving nothing behind, if a result is not finite.
     """
+    paths = out_dir / LATENTS, out_dir / RECONSTRUCTION
+    check_writable(out_dir, files=(LATENTS, RECONSTRUCTION))
+    _check_input_is_kept(input_npy, paths)
     autoencoder = load(location, revision)
     x = _activations(input_npy, autoencoder, location)
-    check_writable(out_dir)
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        _check_room(out_dir, x.shape[0], autoencoder)
-        paths = out_dir / LATENTS, out_dir / RECONSTRUCTION
+    with refused_by_system(out_dir):
+        _check_room(nearest_folder(out_dir), x.shape[0], autoencoder)
         write_atomically(
             paths[0],
             lambda latents: write_atomically(
@@ -59,11 +66,16 @@ def apply_checkpoint(
                 lambda reconstruction: _write(autoencoder, x, latents, reconstruction),
             ),
         )
-    except OSError as error:
-        raise InputError(
-            f"{out_dir} cannot be written ({error.strerror}): expected room and permission"
-        ) from error
     return paths
+
+
+def _check_input_is_kept(input_npy: Path, paths: tuple[Path, ...]) -> None:
+    read = os.path.realpath(input_npy)
+    for path in paths:
+        if os.path.realpath(path) == read:
+            raise InputError(
+                f"{input_npy} would be replaced by {path}: expected --out another folder"
+            )
 
 
 def _activations(path: Path, autoencoder: SparseAutoencoder, location: str) -> Any:
@@ -87,6 +99,7 @@ def _activations(path: Path, autoencoder: SparseAutoencoder, location: str) -> A
 
 
 def _open(path: Path) -> np.ndarray:
+    check_file(path, "a .npy array")
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError, OverflowError, MemoryError) as error:

@@ -16,8 +16,8 @@ from sklearn.isotonic import IsotonicRegression
 
 from osae_theory.errors import InputError, check_choice
 from osae_theory.files import write_atomically
-from osae_theory.metrics.intervals import Estimate
-from realdata.compare import SCORES, Comparison
+from osae_theory.metrics.intervals import Bounds, Estimate
+from realdata.compare import BOUNDS, SCORES, Comparison
 from realdata.consistency import TRAINED, CurvePoint
 from realdata.initialisation import OWN_INITIALISATION
 from realdata.quality import pareto_front
@@ -505,12 +505,13 @@ def _band(
         if found.mean is not None
     ]
     places, mean, low, high = np.array(rows, dtype=np.float64).reshape(-1, 4).T
-    return places, mean, *np.clip((low, high), _least(score), 1.0)
+    # Intervals of older results may go beyond.
+    return places, mean, *np.clip((low, high), *_bounds(score))
 
 
-def _least(score: str) -> float:
-    """Return the least value a score can have; the greatest is 1."""
-    return 0.0 if score == "moved" else -1.0
+def _bounds(score: str) -> Bounds:
+    """Return the least and the greatest value a score can have."""
+    return (0.0, 1.0) if score == "moved" else BOUNDS[score]
 
 
 def _draw_bands(axis: Axes, lines: Sequence[_Line]) -> None:
@@ -625,7 +626,7 @@ def _band_axis(axis: Axes, prefixes: Sequence[int]) -> None:
 def _score_axis(axis: Axes, score: str, labels: Mapping[str, str] = _SCORE_LABELS) -> None:
     """Name the score's axis and leave a margin; a share has all of it."""
     bottom, top = (0.0, 1.0) if score == "moved" else axis.get_ylim()
-    bottom, top = np.clip((bottom, top), _least(score), 1.0)
+    bottom, top = np.clip((bottom, top), *_bounds(score))
     axis.set_ylim(bottom - _MARGIN * (top - bottom), top + _MARGIN * (top - bottom))
     axis.set_ylabel(labels[score])
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from osae_theory.errors import InputError, check_choice, check_integer, check_real
+from osae_theory.sae.kernels import ARITHMETICS
 from realdata.methods import DEFAULT_METHODS, METHODS
 from realdata.models import MODELS
 from realdata.standardisation import STANDARDISATIONS
@@ -52,6 +53,8 @@ class Preset:
     other_m : tuple of int
         Further numbers of active latents, trained with the first seed on the first corpus, for
         the trade-off between FVU and L0.
+    arithmetic : str
+        See `osae_theory.sae.TrainingConfig`.
     splice_contexts : int
         Held-out contexts of each corpus on which SAEs are spliced into the model; 0 for none.
     rates_of : str
@@ -82,10 +85,12 @@ class Preset:
     decay_from: float = 0.5
     snapshots: tuple[float, ...] = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
     other_m: tuple[int, ...] = ()
+    arithmetic: str = "fast"
     splice_contexts: int = 8
 
     def __post_init__(self) -> None:
         check_choice("model", self.model, MODELS)
+        check_choice("arithmetic", self.arithmetic, ARITHMETICS)
         check_choice("standardise", self.standardise, STANDARDISATIONS)
         for name in self.methods:
             check_choice("method", name, METHODS)

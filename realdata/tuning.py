@@ -1,7 +1,4 @@
-"""The learning rate of each method, chosen by one protocol on text that no result reports.
-
-The protocol is written beside the rates.
-"""
+"""The learning rate of each method, chosen by one protocol (PROTOCOL) on text of its own."""
 
 import hashlib
 import json
@@ -15,7 +12,7 @@ import torch
 from jaxtyping import Bool
 
 from osae_theory.errors import InputError
-from osae_theory.files import write_atomically
+from osae_theory.files import check_writable, write_atomically
 from osae_theory.seeds import Axis, derived_seed, generator
 from osae_theory.workers import in_workers
 from realdata.activation_store import ActivationStore
@@ -30,14 +27,15 @@ from realdata.stores import data_hash
 from realdata.training import Job, RowsInMemory, RunSpec, run_record, snapshot_folder, train
 
 CANDIDATES = (0.0006, 0.0012, 0.0025, 0.005, 0.01, 0.02, 0.04)
-_PROTOCOL = (
-    "The protocol, the same for every method: a tenth of the documents of the first corpus's "
-    "training part is held out; on the others one run is trained at each candidate rate, with "
-    "the experiment's budget and a seed of an axis of its own; the rate with the lowest FVU at "
-    "m on the held-out tenth is taken. The evaluation part, on which results are reported, is "
-    "not looked at. A rate at which a run diverges is out."
-)
 _HELD_OUT = 0.1
+# Written beside the rates: no docstring, which `python -OO` removes.
+PROTOCOL = (
+    "The protocol, the same for every method: a tenth of the documents of the first corpus's "
+    "training part is held out; on the others one run is trained at each candidate rate, with the "
+    "experiment's budget and a seed of an axis of its own; the rate with the lowest FVU at m on "
+    "the held-out tenth is taken. The evaluation part, on which results are reported, is not "
+    "looked at. A rate at which a run diverges is out."
+)
 # Runs trained together.
 _TOGETHER = 3
 
@@ -116,6 +114,12 @@ def choose(errors: Mapping[str, Mapping[float, float | None]]) -> dict[str, floa
     return chosen
 
 
+def check_target() -> None:
+    """Raise InputError unless the rates' file can be written: an installed package's may not."""
+    target = Path(str(LEARNING_RATES))
+    check_writable(target.parent, "the folder of the tuned rates", [target.name])
+
+
 def write_rates(
     preset: str, errors: Mapping[str, Mapping[float, float | None]], command: str
 ) -> dict[str, float]:
@@ -125,7 +129,7 @@ def write_rates(
     old = known.get(preset, {})
     chosen = choose(errors)
     table = {method: {f"{r:g}": e for r, e in row.items()} for method, row in errors.items()}
-    known["protocol"] = _PROTOCOL
+    known["protocol"] = PROTOCOL
     known[preset] = {
         "chosen": old.get("chosen", {}) | chosen,
         "heldout_fvu": old.get("heldout_fvu", {}) | table,

@@ -4,6 +4,7 @@
 """
 
 import os
+from functools import cache
 
 import pytest
 import torch
@@ -33,10 +34,20 @@ settings.register_profile(
 settings.load_profile("ci")
 
 _ENTRIES = pytest.StashKey[list]()
+# The ledger as text, from each process that examined claims.
+_LEDGERS = pytest.StashKey[list]()
 
 
 def pytest_configure(config):
     config.stash[_ENTRIES] = []
+    config.stash[_LEDGERS] = []
+
+
+def pytest_collection_modifyitems(items):
+    """With `-n`, a file's tests share a process, and all of the claims, which share their work."""
+    for item in items:
+        group = "claims" if "claims" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture
@@ -45,17 +56,47 @@ def ledger_entries(request):
     return request.config.stash[_ENTRIES]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def n_examples():
-    """Random examples a claim's check tries: 2,000 in the `ci` profile."""
-    return 40 * settings.default.max_examples
+    """Random examples a claim's check tries: 500 in the `ci` profile."""
+    return 10 * settings.default.max_examples
+
+
+@pytest.fixture(scope="session")
+def examined(n_examples):
+    """Return the ledger's entry of a claim: checked when first asked for, once a session.
+
+    A damaged copy of a claim is another claim, and a test that damages what a claim's check
+    stands on calls the check itself.
+    """
+    # Imported late: the run-time type check must be in place before the package is.
+    from osae_theory.claims.ledger import examine
+
+    return cache(lambda claim: examine(claim, n_examples))
+
+
+def pytest_sessionfinish(session):
+    config = session.config
+    if not config.stash[_ENTRIES]:
+        return
+    # Imported late: the run-time type check must be in place before the package is.
+    from osae_theory.claims.ledger import table
+
+    text = table(config.stash[_ENTRIES])
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["ledger"] = text
+    else:
+        config.stash[_LEDGERS].append(text)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    text = getattr(node, "workeroutput", {}).get("ledger")
+    if text:
+        node.config.stash[_LEDGERS].append(text)
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    entries = config.stash[_ENTRIES]
-    if entries:
-        # Imported late: the run-time type check must be in place before the package is.
-        from osae_theory.claims.ledger import table
-
+    for text in config.stash[_LEDGERS]:
         terminalreporter.section("the ledger of claims")
-        terminalreporter.write_line(table(entries))
+        terminalreporter.write_line(text)

@@ -30,6 +30,7 @@ _ROUNDS = {"toy": 31}
 # A step of the toy is short: what comes before it in the caches must not decide.
 _STEPS = {"toy": 10}
 _FEW_ROUNDS = 7
+_MOST = 4096
 RESULT = "result.json"
 
 
@@ -67,9 +68,9 @@ def plans(options: argparse.Namespace) -> list[study.Plan]:
     if options.shape is not None:
         check_choice("shape", options.shape, SHAPES)
     if options.rounds is not None:
-        check_integer("--rounds", options.rounds, 1)
+        check_integer("--rounds", options.rounds, 1, _MOST)
     if options.threads is not None:
-        check_integer("--threads", options.threads, 1)
+        check_integer("--threads", options.threads, 1, _MOST)
     check_writable(options.out)
     found = []
     for name, shape in SHAPES.items():

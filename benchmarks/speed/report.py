@@ -92,7 +92,9 @@ def markdown(documents: Sequence[Mapping[str, Any]], command: str) -> str:
 
 def figure(document: Mapping[str, Any]) -> Figure:
     """Draw what each way costs, how the cost grows with the number of prefixes, and the peers'."""
-    rows = [["losses", "growth"], *([["peers", "peers"]] if document["peers"] else [])]
+    rows: list[Any] = [["losses", "growth"]]
+    if document["peers"]:
+        rows.append(["peers", "peers"])
     # No wider than a page shows it, or its labels cannot be read there.
     drawn = Figure(figsize=(9.6, 4.6 * len(rows)), layout="constrained")
     FigureCanvasAgg(drawn)

@@ -12,6 +12,7 @@ from benchmarks.speed import arithmetic, costs, losses, steps
 from benchmarks.speed.memory import step_memory
 from benchmarks.speed.shapes import MEMORY, Shape
 from benchmarks.speed.timing import Ratio, paired, relative_to
+from osae_theory import __version__
 from osae_theory.errors import InputError
 from osae_theory.threads import limited_threads
 
@@ -227,9 +228,18 @@ def contender_name(contender: Mapping[str, Any], shape: Shape) -> str:
 
 
 def check_peers(python: Path) -> None:
-    """Raise InputError unless there is an environment with the peers."""
-    if not python.exists():
-        raise InputError(f"no {python}: expected the environment with the peers (make setup-peers)")
+    """Raise InputError unless there is an environment that can run our side of the peers."""
+    expected = "expected the environment with the peers (make setup-peers)"
+    if not python.is_file():
+        raise InputError(f"no {python}: {expected}")
+    command = [str(python), "-m", "benchmarks.peers.measure", "--version"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise InputError(f"{python} cannot be run ({error.strerror}): {expected}") from error
+    if done.returncode != 0 or done.stdout.strip() != __version__:
+        last = (done.stderr.strip().splitlines() or ["it printed no version"])[-1]
+        raise InputError(f"{python} has not this project ({last}): {expected}")
 
 
 def _ask(python: Path, module: str, arguments: list[str]) -> Any:

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from benchmarks.theory import (
     vanishing_truncation,
 )
 from osae_theory.command_line import Parser, run
-from osae_theory.errors import check_choice
+from osae_theory.errors import InputError, check_choice
 from osae_theory.files import check_writable
 
 MODULE = "benchmarks.theory"
@@ -76,7 +76,28 @@ def parser() -> Parser:
     p.add_argument(
         "--out", type=Path, default=Path("out/theory"), help="folder (default: out/theory)"
     )
+    p.add_argument(
+        "--redraw",
+        action="store_true",
+        help="measure nothing: draw the figures of --out again, from its tables",
+    )
     return p
+
+
+def redraw(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Draw the figures of a results folder again; return their paths."""
+    paths = []
+    for name in names:
+        try:
+            figure = STUDIES[name].draw(pd.read_csv(folder / f"{name}.csv"))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"{str(folder)!r} cannot be drawn ({type(error).__name__}): expected a folder with"
+                f" the {name}.csv of `python -m {MODULE}`"
+            ) from error
+        paths.append(folder / f"{name}.png")
+        figures.save(figure, paths[-1])
+    return paths
 
 
 def do(options: argparse.Namespace, command: list[str]) -> None:
@@ -85,6 +106,9 @@ def do(options: argparse.Namespace, command: list[str]) -> None:
     for name in names:
         check_choice("study", name, STUDIES)
     check_writable(options.out)
+    if options.redraw:
+        print("\n".join(map(str, redraw(options.out, names))))
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     for name in tqdm(names, desc="studies", file=sys.stderr):
         study = STUDIES[name]

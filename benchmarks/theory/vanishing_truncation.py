@@ -1,4 +1,4 @@
-"""Figure of T4: the bias of L_ND's minimiser, linear in eps, and what extrapolation leaves."""
+"""Figure of T4: on the branch of minimisers that starts at D*, the bias is linear in eps."""
 
 from dataclasses import dataclass
 
@@ -117,7 +117,10 @@ def draw(frame: pd.DataFrame) -> Figure:
         )
     _guides(left, frame[frame["instance"] == bold])
     left.set(xscale="log", yscale="log", xlabel=r"truncation share $\varepsilon = 1 - p_K$")
-    left.set(ylabel="error in the dictionary (Frobenius norm)", title="error of the minimiser")
+    left.set(
+        ylabel="error in the dictionary (Frobenius norm)",
+        title="error on the branch of minimisers from D*",
+    )
     bottom, top = left.get_ylim()
     left.set_ylim(bottom / 50, top)  # room for the legend
     left.legend(fontsize=8, loc="lower right")

@@ -16,6 +16,7 @@ from sympy.polys.matrices import DomainMatrix
 
 from osae_theory.claims.base import Assumption
 from osae_theory.errors import InputError
+from osae_theory.minimisers.exact_encoders import BestEncoder, exact_best_encoder
 from osae_theory.minimisers.rational import as_fractions, check_probabilities, survival_of
 from osae_theory.uniqueness.spark import spark_exhaustive
 
@@ -157,6 +158,13 @@ class Instance:
     def ordered_loss(self, order: Sequence[int]) -> Fraction:
         """Return L_ND of D*, Y* with the atoms in the given order, from 0."""
         return self.loss(self.Y[list(order)], self.D[:, list(order)])
+
+    def least_at_truth(self, orders: Sequence[tuple[int, ...]] | None = None) -> BestEncoder:
+        """Return the least L_ND at D* over all encoders and the given orders, or all orders.
+
+        No more than at (D*, Y*): an encoder is free to leave Y*. Signs change nothing.
+        """
+        return exact_best_encoder(self.X, self.D, self.m, self.law, orders)
 
 
 UNIT_NORM = Assumption(

@@ -9,42 +9,94 @@ mu < p_K (T3b), which no uniform law allows once K > d (T3c).
 >>> found = THEOREM_3_1_COHERENCE.check(1)
 >>> found.confirmed, found.error
 (True, 0.0)
->>> print(found.certificate["L_ND at D*"], found.certificate["min L_ND"])
+>>> for prefix in ("", "overcomplete: "):
+...     at_truth = found.certificate[prefix + "L_ND at D*, least over orders and encoders"]
+...     print(at_truth, found.certificate[prefix + "min L_ND"])
 1/2 2/5
+52/75 8/15
 """
 
-from osae_theory.claims.base import Claim, Finding
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Shaped
+
+from osae_theory.claims.base import Claim, Finding, Number
 from osae_theory.claims.exact import THEOREM_3_1, Instance, columns, meets
 from osae_theory.claims.lemma_3_1 import merged_point, three_atoms, two_atoms
 from osae_theory.minimisers.exact_rays import exact_planar_minimum
 from osae_theory.uniqueness.coherence import coherence_certificate
 
 
-def check_instances(two: Instance, three: Instance) -> Finding:
-    """Return whether merging atoms 1, 2 of `two`, and 2, 3 of `three`, beats D* in any order.
+@dataclass(frozen=True)
+class Numbers:
+    """What coherence costs: L_ND at D* and at the global minimum.
 
-    Both have one unit sample on each atom, so that every order of D* has the same L_ND.
+    Attributes
+    ----------
+    at_truth : Fraction
+        The least L_ND at D*, over all orders and all encoders.
+    at_true_codes : Fraction
+        L_ND at (D*, Y*), the same in every order: the samples are unit vectors, one an atom.
+    minimum : int, float or Fraction
+        min L_ND over all dictionaries.
+    merged : Fraction
+        L_ND with the closest pair on one atom.
+    coherence, last : number
+        mu(D*) and p_K.
     """
-    merged = (
-        merged_point(two.X, columns((2, 1)), (0, 0), two.law)[0],
-        merged_point(three.X, columns((1, 3), (1, 0)), (1, 0, 0), three.law)[0],
-    )
-    confirmed, certificate = True, {}
-    for prefix, instance, attained in zip(
-        ("", "overcomplete: "), (two, three), merged, strict=True
-    ):
-        mu = coherence_certificate(instance.D.tolist()).value
-        minimum = exact_planar_minimum(instance.X, [1] * instance.K, instance.law).value
-        certificate |= {
-            f"{prefix}L_ND at D*": instance.loss(),
-            f"{prefix}min L_ND": minimum,
-            f"{prefix}L_ND with the closest pair merged": attained,
-            f"{prefix}mu(D*)": mu,
-            f"{prefix}p_K": instance.law[-1],
+
+    at_truth: Fraction
+    at_true_codes: Fraction
+    minimum: int | float | Fraction
+    merged: Fraction
+    coherence: int | float | Fraction
+    last: Fraction
+
+    @property
+    def is_refutation(self) -> bool:
+        """Whether the merged point is a minimiser and no encoder attains as much at D*."""
+        return self.merged == self.minimum < self.at_truth and self.coherence >= self.last
+
+    def certificate(self, prefix: str) -> dict[str, Number]:
+        """Return the numbers by what they are of."""
+        return {
+            f"{prefix}L_ND at D*, least over orders and encoders": self.at_truth,
+            f"{prefix}L_ND at (D*, Y*)": self.at_true_codes,
+            f"{prefix}min L_ND": self.minimum,
+            f"{prefix}L_ND with the closest pair merged": self.merged,
+            f"{prefix}mu(D*)": self.coherence,
+            f"{prefix}p_K": self.last,
         }
-        confirmed &= meets(THEOREM_3_1, instance) and len(set(instance.energies)) == 1
-        confirmed &= mu >= instance.law[-1] and attained == minimum < instance.loss()
-    return Finding(confirmed=bool(confirmed), certificate=certificate)
+
+
+def refute(
+    instance: Instance, directions: Shaped[np.ndarray, "d J"], slots: tuple[int, ...]
+) -> Numbers:
+    """Return L_ND at D* and at the point with sample n on directions[:, slots[n]] (m = 1)."""
+    return Numbers(
+        at_truth=instance.least_at_truth().loss,
+        at_true_codes=instance.loss(),
+        minimum=exact_planar_minimum(instance.X, [1] * instance.K, instance.law).value,
+        merged=merged_point(instance.X, directions, slots, instance.law)[0],
+        coherence=coherence_certificate(instance.D.tolist()).value,
+        last=instance.law[-1],
+    )
+
+
+def check_instances(two: Instance, three: Instance) -> Finding:
+    """Return whether merging atoms 1, 2 of `two`, and 2, 3 of `three`, beats D* in any order."""
+    found = {
+        "": (two, refute(two, columns((2, 1)), (0, 0))),
+        "overcomplete: ": (three, refute(three, columns((1, 3), (1, 0)), (1, 0, 0))),
+    }
+    confirmed, certificate = True, {}
+    for prefix, (instance, numbers) in found.items():
+        certificate |= numbers.certificate(prefix)
+        equal = len(set(instance.energies)) == 1
+        confirmed = confirmed and meets(THEOREM_3_1, instance) and equal and numbers.is_refutation
+    return Finding(confirmed=confirmed, certificate=certificate)
 
 
 def check(n_examples: int) -> Finding:
@@ -65,10 +117,11 @@ THEOREM_3_1_COHERENCE = Claim(
     evidence="exact certificate",
     story=(
         "m = 1, D* = [(1,0), (3/5,4/5)], spark 3, each atom used once with value 1,"
-        " p = (1/2,1/2). In either order L_ND = 1/2 at D*. One atom along (2,1) that serves both"
-        " samples gives the global minimum, 2/5: the first slot is never dropped, and mu = 3/5"
-        " exceeds p_K. Overcomplete: D* = [(1,0), (3/5,4/5), (0,1)], p uniform: 1 at D*, 8/15 with"
-        " atoms 2 and 3 merged along (1,3).\n"
+        " p = (1/2,1/2). In either order and with any encoder L_ND is at least 1/2 at D*. One atom"
+        " along (2,1) that serves both samples gives the global minimum, 2/5: the first slot is"
+        " never dropped, and mu = 3/5 exceeds p_K. Overcomplete: D* = [(1,0), (3/5,4/5), (0,1)],"
+        " p uniform: 1 at (D*, Y*), 52/75 at D* with the best order and encoder, which puts atom 2"
+        " first with two samples on it, and 8/15 with atoms 2 and 3 merged along (1,3).\n"
         "Instead: if m = 1, every atom is used and mu < p_K, the minimisers are D* sorted by"
         " energy (T3); with equal energies mu < p_K is also necessary (T3b). By Welch's bound no"
         " non-increasing law meets it once K > d (T3c)."

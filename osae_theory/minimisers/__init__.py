@@ -8,6 +8,7 @@ from osae_theory.minimisers.alternating import (
     update_atoms,
 )
 from osae_theory.minimisers.bounds import convex_lower_bound, eckart_young_bound
+from osae_theory.minimisers.exact_encoders import BestEncoder, exact_best_encoder
 from osae_theory.minimisers.exact_rays import exact_planar_minimum, exact_two_ray_minimum
 from osae_theory.minimisers.losses import gradients, nested_loss, prefix_losses, stationarity
 from osae_theory.minimisers.no_common_minimiser import (
@@ -39,6 +40,7 @@ from osae_theory.minimisers.rays import (
 from osae_theory.minimisers.results import Minimiser
 
 __all__ = [
+    "BestEncoder",
     "BestOrder",
     "Minimiser",
     "NoCommonMinimiser",
@@ -55,6 +57,7 @@ __all__ = [
     "cyclic_pair_codes",
     "eckart_young_bound",
     "energy_order_is_optimal",
+    "exact_best_encoder",
     "exact_codes",
     "exact_nested_loss",
     "exact_planar_minimum",

@@ -4,7 +4,13 @@ Atoms and samples are counted from 0. Every function returns a certificate, or a
 holds one, that says how it was obtained and how far it can be believed.
 """
 
-from osae_theory.uniqueness.certify import certify_codes, certify_problem
+from osae_theory.uniqueness.certify import (
+    Decision,
+    certify_codes,
+    certify_problem,
+    decide_codes,
+    decide_problem,
+)
 from osae_theory.uniqueness.coherence import babel, coherence_certificate, welch_certificate
 from osae_theory.uniqueness.construction import spark_by_construction
 from osae_theory.uniqueness.counting import counting_argument
@@ -31,6 +37,7 @@ from osae_theory.uniqueness.spark import (
 )
 
 __all__ = [
+    "Decision",
     "Finding",
     "Instance",
     "aharon_elad_bruckstein",
@@ -39,6 +46,8 @@ __all__ = [
     "certify_problem",
     "coherence_certificate",
     "counting_argument",
+    "decide_codes",
+    "decide_problem",
     "distinct_directions",
     "garfinkle_hillar",
     "has_unique_codes",

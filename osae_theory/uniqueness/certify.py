@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Real
@@ -9,55 +11,69 @@ from jaxtyping import Real
 from osae_theory.certificates import Certificate
 from osae_theory.errors import InputError, check_integer
 from osae_theory.problems import Dictionary, SparseCodingProblem
-from osae_theory.uniqueness.construction import spark_by_construction
+from osae_theory.uniqueness.coherence import MAX_PRODUCTS, cosine_products
+from osae_theory.uniqueness.construction import known_spark
 from osae_theory.uniqueness.matrices import MAX_SUBSETS, Rows, read_columns
 from osae_theory.uniqueness.spark import (
+    MAX_ENTRIES,
+    MAX_NODES,
     has_unique_codes,
+    mip_entries,
     spark_by_coherence,
     spark_exhaustive,
     spark_mip,
 )
 
-MAX_MIP_ATOMS = 64
 
+@dataclass(frozen=True)
+class Decision:
+    """Whether the m-sparse codes of a dictionary are unique, as far as it could be found out.
 
-def certify_problem(problem: SparseCodingProblem, time_limit: float = 60.0) -> Certificate:
-    """Return a proof that the problem's m-sparse codes are the only ones for its dictionary.
-
-    Parameters
+    Attributes
     ----------
-    problem : SparseCodingProblem
-        Its m is the largest number of atoms that a sample uses.
-    time_limit : float
-        Seconds for the mixed-integer program, if it comes to that.
+    answer : str
+        "unique" or "not unique", both proved; "not decided" if no method within its bounds
+        proves either.
+    reason : str
+        What proves it, or what was tried, in one sentence.
+    spark : Certificate, optional
+        Of spark(D): the proof. None if it is not decided.
+    """
 
-    Returns
-    -------
-    Certificate
-        As from `certify_codes`. It is about D* and m, hence holds with noise too, for the codes
-        of X - R.
+    answer: Literal["unique", "not unique", "not decided"]
+    reason: str
+    spark: Certificate | None = None
+
+
+def decide_problem(
+    problem: SparseCodingProblem, max_nodes: int = MAX_NODES, time_limit: float | None = None
+) -> Decision:
+    """Say whether the problem's m-sparse codes are the only ones for its dictionary.
+
+    As `decide_codes`, for D*, its description if there is one, and the problem's m: the largest
+    number of atoms that a sample uses. With noise too it is about the codes of X - R.
 
     Raises
     ------
     InputError
-        If the codes are not unique, or no method proves that they are; the message says which,
-        and names dependent atoms where it can. Also if all codes are zero.
+        If all codes are zero, or a limit is outside its range.
     """
     spec = None if problem.spec is None else problem.spec.dictionary
-    return certify_codes(problem.dictionary, problem.m, spec, time_limit)
+    return decide_codes(problem.dictionary, problem.m, spec, max_nodes, time_limit)
 
 
-def certify_codes(
+def decide_codes(
     D: Real[np.ndarray, "d K"] | Rows,
     m: int,
     spec: Dictionary | None = None,
-    time_limit: float = 60.0,
-) -> Certificate:
-    """Return a proof that spark(D) > 2 m, or that D's atoms are independent.
+    max_nodes: int = MAX_NODES,
+    time_limit: float | None = None,
+) -> Decision:
+    """Say whether m-sparse codes are unique: whether spark(D) > 2 m, or all atoms independent.
 
     In turn: the construction, if it proves the spark of every draw; the coherence, which is
     cheap; every subset of up to 2 m atoms, if there are at most 200,000; the construction, if it
-    holds with probability one; a mixed-integer program, if K <= 64.
+    holds with probability one; mixed-integer programs, if they are within `spark_mip`'s bound.
 
     Parameters
     ----------
@@ -67,18 +83,18 @@ def certify_codes(
         Atoms in a support, 1 <= m <= K.
     spec : Dictionary, optional
         Where D came from.
-    time_limit : float
-        Seconds for the mixed-integer program.
+    max_nodes, time_limit
+        Of `spark_mip`, if it comes to that.
 
     Returns
     -------
-    Certificate
-        Of spark(D), above min(2 m, K); the details say what follows from it.
+    Decision
+        "not decided" if all that was tried leaves it open; the reason gives each bound found.
 
     Raises
     ------
     InputError
-        If it is not so, or cannot be proved, or an argument is outside its range.
+        If an argument is outside its range.
 
     Notes
     -----
@@ -91,71 +107,125 @@ def certify_codes(
     if m > K:
         raise InputError(f"m = {m}: expected at most K = {K} atoms in a support")
     if d < min(2 * m, K):
-        raise InputError(
-            f"m = {m} with (d, K) = ({d}, {K}): any d + 1 atoms are dependent, so codes are not "
-            f"unique; expected d of at least {min(2 * m, K)}"
-        )
+        return _too_few_dimensions(d, K, m)
     tried: list[str] = []
-    for method in _methods(D, m, K, spec, time_limit):
+    for method in _methods(D, m, spec, max_nodes, time_limit):
         spark = method()
-        if has_unique_codes(spark, m, K):
-            return _conclusion(spark, m, K)
-        _refuse_if_proved(spark, m)
+        decision = judge(spark, m, K)
+        if decision.answer != "not decided":
+            return decision
         tried.append(str(spark))
-    raise InputError(
-        f"m = {m}: spark(D) > {min(2 * m, K)} is not proved; give whole numbers and fractions, or "
-        f"a dictionary that is known by its construction. Tried: {'; '.join(tried)}"
-    )
+    return Decision("not decided", _undecided(m, K, tried))
 
 
-def proved_spark(
-    D: Real[np.ndarray, "d K"] | Rows, m: int, spark: Certificate | None
+def certify_problem(
+    problem: SparseCodingProblem, max_nodes: int = MAX_NODES, time_limit: float | None = None
 ) -> Certificate:
-    """Return the given proof that m-sparse codes are unique, or one from `certify_codes`.
+    """Return the proof of `decide_problem`, for a caller who cannot go on without one.
 
     Raises
     ------
     InputError
-        If the one given does not prove it, or there is none.
+        If the codes are not unique, or it is not decided; the message says which, and names
+        dependent atoms where it can. Also as `decide_problem`.
     """
+    return _proof(decide_problem(problem, max_nodes, time_limit))
+
+
+def certify_codes(
+    D: Real[np.ndarray, "d K"] | Rows,
+    m: int,
+    spec: Dictionary | None = None,
+    max_nodes: int = MAX_NODES,
+    time_limit: float | None = None,
+) -> Certificate:
+    """Return the proof of `decide_codes`, for a caller who cannot go on without one.
+
+    Returns
+    -------
+    Certificate
+        Of spark(D), above min(2 m, K); the details say what follows from it.
+
+    Raises
+    ------
+    InputError
+        If the codes are not unique, or it is not decided. Also as `decide_codes`.
+    """
+    return _proof(decide_codes(D, m, spec, max_nodes, time_limit))
+
+
+def decide(D: Real[np.ndarray, "d K"] | Rows, m: int, spark: Certificate | None = None) -> Decision:
+    """Return what a given certificate of spark(D) says, or without one what `decide_codes` does."""
     if spark is None:
-        return certify_codes(D, m)
-    K = read_columns("dictionary", D).shape[1]
-    if not has_unique_codes(spark, m, K):
-        raise InputError(f"spark = {spark}: expected a proof of more than {min(2 * m, K)}")
-    return spark
+        return decide_codes(D, m)
+    return judge(spark, m, read_columns("dictionary", D).shape[1])
+
+
+def judge(spark: Certificate, m: int, K: int) -> Decision:
+    """Return what a certificate of spark(D) says of m-sparse codes."""
+    size = min(2 * m, K)
+    if has_unique_codes(spark, m, K):
+        conclusion = f"{m}-sparse codes are unique: any {size} atoms are independent"
+        details = {**spark.details, "m": str(m), "conclusion": conclusion}
+        return Decision("unique", conclusion, replace(spark, details=details))
+    if spark.kind in ("exact", "value", "upper bound") and spark.value <= size:
+        relation = "<=" if spark.kind == "upper bound" else "="
+        atoms = spark.details.get("atoms")
+        witness = f": atoms {atoms} are dependent" if atoms else f" ({spark.method})"
+        reason = (
+            f"m = {m}: spark(D) {relation} {spark.value}{witness}, so codes are not unique; "
+            f"expected a spark above {2 * m}"
+        )
+        return Decision("not unique", reason, spark)
+    return Decision("not decided", f"spark = {spark}: expected a proof of more than {size}")
+
+
+def _proof(decision: Decision) -> Certificate:
+    if decision.answer != "unique" or decision.spark is None:
+        raise InputError(decision.reason)
+    return decision.spark
+
+
+def _too_few_dimensions(d: int, K: int, m: int) -> Decision:
+    reason = (
+        f"m = {m} with (d, K) = ({d}, {K}): any d + 1 atoms are dependent, so codes are not "
+        f"unique; expected d of at least {min(2 * m, K)}"
+    )
+    spark = Certificate("spark(D)", d + 1, "upper bound", "any d + 1 atoms are dependent")
+    return Decision("not unique", reason, spark)
+
+
+def _undecided(m: int, K: int, tried: list[str]) -> str:
+    return (
+        f"m = {m}: spark(D) > {min(2 * m, K)} is not proved; give whole numbers and fractions, or "
+        f"a dictionary that is known by its construction. Tried: {'; '.join(tried) or 'nothing'}"
+    )
 
 
 def _methods(
     D: Real[np.ndarray, "d K"] | Rows,
     m: int,
-    K: int,
     spec: Dictionary | None,
-    time_limit: float,
+    max_nodes: int,
+    time_limit: float | None,
 ) -> list[Callable[[], Certificate]]:
-    known = _constructed(spec)
+    """Return the methods that apply within their bounds, in their turn."""
+    columns = read_columns("dictionary", D)
+    d, K = columns.shape
+    known = None if spec is None else known_spark(spec)
     methods: list[Callable[[], Certificate]] = []
     if known is not None and known.kind == "exact":
         methods.append(lambda: known)
-    if _has_rational_cosines(D):
+    if _has_rational_cosines(D) and cosine_products(columns) <= MAX_PRODUCTS:
         methods.append(lambda: spark_by_coherence(D))
     size = min(2 * m, K)
     if sum(math.comb(K, s) for s in range(1, size + 1)) <= MAX_SUBSETS:
         methods.append(lambda: spark_exhaustive(D, max_size=size))
     if known is not None and known.kind != "exact":
         methods.append(lambda: known)
-    elif K <= MAX_MIP_ATOMS:
-        methods.append(lambda: spark_mip(D, time_limit))
+    elif mip_entries(d, K) <= MAX_ENTRIES:
+        methods.append(lambda: spark_mip(D, max_nodes, time_limit=time_limit))
     return methods
-
-
-def _constructed(spec: Dictionary | None) -> Certificate | None:
-    if spec is None:
-        return None
-    try:
-        return spark_by_construction(spec)
-    except InputError:
-        return None
 
 
 def _has_rational_cosines(D: Real[np.ndarray, "d K"] | Rows) -> bool:
@@ -165,27 +235,3 @@ def _has_rational_cosines(D: Real[np.ndarray, "d K"] | Rows) -> bool:
         return True
     rows = D.tolist() if isinstance(D, np.ndarray) else D
     return all(sum(x * x for x in atom) == 1 for atom in zip(*rows, strict=True))
-
-
-def _refuse_if_proved(spark: Certificate, m: int) -> None:
-    """Raise InputError for a spark that is known and too small."""
-    if spark.kind not in ("exact", "value"):
-        return
-    atoms = spark.details.get("atoms")
-    witness = f": atoms {atoms} are dependent" if atoms else f" ({spark.method})"
-    raise InputError(
-        f"m = {m}: spark(D) = {spark.value}{witness}, so codes are not unique; expected a spark "
-        f"above {2 * m}"
-    )
-
-
-def _conclusion(spark: Certificate, m: int, K: int) -> Certificate:
-    conclusion = f"{m}-sparse codes are unique: any {min(2 * m, K)} atoms are independent"
-    return Certificate(
-        spark.quantity,
-        spark.value,
-        spark.kind,
-        spark.method,
-        spark.error,
-        {**spark.details, "m": str(m), "conclusion": conclusion},
-    )

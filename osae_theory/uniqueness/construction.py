@@ -45,6 +45,17 @@ def spark_by_construction(spec: Dictionary) -> Certificate:
     Alexeev, Cahill & Mixon (2012) for full spark frames; Meshulam (2006) for the uncertainty
     principle that decides `DiracHadamard`.
     """
+    known = known_spark(spec)
+    if known is not None:
+        return known
+    raise InputError(
+        f"dictionary = {spec!r}: expected one whose construction determines its spark; use "
+        "spark_exhaustive or spark_mip"
+    )
+
+
+def known_spark(spec: Dictionary) -> Certificate | None:
+    """Return spark(D) of a dictionary from the way it is made, or None if no theorem tells."""
     d, K = spec.d, spec.K
     match spec:
         case OrthonormalDictionary():
@@ -63,10 +74,7 @@ def spark_by_construction(spec: Dictionary) -> Certificate:
             return _equiangular(d, K)
         case GaussianDictionary() | OrthonormalUnion() | ClusteredDictionary():
             return Certificate("spark(D)", min(d, K) + 1, "with probability one", _GENERIC)
-    raise InputError(
-        f"dictionary = {spec!r}: expected one whose construction determines its spark; use "
-        "spark_exhaustive or spark_mip"
-    )
+    return None
 
 
 def _exact(value: int, reason: str) -> Certificate:

@@ -9,7 +9,7 @@ from jaxtyping import Real
 
 from osae_theory.certificates import Certificate
 from osae_theory.errors import InputError, check_integer
-from osae_theory.uniqueness.certify import proved_spark
+from osae_theory.uniqueness.certify import decide
 from osae_theory.uniqueness.findings import Finding, one_dictionary
 from osae_theory.uniqueness.matrices import Rows, read_columns
 
@@ -65,10 +65,11 @@ def counting_argument(
     K = columns.shape[1]
     edges = _check_edges(directions, K)
     steps: list[str] = []
-    try:
-        spark = proved_spark(D, 2, spark)
-    except InputError as error:
-        return Finding(CONDITION, SOURCE, False, str(error))
+    decision = decide(D, 2, spark)
+    if decision.spark is None or decision.answer != "unique":
+        answer = "not decided" if decision.answer == "not decided" else "not met"
+        return Finding(CONDITION, SOURCE, answer, decision.reason)
+    spark = decision.spark
     steps.append(f"{spark}: the planes of two edges meet in their common atom's line or in 0")
     planes = math.comb(K, 2)
     steps.append(f"an alternative dictionary has at most {planes} pair-planes")
@@ -77,14 +78,14 @@ def counting_argument(
     poor = [atom for atom in range(K) if degrees[atom] < 2]
     if poor:
         reason = _failure(poor, edges, known, planes)
-        return Finding(CONDITION, SOURCE, False, reason, None, tuple(steps))
+        return Finding(CONDITION, SOURCE, "not met", reason, None, tuple(steps))
     steps.append(
         f"every atom is on at least two of these {len(known)} planes, so their {2 * len(known)} "
         f"ends leave none of the {K} atoms out"
     )
     details = {f"step {place}": step for place, step in enumerate(steps, start=1)}
     unique = one_dictionary(CONDITION, columns, spark, details)
-    return Finding(CONDITION, SOURCE, True, steps[-1], unique, tuple(steps))
+    return Finding(CONDITION, SOURCE, "met", steps[-1], unique, tuple(steps))
 
 
 def _known_planes(edges: Mapping[Edge, int], planes: int, steps: list[str]) -> list[Edge]:

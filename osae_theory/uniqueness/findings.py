@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Real
@@ -20,6 +21,7 @@ from osae_theory.uniqueness.matrices import (
 )
 
 Support = tuple[int, ...]
+Answer = Literal["met", "not met", "not decided"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,11 @@ class Finding:
         Its name.
     source : str
         Where it is stated and proved.
-    met : bool
-        Whether it is proved to hold. If not, nothing follows.
+    answer : str
+        "met", which is proved; "not met"; or "not decided", if rounding, a choice of samples or
+        a bound on the work leaves it open. Nothing follows unless it is met.
     reason : str
-        What decided: what holds, or the first thing that fails.
+        What decided: what holds, the first thing that fails, or the bound that was reached.
     certificate : Certificate, optional
         If met: one dictionary, up to signed permutation, explains the data.
     steps : tuple of str
@@ -44,10 +47,15 @@ class Finding:
 
     condition: str
     source: str
-    met: bool
+    answer: Answer
     reason: str
     certificate: Certificate | None = None
     steps: tuple[str, ...] = ()
+
+    @property
+    def met(self) -> bool:
+        """Whether the condition is proved to hold."""
+        return self.answer == "met"
 
 
 @dataclass(frozen=True, eq=False)

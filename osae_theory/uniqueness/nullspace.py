@@ -7,6 +7,7 @@ rounding first.
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, combinations, product
 from typing import Any
@@ -21,14 +22,23 @@ from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer
 from osae_theory.uniqueness.matrices import ExactColumns, Rows, read_columns
 from osae_theory.uniqueness.solvers import load_cvxpy, solve
+from osae_theory.uniqueness.work import check_work, progress
 
 MAX_PROGRAMS = 10_000
-MAX_CIRCUITS = 10_000
+MAX_ENTRIES = 20_000_000
+MAX_ITERATIONS = 10_000
 MAX_RELAXED_ATOMS = 64
 _EPS = float(np.finfo(np.float64).eps)
+_INSTEAD = "use nsp_upper_bound"
 
 
-def nsp_constant_exact(D: Real[np.ndarray, "d K"] | Rows, s: int) -> Certificate:
+def nsp_constant_exact(
+    D: Real[np.ndarray, "d K"] | Rows,
+    s: int,
+    max_programs: int = MAX_PROGRAMS,
+    max_entries: int = MAX_ENTRIES,
+    max_iterations: int = MAX_ITERATIONS,
+) -> Certificate:
     """Return the null-space constant gamma_s(D), by enumeration; small sizes only.
 
     For floats, one linear program for each support S of s atoms and each pattern of signs c on
@@ -42,18 +52,27 @@ def nsp_constant_exact(D: Real[np.ndarray, "d K"] | Rows, s: int) -> Certificate
         Unit-norm columns; rational ones may have any length, and are taken as they are.
     s : int
         Sparsity, 1 <= s <= K.
+    max_programs : int
+        The most linear programs, binom(K, s) 2^(s - 1) of them, or for a rational D subsets of
+        2 to d + 1 atoms.
+    max_entries : int
+        The most entries in the matrices of all programs together, 2 K (d + 1) in each; twenty
+        million take about a minute.
+    max_iterations : int
+        Of the simplex method, for each program.
 
     Returns
     -------
     Certificate
         In [0, 1]; 0 for independent atoms. "exact" for a rational D; else "value" with the
         largest difference between a dual bound and the ratio attained by a null vector as error.
+        "lower bound" if iterations ran out: the best upper bound stands beside "not decided".
 
     Raises
     ------
     InputError
-        If a column is zero or (floats) not of unit norm, s is outside its range, or there are
-        more than 10,000 programs or subsets; the message names `nsp_upper_bound`.
+        If a column is zero or (floats) not of unit norm, s is outside its range, or there is
+        more work than a bound allows, before it is begun; the message names `nsp_upper_bound`.
 
     Notes
     -----
@@ -64,24 +83,20 @@ def nsp_constant_exact(D: Real[np.ndarray, "d K"] | Rows, s: int) -> Certificate
     check_sparsity(s, K)
     if isinstance(columns, ExactColumns):
         subsets = sum(math.comb(K, size) for size in range(2, min(d, K - 1) + 2))
-        _check_count(subsets, MAX_CIRCUITS, "subsets of atoms")
+        check_work(subsets, "subsets of atoms", "max_programs", max_programs, _INSTEAD)
         return _by_circuits(columns, s)
+    programs = math.comb(K, s) * 2 ** (s - 1)
+    check_work(programs, "linear programs", "max_programs", max_programs, _INSTEAD)
+    what = f"entries in the matrices of {programs} linear programs"
+    check_work(programs * 2 * K * (d + 1), what, "max_entries", max_entries, _INSTEAD)
+    check_integer("max_iterations", max_iterations, 1)
     matrix = columns.floats()
     basis = null_space(matrix)
     if basis.shape[1] == 0:
         return Certificate(f"gamma_{s}(D)", 0, "value", "the atoms are independent")
-    _check_count(math.comb(K, s) * 2 ** (s - 1), MAX_PROGRAMS, "linear programs")
-    bounds = [_program(matrix, basis, c, s) for c in _sign_patterns(K, s)]
-    value = max(attained for attained, _ in bounds)
-    upper = max(bound for _, bound in bounds)
-    return Certificate(
-        quantity=f"gamma_{s}(D)",
-        value=value,
-        kind="value",
-        method="linear programs over supports and signs (HiGHS), primal and dual bounds",
-        error=max(upper - value, 0.0) + 4 * (d + K) * K * _EPS,
-        details={"programs": str(len(bounds)), "largest dual bound": str(upper)},
-    )
+    patterns = progress(_sign_patterns(K, s), programs, "linear programs")
+    results = [_program(matrix, basis, c, s, max_iterations) for c in patterns]
+    return _by_programs(results, s, max_iterations, 4 * (d + K) * K * _EPS)
 
 
 @at_the_door
@@ -152,11 +167,6 @@ def check_atoms(K: int, largest: int, instead: str) -> None:
         raise InputError(f"K = {K}: expected at most {largest} atoms; use {instead}")
 
 
-def _check_count(count: int, largest: int, what: str) -> None:
-    if count > largest:
-        raise InputError(f"{count} {what}: expected at most {largest}; use nsp_upper_bound")
-
-
 def _sign_patterns(K: int, s: int) -> Iterator[Float[np.ndarray, " K"]]:
     """Yield c in {-1, 0, 1}^K with s nonzeros, the first of them 1."""
     for support, signs in product(combinations(range(K), s), product((1.0, -1.0), repeat=s - 1)):
@@ -165,10 +175,23 @@ def _sign_patterns(K: int, s: int) -> Iterator[Float[np.ndarray, " K"]]:
         yield c
 
 
+@dataclass(frozen=True)
+class _Program:
+    """The ratio of a null vector, and a dual bound, which holds if the program is not solved."""
+
+    attained: float
+    bound: float
+    solved: bool
+
+
 def _program(
-    D: Float[np.ndarray, "d K"], basis: Float[np.ndarray, "K n"], c: Float[np.ndarray, " K"], s: int
-) -> tuple[float, float]:
-    """Return the ratio of a null vector and the dual bound, for max c^T x."""
+    D: Float[np.ndarray, "d K"],
+    basis: Float[np.ndarray, "K n"],
+    c: Float[np.ndarray, " K"],
+    s: int,
+    max_iterations: int,
+) -> _Program:
+    """Solve max c^T x over null vectors with ||x||_1 <= 1."""
     d, K = D.shape
     ones = np.ones((K, 1))
     result: Any = linprog(
@@ -176,19 +199,48 @@ def _program(
         A_ub=np.block([[-D.T, -ones], [D.T, -ones]]),
         b_ub=np.concatenate([-c, c]),
         bounds=(None, None),
+        method="highs-ds",
+        options={"maxiter": max_iterations},
     )
+    if result.status != 0:
+        return _Program(_ratio(basis[:, 0], s), 1.0, solved=False)
     bound = float(np.abs(c - D.T @ result.x[:d]).max())
     multipliers = result.ineqlin.marginals
     x = basis @ (basis.T @ (multipliers[K:] - multipliers[:K]))
     # A program whose value is 0 has no direction to project: any null vector has a ratio.
     x = x if np.abs(x).sum() > 1e-6 else basis[:, 0]
-    return float(np.sort(np.abs(x))[-s:].sum() / np.abs(x).sum()), bound
+    return _Program(_ratio(x, s), bound, solved=True)
+
+
+def _ratio(x: Float[np.ndarray, " K"], s: int) -> float:
+    return float(np.sort(np.abs(x))[-s:].sum() / np.abs(x).sum())
+
+
+def _by_programs(
+    results: list[_Program], s: int, max_iterations: int, rounding: float
+) -> Certificate:
+    value = max(result.attained for result in results)
+    upper = max(result.bound for result in results)
+    solved = sum(result.solved for result in results)
+    details = {"programs": f"{solved} of {len(results)} solved", "largest dual bound": str(upper)}
+    if solved < len(results):
+        details["not decided"] = (
+            f"between {value} and {upper}, within max_iterations = {max_iterations} a program"
+        )
+    return Certificate(
+        quantity=f"gamma_{s}(D)",
+        value=value,
+        kind="value" if solved == len(results) else "lower bound",
+        method="linear programs over supports and signs (HiGHS), primal and dual bounds",
+        error=(max(upper - value, 0.0) if solved == len(results) else 0.0) + rounding,
+        details=details,
+    )
 
 
 def _by_circuits(columns: ExactColumns, s: int) -> Certificate:
     best: Number = Fraction(0)
     best_atoms, count = "none: the atoms are independent", 0
-    for circuit, vector in _circuits(columns):
+    for circuit, vector in progress(_circuits(columns), None, "circuits"):
         count += 1
         sizes = sorted((abs(entry) for entry in vector), reverse=True)
         ratio = sum(sizes[:s], start=Fraction(0)) / sum(sizes, start=Fraction(0))

@@ -13,19 +13,23 @@ from jaxtyping import Float, Int
 
 from osae_theory.certificates import Certificate
 from osae_theory.doors import at_the_door
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import check_integer
 from osae_theory.seeds import Axis, generator
-from osae_theory.uniqueness.coherence import babel
+from osae_theory.uniqueness.coherence import MAX_PRODUCTS, babel
 from osae_theory.uniqueness.matrices import MAX_SUBSETS, chunked, read_columns
 from osae_theory.uniqueness.nullspace import check_atoms, check_sparsity
 from osae_theory.uniqueness.solvers import load_cvxpy, solve
+from osae_theory.uniqueness.work import check_work, progress
 
 MAX_RELAXED_ATOMS = 40
+MAX_GROWN_SUBSETS = 2_000_000
 _EPS = float(np.finfo(np.float64).eps)
 
 
 @at_the_door
-def rip_constant_exact(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
+def rip_constant_exact(
+    D: Float[np.ndarray, "d K"], s: int, max_subsets: int = MAX_SUBSETS
+) -> Certificate:
     """Return the restricted isometry constant delta_s(D), from every subset of s atoms.
 
     Parameters
@@ -34,6 +38,8 @@ def rip_constant_exact(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
         Unit-norm columns.
     s : int
         Sparsity, 1 <= s <= K.
+    max_subsets : int
+        The most subsets of s atoms that are looked at.
 
     Returns
     -------
@@ -44,25 +50,23 @@ def rip_constant_exact(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
     Raises
     ------
     InputError
-        If a column is zero or not of unit norm, s is outside its range, or there are more than
-        200,000 subsets.
+        If a column is zero or not of unit norm, s is outside its range, or there are more
+        subsets than the bound.
 
     Notes
     -----
     Candes & Tao (2005). NP-hard: Tillmann & Pfetsch (2014).
     """
     atoms = _read(D, s)
-    K = atoms.shape[1]
+    d, K = atoms.shape
     count = math.comb(K, s)
-    if count > MAX_SUBSETS:
-        raise InputError(
-            f"{count} subsets of s = {s} of K = {K} atoms: expected at most {MAX_SUBSETS}; use "
-            "rip_upper_bound, rip_by_babel and rip_lower_bound"
-        )
-    gram = atoms.T @ atoms
+    what = f"subsets of s = {s} of K = {K} atoms"
+    instead = "use rip_upper_bound, rip_by_babel and rip_lower_bound"
+    check_work(count, what, "max_subsets", max_subsets, instead)
     best, where = -1.0, ""
-    for chunk in chunked(combinations(range(K), s), s, s * s):
-        distances = _distances(gram, chunk)
+    for chunk in chunked(progress(combinations(range(K), s), count, "subsets"), s, d * s):
+        chosen = atoms.T[chunk]  # no K x K matrix: for s = 1 there may be very many atoms
+        distances = _distances(chosen @ chosen.transpose(0, 2, 1))
         first = int(np.argmax(distances))
         if distances[first] > best:
             best, where = float(distances[first]), ", ".join(map(str, chunk[first]))
@@ -71,13 +75,15 @@ def rip_constant_exact(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
         value=best,
         kind="value",
         method="extreme eigenvalues of every Gram matrix of s atoms",
-        error=_eigenvalue_error(D.shape[0], s),
+        error=_eigenvalue_error(d, s),
         details={"subsets": str(count), "attained on atoms": where},
     )
 
 
 @at_the_door
-def rip_by_babel(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
+def rip_by_babel(
+    D: Float[np.ndarray, "d K"], s: int, max_products: int = MAX_PRODUCTS
+) -> Certificate:
     """Return the upper bound mu_1(s - 1) on delta_s(D), by Gershgorin's discs.
 
     Parameters
@@ -86,18 +92,21 @@ def rip_by_babel(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
         Unit-norm columns.
     s : int
         Sparsity, 1 <= s <= K.
+    max_products : int
+        The most that is done: d K^2 products.
 
     Raises
     ------
     InputError
-        If a column is zero or not of unit norm, or s is outside its range.
+        If a column is zero or not of unit norm, s is outside its range, or there is more to
+        multiply than the bound.
 
     Notes
     -----
     Tropp (2004). At most (s - 1) mu(D).
     """
     _read(D, s)
-    bound = babel(D, s - 1)
+    bound = babel(D, s - 1, max_products)
     return Certificate(
         quantity=f"delta_{s}(D)",
         value=bound.value,
@@ -162,7 +171,11 @@ def rip_upper_bound(D: Float[np.ndarray, "d K"], s: int) -> Certificate:
 
 @at_the_door
 def rip_lower_bound(
-    D: Float[np.ndarray, "d K"], s: int, n_sampled: int = 200, seed: int = 0
+    D: Float[np.ndarray, "d K"],
+    s: int,
+    n_sampled: int = 200,
+    seed: int = 0,
+    max_subsets: int = MAX_GROWN_SUBSETS,
 ) -> Certificate:
     """Return a lower bound on delta_s(D) from greedy and random subsets of atoms.
 
@@ -178,6 +191,9 @@ def rip_lower_bound(
         Random subsets besides, at least 0.
     seed : int
         Of the random subsets, at least 0.
+    max_subsets : int
+        The most subsets that are looked at: K^2 (s - 1) to grow the greedy ones (K^2 if s = 1),
+        and the random ones.
 
     Returns
     -------
@@ -192,11 +208,14 @@ def rip_lower_bound(
     atoms = _read(D, s)
     K = atoms.shape[1]
     check_integer("n_sampled", n_sampled, 0)
+    what = f"subsets of up to s = {s} of K = {K} atoms"
+    check_work(K**2 * max(s - 1, 1) + n_sampled, what, "max_subsets", max_subsets)
     gram = atoms.T @ atoms
     rng = generator(seed, Axis.SUPPORTS)
     sampled = [rng.choice(K, size=s, replace=False) for _ in range(n_sampled)]
-    subsets = np.array([*(_greedy(gram, start, s) for start in range(K)), *sampled])
-    distances = _distances(gram, subsets)
+    grown = [_greedy(gram, start, s) for start in progress(range(K), K, "greedy subsets")]
+    subsets = np.array([*grown, *sampled])
+    distances = _distances(_of_subsets(gram, subsets))
     best = int(np.argmax(distances))
     return Certificate(
         quantity=f"delta_{s}(D)",
@@ -214,12 +233,15 @@ def _read(D: Float[np.ndarray, "d K"], s: int) -> Float[np.ndarray, "d K"]:
     return atoms
 
 
-def _distances(
-    gram: Float[np.ndarray, "K K"], subsets: Int[np.ndarray, "B s"]
-) -> Float[np.ndarray, " B"]:
+def _distances(grams: Float[np.ndarray, "B s s"]) -> Float[np.ndarray, " B"]:
     """Return the largest |eigenvalue - 1| of each Gram matrix."""
-    values = np.linalg.eigvalsh(gram[subsets[:, :, None], subsets[:, None, :]])
-    return np.abs(values - 1.0).max(axis=1)
+    return np.abs(np.linalg.eigvalsh(grams) - 1.0).max(axis=1)
+
+
+def _of_subsets(
+    gram: Float[np.ndarray, "K K"], subsets: Int[np.ndarray, "B s"]
+) -> Float[np.ndarray, "B s s"]:
+    return gram[subsets[:, :, None], subsets[:, None, :]]
 
 
 def _eigenvalue_error(d: int, size: int) -> float:
@@ -232,7 +254,7 @@ def _greedy(gram: Float[np.ndarray, "K K"], start: int, s: int) -> Int[np.ndarra
     while len(chosen) < s:
         others = np.setdiff1d(np.arange(len(gram)), chosen)
         grown = np.column_stack([np.tile(chosen, (len(others), 1)), others])
-        chosen = grown[int(np.argmax(_distances(gram, grown)))]
+        chosen = grown[int(np.argmax(_distances(_of_subsets(gram, grown))))]
     return chosen
 
 

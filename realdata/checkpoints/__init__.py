@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from realdata.checkpoints import dictionary_learning, gemma_scope, ours, saelens, sparsify
+from realdata.checkpoints import (
+    dictionary_learning,
+    gemma_scope,
+    gemma_scope_2,
+    ours,
+    saelens,
+    sparsify,
+)
 from realdata.checkpoints.form import SparseAutoencoder
 from realdata.checkpoints.locations import locate, recognise
 from realdata.checkpoints.reading import Format
@@ -16,6 +23,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             dictionary_learning.FORMAT,
             sparsify.FORMAT,
             gemma_scope.FORMAT,
+            gemma_scope_2.FORMAT,
             ours.FORMAT,
         )
     }

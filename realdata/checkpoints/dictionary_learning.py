@@ -12,6 +12,8 @@ its classes do that the weights alone do not tell:
   training has set it, leaves the ReLU.
 - `JumpReluAutoEncoder` never subtracts its decoder bias from the input.
 - `AutoEncoderNew.forward` reports latents times decoder norms; `encode` does not, nor do we.
+- A snapshot taken while k is annealed stores the k of that step, not the configuration's;
+  `from_pretrained` takes it, and so do we.
 
 A mid-run backup has the file name of a finished dictionary and another schema, which the
 library's own loader cannot read. Its biases are those of activations divided by the norm
@@ -24,15 +26,25 @@ Source: dictionary_learning 0.1.0, modules `utils`, `dictionary`, `training` and
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as brief
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from osae_theory.errors import InputError, check_real
+from osae_theory.errors import InputError
 from realdata.checkpoints.form import Gated, JumpReLU, ReLU, SparseAutoencoder, TopK
-from realdata.checkpoints.reading import Config, Format, Source, Tensors, read_json, read_torch
+from realdata.checkpoints.reading import (
+    Config,
+    Format,
+    Source,
+    Tensors,
+    positive,
+    read_json,
+    read_torch,
+    unwrapped,
+)
 
 _CONFIG = "config.json"
 # What the library's `scale_biases` multiplies, in any of its classes.
@@ -114,12 +126,11 @@ def _batch_top_k(tensors: Tensors, config: Config) -> dict[str, Any]:
 def _matryoshka_batch_top_k(tensors: Tensors, config: Config) -> dict[str, Any]:
     tensors.check_no_others(("W_enc", "b_enc", "W_dec", "b_dec", "k", "threshold", "group_sizes"))
     d, K = _widths(tensors, config, "W_enc")
-    groups = tensors.values.get("group_sizes")
-    sizes = groups.tolist() if isinstance(groups, Tensor) and groups.ndim == 1 else None
-    if not sizes or not all(isinstance(s, int) and s > 0 for s in sizes) or sum(sizes) != K:
+    sizes = tensors.whole_numbers("group_sizes")
+    if min(sizes) < 1 or sum(sizes) != K:
         raise InputError(
-            f"group_sizes = {sizes} in {tensors.path}: expected whole numbers of at least 1 that "
-            f"sum to {K}, the number of latents"
+            f"group_sizes = {brief(sizes)} in {tensors.path}: expected whole numbers of at least 1 "
+            f"that sum to {K}, the number of latents"
         )
     form = _plain(tensors, d, K)
     form["input_offset"] = form["decoder_bias"]
@@ -158,6 +169,9 @@ def read(source: Source) -> SparseAutoencoder:
     config = _trainer_config(source.folder)
     architecture = config.choice("dict_class", _CLASSES)
     tensors, of_backup = _tensors(read_torch(path), path)
+    if "k" in tensors and (of_backup or path.name != "ae.pt"):
+        # While the sparsity is annealed a snapshot has a k of its own.
+        config = Config({**config.values, "k": _stored_sparsity(tensors)}, path)
     form = _CLASSES[architecture](tensors, config)
     return SparseAutoencoder(
         architecture=architecture, metadata=_metadata(config, of_backup), **form
@@ -172,9 +186,9 @@ def _metadata(config: Config, of_backup: Mapping[str, Any]) -> Mapping[str, Any]
         "seed": "seed",
         "k": "k",
     }
-    given = {ours: config.get(theirs) for ours, theirs in names.items()}
+    given = {**{ours: config.get(theirs) for ours, theirs in names.items()}, **of_backup}
     known = {name: value for name, value in given.items() if value is not None}
-    return MappingProxyType({"format": FORMAT.name, **known, **of_backup})
+    return MappingProxyType({"format": FORMAT.name, **known})
 
 
 def _trainer_config(folder: Path) -> Config:
@@ -215,14 +229,15 @@ def _tensors(content: Any, path: Path) -> tuple[Tensors, dict[str, Any]]:
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}: expected a state dictionary")
     if "ae" not in content:
-        return Tensors(content, path), {}
+        return Tensors(unwrapped(content), path), {}
     state, step, factor = content["ae"], content.get("step"), content.get("norm_factor")
     if not isinstance(state, dict):
         raise InputError(f"{path} is a backup without a state dictionary 'ae': expected one")
-    backup = {"step": step} if isinstance(step, int) else {}
+    backup = {"step": step if isinstance(step, int) and not isinstance(step, bool) else None}
+    state = unwrapped(state)
     if factor is None:
         return Tensors(state, path), backup
-    check_real(f"norm_factor in {path}", factor, above=0)
+    factor = positive(f"norm_factor in {path}", factor, torch.float32)
     return _BackupTensors(state, path, norm_factor=factor), backup
 
 
@@ -266,11 +281,17 @@ def _sparsity(tensors: Tensors, config: Config, K: int) -> int:
     k = config.whole("k", maximum=K)
     if "k" not in tensors:
         return k
-    value = tensors.values["k"]
-    stored = value.item() if isinstance(value, Tensor) and value.numel() == 1 else None
-    if isinstance(stored, bool) or stored != k:
+    stored = _stored_sparsity(tensors)
+    if stored != k:
         raise InputError(f"k = {stored} in {tensors.path}: expected {k}, as in {config.path}")
     return k
+
+
+def _stored_sparsity(tensors: Tensors) -> int:
+    stored = tensors.whole_numbers("k")
+    if len(stored) != 1:
+        raise InputError(f"k = {brief(stored)} in {tensors.path}: expected one number")
+    return stored[0]
 
 
 def _shared_threshold(tensors: Tensors, config: Config, K: int) -> JumpReLU:

@@ -299,7 +299,7 @@ class Whitening:
 
     def directions(self, rows: Float[Tensor, "K d"]) -> Float[Tensor, "K d"]:
         """Return rows inverse."""
-        return rows @ self.inverse
+        return rows @ self.inverse.to(rows.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -373,15 +373,19 @@ class SparseAutoencoder:
 
     @property
     def decoder(self) -> Float[np.ndarray, "K d"]:
-        """Decoder rows in the coordinates of the activations, (K, d) float32.
+        """Decoder rows in the coordinates of the activations, (K, d).
 
         They are the stored rows, up to a positive factor of each, unless the autoencoder
         standardises or whitens its input by fixed numbers: then what one unit of a latent
         adds to the reconstruction, so that checkpoints with different input scalings can
-        be compared.
+        be compared. In float32, or in float64 where a row would vanish or overflow in float32.
         """
         rows = self.normalisation.directions(self.decoder_rows)
-        return rows.to(torch.float32).contiguous().numpy()
+        if not _fits_float32(rows, self.decoder_rows):
+            rows = self.normalisation.directions(self.decoder_rows.double())
+        if _fits_float32(rows, self.decoder_rows):
+            rows = rows.to(torch.float32)
+        return rows.contiguous().numpy()
 
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n K"]:
@@ -414,6 +418,14 @@ class SparseAutoencoder:
         for part in cast("tuple[Tensor, ...]", x.split(size)):
             latents = self.encode(part)
             yield latents, self.decode(latents, part)
+
+
+def _fits_float32(rows: Tensor, stored: Tensor) -> bool:
+    """Say whether float32 holds each row as well as float64 does, but for its 24 bits."""
+    largest = rows.abs().amax(dim=1)
+    limits = torch.finfo(torch.float32)
+    held = (largest >= limits.tiny / limits.eps) & (largest <= limits.max)
+    return bool((held | (stored == 0).all(dim=1)).all())
 
 
 def _check_sparsity(name: str, value: object, K: int) -> None:

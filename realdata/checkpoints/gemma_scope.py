@@ -12,6 +12,7 @@ Lieberum et al. (2024), arXiv 2408.05147; SAELens 6.54, gemma_2_sae_huggingface_
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from reprlib import repr as brief
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +23,17 @@ from realdata.checkpoints.form import JumpReLU, SparseAutoencoder
 from realdata.checkpoints.reading import Format, Source, Tensors, read_npz
 
 WEIGHTS = "params.npz"
-_NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
+# Sides of each array: an activation's width, the number of latents.
+_SIDES = MappingProxyType(
+    {
+        "W_enc": "dK",
+        "W_dec": "Kd",
+        "b_enc": "K",
+        "b_dec": "d",
+        "threshold": "K",
+        "scaling_factor": "K",
+    }
+)
 _HOOKS = MappingProxyType({"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"})
 _REPOSITORY = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att)")
 
@@ -37,13 +48,13 @@ def read(source: Source) -> SparseAutoencoder:
         not finite.
     """
     path = source.find(WEIGHTS)
-    tensors = Tensors(_renamed(read_npz(path), path), path)
+    arrays = read_npz(path, lambda shapes: _check_shapes(_renamed(shapes, path), path))
+    tensors = Tensors(_renamed(arrays, path), path)
     d, K = tensors.shape("W_enc")
     if "scaling_factor" in tensors:
         factors = tensors.take("scaling_factor", (K,))
         if not torch.allclose(factors, torch.ones_like(factors)):
             raise InputError(f"scaling_factor in {path} is not 1 throughout: expected none")
-    tensors.check_no_others((*_NAMES, "scaling_factor"))
     encoder, rows = tensors.take("W_enc", (d, K)), tensors.take("W_dec", (K, d))
     embedding = _is_embedding(source)
     return SparseAutoencoder(
@@ -58,6 +69,22 @@ def read(source: Source) -> SparseAutoencoder:
 
 
 FORMAT = Format("gemma_scope", WEIGHTS, None, read)
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Raise InputError unless there are only known arrays, of the widths of the encoder."""
+    encoder = shapes.get("W_enc", ())
+    if len(encoder) != 2 or 0 in encoder:
+        raise InputError(
+            f"W_enc in {path} has shape {encoder}: expected a matrix that is not empty"
+        )
+    widths = dict(zip("dK", encoder, strict=True))
+    for name, shape in shapes.items():
+        if name not in _SIDES:
+            raise InputError(f"{path} holds {brief(name)}: expected only {', '.join(_SIDES)}")
+        expected = tuple(widths[side] for side in _SIDES[name])
+        if shape != expected:
+            raise InputError(f"{name} in {path} has shape {shape}: expected {expected}")
 
 
 def _renamed(tensors: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from realdata.checkpoints.reading import Format, Source
 
 _HUB_ID = re.compile(r"(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)(?:/(?P<inside>[^\\]+?))?/?")
 
+_LONGEST_SHOWN = 200
+
 
 def locate(location: str, revision: str | None, patterns: Iterable[str]) -> Source:
     """Return where a checkpoint's files are, fetched from the hub where it is not local.
@@ -33,7 +35,13 @@ def locate(location: str, revision: str | None, patterns: Iterable[str]) -> Sour
     """
     if not location:
         raise InputError("the checkpoint's location is empty: expected a local path or a hub id")
-    path = Path(location).expanduser()
+    try:
+        path = Path(location).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{_shortened(location)} names no user of this machine: expected a checkpoint's folder "
+            "or file"
+        ) from None
     try:
         if path.exists():
             if revision is not None:
@@ -45,7 +53,8 @@ def locate(location: str, revision: str | None, patterns: Iterable[str]) -> Sour
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(
-            f"{location} cannot be read ({reason}): expected a checkpoint's folder or file"
+            f"{_shortened(location)} cannot be read ({reason}): expected a checkpoint's folder or "
+            "file"
         ) from error
 
 
@@ -75,7 +84,8 @@ def _source(path: Path, location: str, revision: str | None) -> Source:
         names = frozenset(entry.name for entry in path.iterdir() if entry.is_file())
         return Source(path.resolve(), names, location, revision)
     if not path.is_file():
-        raise InputError(f"{location} does not exist: expected a checkpoint's folder or file")
+        what = "is no regular file" if path.exists() else "does not exist"
+        raise InputError(f"{location} {what}: expected a checkpoint's folder or file")
     beside = {entry.name for entry in path.parent.glob("*.json") if entry.is_file()}
     # Not resolved: in the hub's cache a file is a link to a name without meaning.
     return Source(path.parent.resolve(), frozenset({path.name, *beside}), location, revision)
@@ -85,14 +95,15 @@ def _download(location: str, revision: str | None, patterns: Sequence[str]) -> P
     """Fetch the files of one folder of a repository; return where they are now."""
     named = _HUB_ID.fullmatch(location)
     inside = (named and named["inside"]) or ""
+    said = _shortened(location)
     if named is None or ".." in location.split("/"):
-        raise InputError(f"{location} does not exist: expected a checkpoint's folder or file")
+        raise InputError(f"{said} does not exist: expected a checkpoint's folder or file")
     try:
         hub = import_module("huggingface_hub")
         errors = import_module("huggingface_hub.errors")
     except ImportError as error:
         raise InputError(
-            f"{location} does not exist here: expected a local path, or huggingface_hub "
+            f"{said} does not exist here: expected a local path, or huggingface_hub "
             "installed to look for it on the hub"
         ) from error
     repository = f"{named['owner']}/{named['name']}"
@@ -115,12 +126,17 @@ def _download(location: str, revision: str | None, patterns: Sequence[str]) -> P
         ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise InputError(
-            f"{location} exists neither here nor on the hub: expected a local path or a hub id"
+            f"{said} exists neither here nor on the hub: expected a local path or a hub id"
         ) from error
     except Exception as error:
         # The client lets errors of its HTTP library through, and which that is has changed.
         raise InputError(
-            f"{location} does not exist here, and the hub cannot be reached: expected a local "
+            f"{said} does not exist here, and the hub cannot be reached: expected a local "
             "path, or a network"
         ) from error
     return Path(root) / inside
+
+
+def _shortened(location: str) -> str:
+    """Return a location for a message: what is typed by mistake can be of any length."""
+    return location if len(location) <= _LONGEST_SHOWN else f"{location[:_LONGEST_SHOWN]}..."

@@ -1,8 +1,11 @@
 """Reading checkpoint files without trusting them: no code runs, every tensor is checked."""
 
+import io
 import json
+import math
 import pickle
 import re
+import stat
 import warnings
 import zipfile
 import zlib
@@ -11,13 +14,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from reprlib import repr as brief
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from osae_theory.errors import InputError, check_choice
+from osae_theory.errors import InputError, check_choice, shown
 from realdata.checkpoints.form import SparseAutoencoder
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -38,6 +42,19 @@ _DAMAGE = (
     ValueError,
 )
 _LONGEST_REASON = 120
+# Of a configuration, in bytes: those of the field are a thousandth of it.
+_LONGEST_TEXT = 2**24
+# Of the header of one array in an npz file, in bytes.
+_LONGEST_HEADER = 2**16
+_HEADERS = MappingProxyType(
+    {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+)
+_POINTER = b"version https://git-lfs.github.com/spec/"
+# What torch.compile and data parallelism put before the names of a module's tensors.
+_WRAPPERS = ("_orig_mod.", "module.")
 
 
 @dataclass(frozen=True)
@@ -117,16 +134,39 @@ class Format:
         return has_weights and (self.config is None or self.config in files)
 
 
+def check_file(path: Path, expected: str) -> None:
+    """Raise InputError unless a path is that of a regular file whose content is there.
+
+    Nothing else is opened: a pipe would be waited for, and a device has no end.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError("it is no regular file")
+        with path.open("rb") as file:
+            start = file.read(len(_POINTER))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, expected, error) from error
+    if start == _POINTER:
+        raise InputError(
+            f"{path} is a Git-LFS pointer, the file itself was never downloaded: expected "
+            f"{expected} (git lfs pull, or hf download)"
+        )
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or is not a JSON object.
+        If the file cannot be read, is larger than a configuration can be, is not a JSON object,
+        or holds a whole number beyond the range of float64.
     """
+    check_file(path, "a JSON object")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > _LONGEST_TEXT:
+            raise ValueError(f"it has more than {_LONGEST_TEXT} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"), parse_int=_whole_number)
     except _DAMAGE as error:
         raise _unreadable(path, "a JSON object", error) from error
     if not isinstance(content, dict):
@@ -135,7 +175,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file.
+    """Return the tensors of a safetensors file, by the names that they have in their module.
 
     Raises
     ------
@@ -145,29 +185,45 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    check_file(path, "a safetensors file")
     try:
-        return load_file(path)
+        return unwrapped(load_file(path))
     except (SafetensorError, *_DAMAGE) as error:
         raise _unreadable(path, "a safetensors file", error) from error
 
 
-def read_npz(path: Path) -> dict[str, Tensor]:
+def read_npz(
+    path: Path, check: Callable[[dict[str, tuple[int, ...]]], None] | None = None
+) -> dict[str, Tensor]:
     """Return the arrays of an npz file as tensors; objects in it are refused, not unpickled.
+
+    Parameters
+    ----------
+    path : Path
+    check : callable, optional
+        Takes the shapes by name, and raises InputError unless they are those expected. It is
+        asked before an array is unpacked, which can be a thousand times as large as the file.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or holds anything but numeric arrays.
+        If the file cannot be read, or holds anything but numeric arrays of the sizes stated.
     """
+    expected = "an npz file of numeric arrays"
+    check_file(path, expected)
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise TypeError("a single array")
-        with archive:
+        with zipfile.ZipFile(path) as archive:
+            shapes = _npz_shapes(archive)
+    except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
+        raise _unreadable(path, expected, error) from error
+    if check is not None:
+        check(shapes)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         return {name: torch.from_numpy(_native(array)) for name, array in arrays.items()}
     except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
-        raise _unreadable(path, "an npz file of numeric arrays", error) from error
+        raise _unreadable(path, expected, error) from error
 
 
 def read_torch(path: Path) -> Any:
@@ -176,10 +232,12 @@ def read_torch(path: Path) -> Any:
     Raises
     ------
     InputError
-        If the file cannot be read, or holds Python objects, whose loading would run code.
+        If the file cannot be read, holds records that are larger than itself, or holds Python
+        objects, whose loading would run code.
     """
+    check_file(path, "a torch file of tensors")
     try:
-        _check_sums(path)
+        _check_records(path)
         with warnings.catch_warnings():
             # On the pickle protocol and the like: advice to who wrote the file.
             warnings.simplefilter("ignore")
@@ -193,6 +251,14 @@ def read_torch(path: Path) -> Any:
         ) from error
     except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
         raise _unreadable(path, "a torch file of tensors", error) from error
+
+
+def unwrapped(values: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return tensors by the names they have in their module, where all carry a wrapper's prefix."""
+    for prefix in _WRAPPERS:
+        if values and all(isinstance(name, str) and name.startswith(prefix) for name in values):
+            return unwrapped({name.removeprefix(prefix): value for name, value in values.items()})
+    return dict(values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,19 +310,40 @@ class Tensors:
             raise InputError(
                 f"{name} in {self.path} has shape {tuple(value.shape)}: expected {shape}"
             )
-        if value.dtype not in _FLOATS or value.layout != torch.strided or value.is_meta:
+        if value.dtype not in _FLOATS:
             raise InputError(
-                f"{name} in {self.path} is {value.layout} {value.dtype} on {value.device}: "
-                "expected floating-point numbers, stored in full"
+                f"{name} in {self.path} is {value.dtype}: expected floating-point numbers"
             )
         try:
-            taken = value.detach().to(self.dtype).contiguous()
+            taken = value.detach().to(self.dtype).resolve_neg().contiguous()
         except (RuntimeError, MemoryError) as error:
-            # An expanded tensor can be larger than its file by any factor.
             raise _unreadable(self.path, "a tensor that fits into memory", error) from error
         if not bool(torch.isfinite(taken).all()):
             raise InputError(f"{name} in {self.path} holds NaN or Inf: expected finite numbers")
+        if taken.ndim == 2 and _has_vanished(value, taken):
+            raise InputError(
+                f"{name} in {self.path} holds numbers so small that they are 0 in {taken.dtype}: "
+                "expected numbers that fit"
+            )
         return taken
+
+    def whole_numbers(self, name: str) -> list[int]:
+        """Return the entries of a tensor of whole numbers, whatever its type.
+
+        Raises
+        ------
+        InputError
+            If it is missing, or holds anything else.
+        """
+        value = self._value(name)
+        readable = value.ndim <= 1 and value.dtype != torch.bool and not value.is_complex()
+        numbers = value.reshape(-1).tolist() if readable else []
+        if not numbers or any(number != number // 1 for number in numbers):
+            raise InputError(
+                f"{name} in {self.path} is {brief(numbers) if numbers else value.dtype}: expected "
+                "whole numbers"
+            )
+        return [int(number) for number in numbers]
 
     def check_no_others(self, known: Collection[str]) -> None:
         """Raise InputError if there is a tensor whose name is not in `known`."""
@@ -270,6 +357,11 @@ class Tensors:
         value = self.values.get(name)
         if not isinstance(value, Tensor):
             raise InputError(f"{self.path} has no tensor {name!r}: expected one")
+        if not _is_stored_in_full(value):
+            raise InputError(
+                f"{name} in {self.path} is a {_kind(value)} tensor of {value.dtype}: expected "
+                "numbers stored in full"
+            )
         return value
 
 
@@ -322,7 +414,7 @@ class Config:
                 f"{minimum}"
             )
         if maximum is not None and value > maximum:
-            raise InputError(f"{name} = {value} in {self.path}: expected at most {maximum}")
+            raise InputError(f"{name} = {brief(value)} in {self.path}: expected at most {maximum}")
         return value
 
     def choice(self, name: str, known: Collection[str], default: str | None = None) -> str:
@@ -347,17 +439,95 @@ class Config:
         stated = self.whole(name, 0)
         if stated != value:
             raise InputError(
-                f"{name} = {stated} in {self.path}: expected {value}, the width of its tensors"
+                f"{name} = {brief(stated)} in {self.path}: expected {value}, the width of its "
+                "tensors"
             )
 
 
-def _check_sums(path: Path) -> None:
-    """Raise BadZipFile if a part of an archive does not have its checksum; torch never looks."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"bad checksum of {damaged}")
+def positive(name: str, value: object, dtype: torch.dtype) -> float:
+    """Return a factor of activations, once it and its reciprocal are known to fit `dtype`.
+
+    Raises
+    ------
+    InputError
+        If it is no number, not above 0, or too small or too large.
+    """
+    limits = torch.finfo(dtype)
+    smallest, largest = max(limits.tiny, 1 / limits.max), 1 / limits.tiny
+    if isinstance(value, (int, float)) and value is not True and smallest <= value <= largest:
+        return float(value)
+    raise InputError(
+        f"{name} = {shown(value)}: expected a finite number above 0 that fits "
+        f"{str(dtype).removeprefix('torch.')}, as its reciprocal does"
+    )
+
+
+def _whole_number(digits: str) -> int:
+    """Return the number that a JSON text spells, if it is in the range of float64."""
+    number = int(digits)
+    float(number)  # OverflowError beyond it
+    return number
+
+
+def _npz_shapes(archive: zipfile.ZipFile) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array, from headers alone; ValueError if they are not its size."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        if name in shapes:
+            raise ValueError(f"{name} is there twice")
+        with archive.open(member) as file:
+            start = io.BytesIO(file.read(_LONGEST_HEADER))
+        version = np.lib.format.read_magic(start)
+        if version not in _HEADERS:
+            raise ValueError(f"{name} is of version {version}")
+        shapes[name], _, dtype = _HEADERS[version](start)
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds Python objects")
+        if member.file_size != start.tell() + math.prod(shapes[name]) * dtype.itemsize:
+            raise ValueError(f"{name} is not of the size that its header states")
+    return shapes
+
+
+def _check_records(path: Path) -> None:
+    """Raise BadZipFile if the parts of an archive are not as torch writes them.
+
+    It packs nothing, so they are not larger than the file; checksums it never looks at.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        stated = sum(record.file_size for record in archive.infolist())
+        if stated > path.stat().st_size:
+            raise zipfile.BadZipFile(f"{stated} bytes in its records, more than in the file")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"bad checksum of {damaged}")
+
+
+def _kind(value: Tensor) -> str:
+    """Say how a tensor is stored, in a word."""
+    kinds = {"nested": value.is_nested, "meta": value.is_meta, "quantised": value.is_quantized}
+    named = [kind for kind, holds in kinds.items() if holds]
+    if named or value.layout != torch.strided:
+        return named[0] if named else str(value.layout).removeprefix("torch.")
+    return "expanded"
+
+
+def _is_stored_in_full(value: Tensor) -> bool:
+    """Say whether each entry has a place of its own: an expanded tensor can be of any size."""
+    if value.layout != torch.strided or value.is_nested or value.is_meta or value.is_quantized:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _has_vanished(value: Tensor, taken: Tensor) -> bool:
+    """Say whether a row or column is 0 only since it was rounded to another type."""
+    if value.dtype == taken.dtype:
+        return False
+    return any(
+        bool(((value != 0).any(dim=side) & ~(taken != 0).any(dim=side)).any()) for side in (0, 1)
+    )
 
 
 def _native(array: np.ndarray) -> np.ndarray:

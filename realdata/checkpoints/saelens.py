@@ -11,6 +11,7 @@ References
 SAELens 6.54: saes/, loading/pretrained_sae_loaders.py; 3.22 and 5.11: sae.py.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from realdata.checkpoints.reading import (
     Format,
     Source,
     Tensors,
+    positive,
     read_json,
     read_safetensors,
 )
@@ -267,19 +269,18 @@ def _average_scaling(source: Source, d: int, dtype: torch.dtype) -> Normalisatio
     Without that file SAELens takes activations that were scaled before: so is it here.
     """
     path = source.folder / SCALER
-    if not path.is_file():
+    if not os.path.lexists(path):
         return NoNormalisation()
     factor = read_json(path).get("scaling_factor")
     if factor is None:
         return NoNormalisation()
-    check_real(f"scaling_factor in {path}", factor, above=0)
-    scale = torch.full((d,), 1 / factor, dtype=dtype)
+    scale = torch.full((d,), 1 / positive(f"scaling_factor in {path}", factor, dtype), dtype=dtype)
     return Standardisation(torch.zeros(d, dtype=dtype), scale)
 
 
 def _whitening(source: Source, d: int, dtype: torch.dtype) -> Normalisation:
     path = source.folder / WHITENING
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise InputError(f"{source.location} was trained on whitened activations: expected {path}")
     tensors = Tensors(read_safetensors(path), path, dtype)
     return Whitening(

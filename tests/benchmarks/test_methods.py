@@ -7,6 +7,8 @@ from benchmarks.methods import METHODS, PAPER_METHODS, base, tuned_learning_rate
 from osae_theory.errors import InputError
 from osae_theory.sae import TrainingConfig, UnitSweep
 
+TRAIN = base.train
+
 
 def weights(name, K, step=0, n_steps=100):
     return METHODS[name].schedule(K).survival_at(step, n_steps, np.random.default_rng(0))
@@ -43,6 +45,20 @@ def test_every_method_runs_at_every_small_K(name, K):
     [record] = run_task([RunConfig(cell, 0, name, run_seeds(0, 0), 0.01, 4, 20)])
     assert record.status == "done"
     assert record.arrays["dictionary"].shape == (3, K)
+
+
+@pytest.mark.parametrize("arithmetic", ["portable", "fast"])
+def test_a_run_is_trained_with_its_own_arithmetic(arithmetic, monkeypatch):
+    cell, trained = Cell(d=3, K=4, m=1, N=60), []
+
+    def train(data, K, runs, config):
+        trained.append(config.arithmetic)
+        return TRAIN(data, K, runs, config)
+
+    monkeypatch.setattr(base, "train", train)
+    run = RunConfig(cell, 0, "osae", run_seeds(0, 0), 0.01, 4, 20, arithmetic=arithmetic)
+    METHODS["osae"].fit(cell.spec(0).draw(), [run])
+    assert trained == [arithmetic]
 
 
 def test_every_method_has_a_learning_rate_chosen_by_the_protocol():

@@ -149,6 +149,11 @@ def test_all_shapes_are_measured_by_default(small_shapes, tmp_path, capsys):
         (["--rounds", "0"], "--rounds = 0"),
         (["--threads", "-1"], "--threads = -1"),
         (["--peers", "--peers-python", "/nowhere/python"], "make setup-peers"),
+        (["--peers", "--peers-python", "/bin/true"], "/bin/true has not this project"),
+        (["--peers", "--peers-python", "/bin/false"], "/bin/false has not this project"),
+        (["--peers", "--peers-python", "/etc/passwd"], "cannot be run (Permission denied)"),
+        (["--threads", "1000000"], "--threads = 1000000: expected at most 4096"),
+        (["--rounds", "1000000"], "--rounds = 1000000: expected at most 4096"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(

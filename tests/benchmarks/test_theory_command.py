@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from benchmarks.theory import __main__ as command
@@ -12,9 +15,26 @@ def test_a_study_leaves_its_table_its_figure_and_where_they_came_from(tmp_path, 
     )
 
 
+RESULTS = Path(__file__).parents[2] / "results/theory"
+
+
+def test_every_figure_of_the_results_is_drawn_again_from_its_table(monkeypatch, tmp_path, capsys):
+    for table in RESULTS.glob("*.csv"):
+        shutil.copy(table, tmp_path)
+    monkeypatch.setattr(command.figures, "save", lambda figure, path: path.touch())
+    assert command.main(["--redraw", "--out", str(tmp_path)]) == 0
+    assert {p.name for p in tmp_path.glob("*.png")} == {p.name for p in RESULTS.glob("*.png")}
+    assert not (tmp_path / "made_by.md").exists()
+    assert len(capsys.readouterr().out.split()) == len(command.STUDIES)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--only", "recovery"], "study 'recovery' is unknown"), (["--out", "{file}/x"], "is a file")],
+    [
+        (["--only", "recovery"], "study 'recovery' is unknown"),
+        (["--out", "{file}/x"], "is a file"),
+        (["--redraw", "--out", "{file}x"], "cannot be drawn"),
+    ],
 )
 def test_bad_input_is_one_line_and_code_2(options, message, tmp_path, capsys):
     (tmp_path / "file").touch()

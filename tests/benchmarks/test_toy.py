@@ -146,6 +146,7 @@ BAD = {
     "an arithmetic unknown": ("--arithmetic fats", "(did you mean 'fast'?)"),
     "seeds without number": ("--seeds 100000000000000000000000", "expected a whole number of at"),
     "too many seeds": ("--seeds 1000000000", "expected at most 10000"),
+    "too many runs": ("--seeds 10000 --draws 10000", "--draws times --seeds = 100000000: expected"),
     "too many workers": ("--workers 1000000000", "expected at most 4096"),
     "steps beyond counting": (f"--steps {'9' * 5000}", "expected a whole number of at most"),
     "a negative seed": ("--seed -1", "seed = -1"),

@@ -1,17 +1,18 @@
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from osae_theory.__main__ import main
-from osae_theory.claims import CLAIMS
+from osae_theory.claims import CLAIMS, Finding
 from osae_theory.claims.ledger import examine, table
 
 
 @pytest.mark.theory
 @pytest.mark.parametrize("name", CLAIMS)
-def test_the_check_of_a_claim_confirms_its_verdict(name, n_examples, ledger_entries):
-    entry = examine(CLAIMS[name], n_examples)
+def test_the_check_of_a_claim_confirms_its_verdict(name, examined, ledger_entries):
+    entry = examined(CLAIMS[name])
     ledger_entries.append(entry)
     assert entry.finding.confirmed, f"{name}: {dict(entry.finding.certificate)}"
     assert entry.finding.error >= 0
@@ -19,6 +20,20 @@ def test_the_check_of_a_claim_confirms_its_verdict(name, n_examples, ledger_entr
     if entry.claim.evidence == "exact certificate":
         numbers = entry.finding.certificate.values()
         assert any(isinstance(value, (int, Fraction)) for value in numbers)
+
+
+def test_a_claim_is_checked_once_a_session_and_a_damaged_one_anew(examined, n_examples):
+    asked = []
+
+    def check(n):
+        asked.append(n)
+        return Finding(len(asked) == 1, {"calls": len(asked)})
+
+    claim = replace(CLAIMS["P1"], check=check)
+    assert examined(claim) is examined(claim)
+    assert asked == [n_examples]
+    assert not examined(replace(claim, title="damaged")).finding.confirmed
+    assert len(asked) == 2
 
 
 def test_the_ledger_has_every_claim_once_under_its_own_name():

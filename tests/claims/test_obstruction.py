@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -8,8 +9,10 @@ from hypothesis import strategies as st
 from osae_theory.claims import obstruction
 from osae_theory.claims.obstruction import (
     OBSTRUCTION,
+    certificates,
     code_pull,
     decoder_pull,
+    descended_loss,
     draw_point,
     few_partners,
     measured_rate,
@@ -18,7 +21,9 @@ from osae_theory.claims.obstruction import (
     statement_b,
     turning,
 )
+from osae_theory.claims.theorem_3_1_sparsity import SMALL, five_cycle
 from osae_theory.errors import InputError
+from osae_theory.minimisers.alternating import alternating
 from osae_theory.minimisers.losses import nested_loss
 from osae_theory.prefixes import PrefixLaw
 
@@ -28,16 +33,39 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def test_the_check_confirms_with_the_numbers_of_theory_n1():
-    found = OBSTRUCTION.check(2000)
+    found = OBSTRUCTION.check(100)
     assert found.confirmed
     assert found.error < 1e-11
-    assert found.n_examples == 2000
-    assert found.certificate["L_ND, best order of D* (N = 76)"] == Fraction(7542529, 160)
-    assert found.certificate["L_ND, codes refitted (N = 76)"] == Fraction(4012551181, 85120)
-    assert found.certificate["L_ND, decoder turned (N = 76)"] == Fraction(2814826129, 64160)
-    assert found.certificate["L_ND, best order of D* (N = 55)"] == 638
-    assert found.certificate["L_ND, codes refitted (N = 55)"] == Fraction(120659, 190)
-    assert found.certificate["L_ND, decoder turned (N = 55)"] == Fraction(1271622, 2005)
+    assert found.n_examples == 100
+    numbers = found.certificate
+    least = "L_ND at D*, least over orders and encoders"
+    assert numbers["L_ND at (D*, Y*), best order (N = 76)"] == Fraction(7542529, 160)
+    assert numbers[f"{least} (N = 76)"] == Fraction(24135321, 512)
+    assert numbers["L_ND, decoder turned (N = 76)"] == Fraction(2814826129, 64160)
+    assert numbers["L_ND at (D*, Y*), best order (N = 55)"] == 638
+    assert numbers[f"{least} (N = 55)"] == Fraction(876551, 1710)
+    assert numbers["L_ND, decoder turned (N = 55)"] == Fraction(1271622, 2005)
+    assert numbers["L_ND below D*, by descent, rounded up (N = 55)"] < Fraction(876551, 1710)
+
+
+def test_descent_from_the_smaller_instance_s_best_encoder_leaves_d_star():
+    instance = five_cycle(*SMALL)
+    start = instance.D[:, list(instance.least_at_truth().order)].astype(float)
+    X, law = instance.X.astype(float), PrefixLaw.uniform(5)
+    found = alternating(X, 5, 2, law, 0, initial=[start])
+    assert found.loss == pytest.approx(425.045, abs=1e-3)
+
+
+def test_a_lower_point_that_is_not_below_the_best_encoder_is_no_refutation():
+    exact = certificates()
+    assert exact.are_refutations
+    small = exact.small
+    assert not replace(exact, descended=min(small.refitted, small.turned)).are_refutations
+
+
+def test_descent_from_an_instance_without_a_certificate_is_refused():
+    with pytest.raises(InputError, match="one dictionary with L_K = 0"):
+        descended_loss(five_cycle((1,) * 5, (1,) * 5))
 
 
 @given(SEEDS)

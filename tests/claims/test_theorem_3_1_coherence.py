@@ -16,9 +16,11 @@ def with_law(instance, *law):
 def test_the_check_confirms_with_the_numbers_of_theory_p1():
     found = THEOREM_3_1_COHERENCE.check(1)
     assert found.confirmed
-    assert found.certificate["L_ND at D*"] == Fraction(1, 2)
+    assert found.certificate["L_ND at D*, least over orders and encoders"] == Fraction(1, 2)
     assert found.certificate["min L_ND"] == Fraction(2, 5)
-    assert found.certificate["overcomplete: L_ND at D*"] == 1
+    assert found.certificate["overcomplete: L_ND at (D*, Y*)"] == 1
+    at_truth = found.certificate["overcomplete: L_ND at D*, least over orders and encoders"]
+    assert at_truth == Fraction(52, 75)
     assert found.certificate["overcomplete: min L_ND"] == Fraction(8, 15)
     assert found.certificate["mu(D*)"] == Fraction(3, 5)
 

@@ -9,22 +9,28 @@ from osae_theory.claims.theorem_3_1_law import (
     THEOREM_3_1_LAW,
     check_instances,
     least_loss,
-    least_loss_at_truth,
     one_sparse,
+    refute,
     two_sparse,
 )
 from osae_theory.errors import InputError
+from osae_theory.minimisers import prefix_losses
+from osae_theory.problems.geometry import gaussian_columns, unit_columns
 
 pytestmark = pytest.mark.theory
+
+F = Fraction
 
 
 def test_the_check_confirms_with_the_numbers_worked_by_hand():
     found = THEOREM_3_1_LAW.check(1)
     assert found.confirmed
-    assert found.certificate["m = 1: L_ND at D*, best codes"] == 1 - Fraction(3, 5) ** 2
+    least = "L_ND at D*, least over orders and encoders"
+    assert found.certificate[f"m = 1: {least}"] == 1 - Fraction(3, 5) ** 2
     assert found.certificate["m = 1: min L_ND"] == 2 - Fraction(8, 5)
     assert found.certificate["m = 2: min L_ND"] == Fraction(6 + 4, 2)
-    assert found.certificate["m = 2: L_ND at D*, best codes"] == Fraction(9 + 6, 2)
+    assert found.certificate[f"m = 2: {least}"] == F(36, 7)
+    assert found.certificate["m = 2: L_ND at D* by frequency, least over encoders"] == F(9 + 6, 2)
 
 
 @pytest.mark.parametrize("pair", [one_sparse(), two_sparse()])
@@ -40,19 +46,28 @@ def test_the_least_loss_is_eckart_young_s_bound():
 
 
 def test_the_principal_point_attains_it_whatever_the_other_atoms_are():
+    instance, directions = two_sparse()
+    X, law = instance.X.astype(float), np.array(instance.law, dtype=float)
+    first = unit_columns(directions[:, :2].astype(float))
+    for seed in range(3):
+        D = np.hstack([first, gaussian_columns(4, 3, np.random.default_rng(seed))])
+        Y = D.T @ X
+        Y[2:] = 0
+        assert law @ prefix_losses(X, Y, D) == pytest.approx(5)
+
+
+def test_in_another_order_d_star_does_better_but_is_no_minimiser():
+    numbers = refute(*two_sparse())
+    assert numbers.minimum < numbers.at_truth < numbers.in_order
     instance, _ = two_sparse()
-    h = Fraction(1, 2)
-    first = [(h, h, h, h), (h, h, -h, -h)]
-    for rest in ([(1, 0, 0, 0)] * 3, [(0, 0, 0, 1), (h, -h, h, -h), (0, 1, 0, 0)]):
-        D = columns(*first, *rest)
-        Y = D.T @ instance.X
-        Y[2:] = Fraction(0)
-        assert nested_loss(instance.X, Y, D, instance.law) == 5
+    best = instance.least_at_truth()
+    assert best.order[0] == 4
+    assert instance.loss(best.codes, instance.D[:, list(best.order)]) == numbers.at_truth
 
 
 def test_no_encoder_does_better_at_d_star_than_the_codes_found():
-    instance, _ = two_sparse()
-    least = least_loss_at_truth(instance)
+    instance, directions = two_sparse()
+    least = refute(instance, directions).in_order
     rng = np.random.default_rng(0)
     for _ in range(20):
         Y = instance.Y + columns(*rng.integers(-1, 2, (9, 5)).tolist()) / 4

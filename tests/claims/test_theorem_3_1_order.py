@@ -37,6 +37,13 @@ def test_the_order_by_energy_is_the_only_best_one_of_six():
     assert [order for order, loss in losses.items() if loss == min(losses.values())] == [(1, 0, 2)]
 
 
+def test_an_encoder_that_leaves_the_true_codes_is_counted_too():
+    one = overcomplete()
+    even = Instance(one.D, one.Y, (Fraction(1, 3),) * 3, 1)
+    # By frequency the third sample, on (0,1), is better served by atom 2, in slot 2.
+    assert refute(even).by_frequency < even.ordered_loss((0, 1, 2))
+
+
 def test_values_that_make_energy_and_frequency_agree_refute_nothing():
     one = orthonormal()
     tame = Instance(one.D, columns(*[(1, 0)] * 3, *[(0, 1)] * 2), one.law, 1)
@@ -48,7 +55,8 @@ def test_a_uniform_law_merges_the_overcomplete_atoms_so_order_alone_is_not_to_bl
     one = overcomplete()
     third = (Fraction(1, 3),) * 3
     merged = Instance(one.D, one.Y, third, 1)
-    assert refute(merged)["min L_ND"] < float(merged.ordered_loss((1, 0, 2)))
+    numbers = refute(merged)
+    assert numbers.minimum < numbers.best.loss < merged.ordered_loss((1, 0, 2))
     assert not check_instances(("merged", merged)).confirmed
 
 

@@ -21,7 +21,7 @@ def test_the_check_confirms_with_the_numbers_worked_by_hand():
     assert found.certificate["one sample: L_ND at another dictionary"] == 0
     # Energies 16, 16, 9, 9 in slots that are dropped with probability 0, 1/4, 1/2, 3/4.
     best = 16 * Fraction(1, 4) + 9 * Fraction(1, 2) + 9 * Fraction(3, 4)
-    assert found.certificate["all used: L_ND, least over orders of D*"] == best
+    assert found.certificate["all used: L_ND at D*, least over orders and encoders"] == best
     assert found.certificate["all used: L_ND at another dictionary"] == Fraction(25, 4)
 
 

@@ -129,11 +129,13 @@ def test_a_collection_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(
             break
         except Killed:
             kills += 1
-            (folder / f".left{kills}.npy").write_bytes(b"half")
+            left_over = folder / f".osae-unfinished-{kills}"
+            left_over.mkdir()
+            (left_over / "x.npy").write_bytes(b"half")
     # Each run gets further than the last, so it is killed at an ever later place.
     assert kills > 8
     assert contents(folder) == contents(whole.folder)
-    assert not list(folder.glob(".left*"))
+    assert not list(folder.glob(".osae*"))
 
 
 def test_a_finished_collection_is_found_without_asking_the_model(store):

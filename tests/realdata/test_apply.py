@@ -1,6 +1,10 @@
 """Latents and reconstructions of stored activations, written whole or not at all."""
 
+import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -149,10 +153,117 @@ def test_too_little_room_is_said_before_anything_is_written(tmp_path, activation
     monkeypatch.setattr(applying.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(InputError, match="has room for"):
         apply_checkpoint(str(TOPK), None, activations(np.zeros((5, 8))), tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path, activations):
     path = activations(np.zeros((5, 8)))
     with pytest.raises(InputError, match="is a file"):
         apply_checkpoint(str(TOPK), None, path, path)
+
+
+def test_the_input_is_never_replaced_by_a_result(tmp_path):
+    x = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+    for name in ("latents.npy", "reconstruction.npy"):
+        folder = tmp_path / name.removesuffix(".npy")
+        folder.mkdir()
+        np.save(folder / name, x)
+        (folder / "link.npy").symlink_to(name)
+        for given in (folder / name, folder / ".." / folder.name / name, folder / "link.npy"):
+            with pytest.raises(InputError, match="would be replaced"):
+                apply_checkpoint("never read", None, given, folder)
+        np.testing.assert_array_equal(np.load(folder / name), x)
+        assert sorted(os.listdir(folder)) == sorted(["link.npy", name])
+
+
+def test_a_folder_in_the_place_of_a_result_is_refused_before_the_work(tmp_path, activations):
+    path = activations(np.zeros((5, 8)))
+    (tmp_path / "out" / "latents.npy").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"latents\.npy in it is a folder"):
+        apply_checkpoint("never read", None, path, tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["latents.npy"]
+
+
+def test_a_failure_leaves_no_folder_that_was_not_there(tmp_path, activations):
+    folder = FIXTURES / "saelens" / "standard_constant_norm_rescale"
+    with pytest.raises(InputError, match="not finite"):
+        apply_checkpoint(str(folder), None, activations(np.zeros((3, 8))), tmp_path / "new" / "out")
+    assert os.listdir(tmp_path) == ["x.npy"]
+
+
+def test_a_disk_that_fills_up_is_one_sentence_and_nothing_is_left(
+    tmp_path, activations, monkeypatch
+):
+    def fills(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(applying, "_write", fills)
+    with pytest.raises(InputError, match="No space left on device"):
+        apply_checkpoint(str(TOPK), None, activations(np.zeros((3, 8))), tmp_path / "out")
+    assert os.listdir(tmp_path) == ["x.npy"]
+
+
+def test_results_go_through_links(tmp_path, activations):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "latents.npy").symlink_to(elsewhere / "big.npy")
+    path = activations(np.random.default_rng(0).normal(size=(3, 8)))
+    latents, _ = apply_checkpoint(str(TOPK), None, path, tmp_path / "out")
+    assert latents.is_symlink()
+    assert np.load(elsewhere / "big.npy").shape == (3, 16)
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npy")
+    (tmp_path / "zeros.npy").symlink_to("/dev/zero")
+    (tmp_path / "pointer.npy").write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
+    for name, said in (
+        ("pipe.npy", "no regular file"),
+        ("zeros.npy", "no regular file"),
+        ("pointer.npy", "Git-LFS pointer"),
+    ):
+        with pytest.raises(InputError, match=said):
+            apply_checkpoint(str(TOPK), None, tmp_path / name, tmp_path / "out")
+
+
+# An encoder that says when it is asked, and then waits: the results are half written.
+WAITING = """
+import signal, sys
+from pathlib import Path
+from realdata.apply import apply_checkpoint
+from realdata.checkpoints.form import SparseAutoencoder
+
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+decode = SparseAutoencoder.decode
+
+def waits(*given):
+    print("under way", flush=True)
+    sys.stdin.read()
+    return decode(*given)
+
+SparseAutoencoder.decode = waits
+location, x, out = sys.argv[1:]
+apply_checkpoint(location, None, Path(x), Path(out))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_apply_that_is_told_to_end_or_killed_leaves_nothing_that_the_next_does_not_remove(
+    tmp_path, activations
+):
+    path, out = activations(np.random.default_rng(0).normal(size=(3, 8))), tmp_path / "out"
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        arguments = [sys.executable, "-c", WAITING, str(TOPK), str(path), str(out)]
+        with subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "under way\n"
+            process.send_signal(number)
+            assert process.wait() == -number
+        assert not out.exists()
+        assert (os.listdir(tmp_path) == ["x.npy"]) == (number == signal.SIGTERM)
+    apply_checkpoint(str(TOPK), None, path, out)
+    assert sorted(os.listdir(tmp_path)) == ["out", "x.npy"]
+    assert sorted(os.listdir(out)) == ["latents.npy", "reconstruction.npy"]

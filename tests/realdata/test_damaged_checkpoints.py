@@ -162,6 +162,13 @@ def plain_gemma_scope(folder):
     return Plain(encoder, t["b_enc"], rows, t["b_dec"], 0.0, jump_relu(t["threshold"]))
 
 
+def plain_gemma_scope_2(folder):
+    t = numbers(load_file(folder / "params.safetensors"))
+    skip = t.get("affine_skip_connection", 0.0)
+    select = jump_relu(t["threshold"])
+    return Plain(t["w_enc"], t["b_enc"], t["w_dec"], t["b_dec"], 0.0, select, skip=skip)
+
+
 def plain_ours(folder):
     config = json.loads((folder / "config.json").read_text())
     t = numbers(load_file(folder / "sae.safetensors"))
@@ -260,6 +267,7 @@ PLAIN = {
     "dictionary_learning": plain_dictionary_learning,
     "sparsify": plain_sparsify,
     "gemma_scope": plain_gemma_scope,
+    "gemma_scope_2": plain_gemma_scope_2,
     "ours": plain_ours,
 }
 
@@ -321,12 +329,33 @@ def write_our_checkpoints(folder, generator):
         write_ours(folder / name, checkpoint)
 
 
+def write_gemma_scope_2_checkpoints(folder, generator):
+    for name in ("resid_post", "transcoder"):
+        encoder, encoder_bias, decoder, bias = random_parts(generator, 8, 16)
+        tensors = {
+            "w_enc": encoder,
+            "b_enc": encoder_bias,
+            "w_dec": decoder,
+            "b_dec": bias,
+            "threshold": encoder_bias.abs(),
+        }
+        config = {"architecture": "jump_relu", "width": 16, "l0": 4}
+        if name == "transcoder":
+            tensors["affine_skip_connection"] = random_parts(generator, 8, 8)[0]
+            config["affine_connection"] = True
+        (folder / name).mkdir(parents=True)
+        save_file(tensors, folder / name / "params.safetensors")
+        (folder / name / "config.json").write_text(json.dumps(config))
+
+
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
     """For each format the folders of its undamaged checkpoints."""
     folder, generator = tmp_path_factory.mktemp("originals"), np.random.default_rng(SEED)
     write_our_checkpoints(folder / "ours", generator)
-    roots = {name: FIXTURES / name for name in FORMATS} | {"ours": folder / "ours"}
+    write_gemma_scope_2_checkpoints(folder / "gemma_scope_2", generator)
+    made = {name: folder / name for name in ("ours", "gemma_scope_2")}
+    roots = {name: FIXTURES / name for name in FORMATS} | made
     suffixes = (".pt", ".safetensors", ".npz")
     found = {}
     for name, root in roots.items():

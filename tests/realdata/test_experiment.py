@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
+import osae_theory
+import realdata
 from fake_language import CORPORA, TableModel, small_preset
 from osae_theory.errors import InputError
 from osae_theory.metrics import (
@@ -104,11 +106,16 @@ def test_stab_and_ord_are_those_of_the_decoders(done):
             f"of == 'decoder' and method == '{method}' and order == 'trained'"
             " and kind == 'cross-seed' and dataset == 'one'"
         )
+        alive = tuple(
+            ~read_evaluation(found.runs[f"one/{method}/seed-{s}"]).statistics.dead for s in (0, 1)
+        )
         for prefix in (4, 16):
-            expected = match(*(decoder[:prefix].T.astype(np.float64) for decoder in pair))
+            first, second = (decoder.T.astype(np.float64) for decoder in pair)
+            expected = match(first, second, prefix=prefix, live=alive)
             row = pairs[pairs["prefix"] == prefix].iloc[0]
             assert row["stab"] == pytest.approx(expected.stability, abs=1e-6)
-            assert row["ord"] == pytest.approx(expected.orderedness, abs=1e-9)
+            assert row["ord"] == pytest.approx(expected.orderedness, abs=1e-9, nan_ok=True)
+            assert row["left_out"] == pytest.approx(expected.left_out)
 
 
 def test_the_fit_is_that_of_the_checkpoint_on_the_evaluation_part(done):
@@ -296,6 +303,7 @@ def test_tuning_holds_out_whole_documents(tmp_path):
 
 def test_tuning_takes_the_rate_of_the_lowest_heldout_error(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "CANDIDATES", (1e-6, 0.01, 1e30))
+    monkeypatch.setattr(tuning, "__doc__", None)  # as under python -OO
     target = tmp_path / "rates.json"
     target.write_text('{"small": {"chosen": {"osae": 7.0}, "heldout_fvu": {}}}')
     monkeypatch.setattr(tuning, "LEARNING_RATES", target)
@@ -310,7 +318,30 @@ def test_tuning_takes_the_rate_of_the_lowest_heldout_error(tmp_path, monkeypatch
     assert written["small"]["chosen"] == {"osae": 7.0} | chosen
     assert written["small"]["command"] == "python -m realdata tune"
     assert written["small"]["heldout_fvu"]["topk"]["1e+30"] is None
-    assert written["protocol"].startswith("The protocol, the same for every method")
+    assert written["protocol"] == tuning.PROTOCOL
+
+
+def test_the_rates_that_are_committed_state_the_protocol_of_the_code():
+    assert json.loads(tuning.LEARNING_RATES.read_text())["protocol"] == tuning.PROTOCOL
+
+
+def test_no_text_that_is_written_is_taken_from_a_docstring():
+    for package in (osae_theory, realdata):
+        for path in Path(package.__path__[0]).rglob("*.py"):
+            assert "__doc__" not in path.read_text(encoding="utf-8"), path
+
+
+def test_tuning_asks_for_the_place_of_its_rates_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tuning, "LEARNING_RATES", tmp_path / "file" / "rates.json")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("realdata.models.load", None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["tune"])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert "the folder of the tuned rates" in said
+    assert said.count("\n") == 1
 
 
 def test_the_tuned_error_is_that_of_the_documents_held_out(tmp_path, monkeypatch):

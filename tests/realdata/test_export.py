@@ -170,3 +170,39 @@ def test_a_scale_that_overflows_the_weights_is_refused(tmp_path):
             tmp_path / "out", checkpoint(encoder=torch.full((D, K), 10.0), input_scale=small)
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_an_export_to_a_link_is_written_where_it_points_and_the_link_stays(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.mkdir()
+    link.symlink_to(target)
+    for _ in range(2):
+        export_checkpoint(str(EXPORT / "ours"), None, link)
+        assert link.is_symlink()
+        assert {path.name for path in target.iterdir()} == {"cfg.json", "sae_weights.safetensors"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "target"]
+
+
+def test_an_export_to_a_link_that_leads_nowhere_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(InputError, match="leads nowhere"):
+        export_checkpoint(str(EXPORT / "ours"), None, tmp_path / "link")
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    export_checkpoint(str(EXPORT / "ours"), None, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    replace = Path.replace
+
+    def fails(path, target):
+        if path.name == "new":
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(InputError, match="No space left on device"):
+        export_checkpoint(str(EXPORT / "ours"), None, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

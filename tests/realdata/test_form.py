@@ -184,3 +184,34 @@ def test_a_sparsity_outside_1_to_K_is_refused(make, k):
 def test_thresholds_of_another_width_are_refused():
     with pytest.raises(InputError, match=r"threshold has shape \(8,\): expected \(9,\)"):
         autoencoder(activation=JumpReLU(torch.zeros(K - 1)))
+
+
+def unit_rows(rows):
+    rows = rows.astype(np.float64) / np.abs(rows).max(axis=1, keepdims=True)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("exponent", [-300, -60, -38, 0, 37, 60, 300])
+def test_the_decoder_of_a_float64_checkpoint_keeps_its_directions_at_any_scale(exponent):
+    rows = draw(K, D, seed=3).double()
+    rows[2] = 0
+    kept = autoencoder(decoder_rows=rows * 10.0**exponent).decoder
+    nonzero = [k for k in range(K) if k != 2]
+    assert not kept[2].any()
+    assert kept.dtype == (np.float32 if exponent in (0, 37) else np.float64)
+    np.testing.assert_allclose(
+        unit_rows(kept[nonzero]), unit_rows(rows.numpy()[nonzero]), atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-38, 1.0, 1e38])
+def test_the_decoder_keeps_its_directions_at_any_scale_of_the_input(scale):
+    rows = draw(K, D, seed=3)
+    scales = torch.full((D,), scale)
+    scalings = (
+        Standardisation(torch.zeros(D), scales),
+        Whitening(torch.zeros(D), torch.eye(D), torch.diag(scales)),
+    )
+    for scaling in scalings:
+        made = autoencoder(decoder_rows=rows * 30, normalisation=scaling).decoder
+        np.testing.assert_allclose(unit_rows(made), unit_rows(rows.numpy()), atol=1e-6)

@@ -71,6 +71,7 @@ def test_every_format_is_listed_under_its_own_name():
         "dictionary_learning",
         "sparsify",
         "gemma_scope",
+        "gemma_scope_2",
         "ours",
     }
     assert all(name == format_.name for name, format_ in FORMATS.items())

@@ -1,8 +1,12 @@
 """Checkpoint files are read without trusting them."""
 
 import io
+import json
+import os
 import pickle
+import warnings
 import zipfile
+from reprlib import repr as brief
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from osae_theory.errors import InputError
 from realdata.checkpoints.reading import (
     Config,
     Tensors,
+    positive,
     read_json,
     read_npz,
     read_safetensors,
@@ -101,7 +106,7 @@ def test_an_array_without_an_archive_is_not_an_npz(tmp_path):
     path = tmp_path / "params.npz"
     with path.open("wb") as file:
         np.save(file, np.zeros(3))
-    assert "a single array" in refusal(read_npz, path)
+    assert "not a zip file" in refusal(read_npz, path)
 
 
 def test_big_endian_arrays_are_read_as_the_numbers_they_hold(tmp_path):
@@ -180,3 +185,174 @@ def test_a_torch_file_in_the_old_format_is_read(tmp_path):
     torch.save({"w": torch.ones(3)}, buffer, _use_new_zipfile_serialization=False)
     path.write_bytes(buffer.getvalue())
     assert read_torch(path)["w"].tolist() == [1.0, 1.0, 1.0]
+
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 302123456\n"
+
+
+@pytest.mark.parametrize("read", [read_json, read_safetensors, read_npz, read_torch])
+def test_a_git_lfs_pointer_is_named_as_what_it_is(tmp_path, read):
+    path = tmp_path / "weights"
+    path.write_text(POINTER)
+    said = refusal(read, path)
+    assert "Git-LFS pointer" in said
+    assert "never downloaded" in said
+    assert "git lfs pull, or hf download" in said
+
+
+@pytest.mark.parametrize("read", [read_json, read_safetensors, read_npz, read_torch])
+def test_a_pipe_and_a_device_are_refused_without_opening_them(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    for name in ("pipe", "zeros"):
+        assert "no regular file" in refusal(read, tmp_path / name)
+
+
+def test_a_configuration_of_many_megabytes_is_not_read(tmp_path):
+    path = tmp_path / "cfg.json"
+    with path.open("wb") as file:
+        file.truncate(2**24 + 1)
+    assert "more than 16777216 bytes" in refusal(read_json, path)
+
+
+@pytest.mark.parametrize("number", [10**309, -(10**400)])
+def test_a_whole_number_beyond_float64_is_refused_wherever_it_stands(tmp_path, number):
+    path = tmp_path / "cfg.json"
+    path.write_text(json.dumps({"a": [{"b": number}]}))
+    assert "expected a JSON object" in refusal(read_json, path)
+    path.write_text(json.dumps({"seed": 2**128}))
+    assert read_json(path) == {"seed": 2**128}
+
+
+def with_member(path, name, shape, content, fortran=False):
+    """Add to an archive an array whose header states a shape, with any content after it."""
+    start = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": fortran, "shape": shape}
+    np.lib.format.write_array_header_2_0(start, header)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a name that is there twice
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"{name}.npy", start.getvalue() + content)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "size"),
+    [("bomb", (10**15,), 2**20), ("bomb", (-1, 8), 64), ("bomb", (0, 2**62), 64), ("w", (2,), 8)],
+)
+def test_an_array_that_is_not_of_the_size_it_states_or_is_there_twice_is_refused(
+    tmp_path, name, shape, size
+):
+    path = tmp_path / "params.npz"
+    np.savez(path, w=np.zeros(2, np.float32))
+    with_member(path, name, shape, bytes(size))
+    assert "cannot be read" in refusal(read_npz, path)
+
+
+def test_shapes_are_judged_before_an_array_is_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "params.npz"
+    np.savez(path, w=np.zeros((2, 3), np.float32))
+    with_member(path, "bomb", (2**18,), bytes(2**20))
+    monkeypatch.setattr(np, "load", None)
+
+    def check(shapes):
+        assert shapes == {"w": (2, 3), "bomb": (2**18,)}
+        raise InputError("expected w alone")
+
+    with pytest.raises(InputError, match="expected w alone"):
+        read_npz(path, check)
+
+
+def test_an_array_whose_header_alone_is_long_is_refused(tmp_path):
+    path = tmp_path / "params.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(
+            "w.npy", b"\x93NUMPY\x02\x00" + (2**26).to_bytes(4, "little") + bytes(2**26)
+        )
+    assert "cannot be read" in refusal(read_npz, path)
+
+
+def test_records_of_a_torch_file_that_are_larger_than_it_are_refused_unread(tmp_path, monkeypatch):
+    path = tmp_path / "ae.pt"
+    torch.save({"w": torch.ones(3)}, path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/bomb", bytes(2**22))
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", None)
+    assert "more than in the file" in refusal(read_torch, path)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod."])
+def test_names_of_a_compiled_or_data_parallel_module_are_those_of_the_module(tmp_path, prefix):
+    path = tmp_path / "a.safetensors"
+    save_file({f"{prefix}w": torch.ones(2), f"{prefix}b": torch.zeros(1)}, path)
+    assert set(read_safetensors(path)) == {"w", "b"}
+    save_file({f"{prefix}w": torch.ones(2), "b": torch.zeros(1)}, path)
+    assert set(read_safetensors(path)) == {f"{prefix}w", "b"}
+
+
+FULL = torch.arange(6.0).reshape(2, 3) + 1
+
+
+KINDS = {
+    "meta": lambda: FULL.to("meta"),
+    "sparse_coo": FULL.to_sparse,
+    "sparse_csr": FULL.to_sparse_csr,
+    "nested": lambda: torch.nested.nested_tensor([FULL[0], FULL[1]]),
+    "quantised": lambda: torch.quantize_per_tensor(FULL, 1.0, 0, torch.qint8),
+    "expanded": lambda: torch.ones(1, 1).expand(2, 3),
+    "expanded ": lambda: torch.ones(4).as_strided((2, 3), (1, 1)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, on what it calls beta
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tensor_that_is_not_stored_in_full_is_named_by_its_kind(tmp_path, kind):
+    tensors = Tensors({"w": KINDS[kind]()}, tmp_path)
+    for ask in (
+        lambda: tensors.shape("w"),
+        lambda: tensors.take("w", (2, 3)),
+        lambda: tensors.whole_numbers("w"),
+    ):
+        with pytest.raises(InputError, match=rf"a {kind.strip()} tensor .* stored in full"):
+            ask()
+
+
+def test_views_that_torch_saves_lazily_are_given_as_numbers(tmp_path):
+    negated = torch.complex(torch.zeros_like(FULL), -FULL).conj().imag
+    for value, wanted in ((negated, FULL), (FULL.T, FULL.T), (torch.nn.Parameter(FULL), FULL)):
+        taken = Tensors({"w": value}, tmp_path).take("w", tuple(wanted.shape))
+        np.testing.assert_array_equal(taken.numpy(), wanted.numpy())
+
+
+@pytest.mark.parametrize("value", [True, 4.5, [[4]], [], float("nan"), float("inf"), 4 + 0j])
+def test_what_is_no_whole_number_in_the_weights_is_refused(tmp_path, value):
+    with pytest.raises(InputError, match=r"k in .* expected whole numbers"):
+        Tensors({"k": torch.tensor(value)}, tmp_path).whole_numbers("k")
+    assert Tensors({"k": torch.tensor(4.0)}, tmp_path).whole_numbers("k") == [4]
+
+
+def test_a_row_or_column_that_would_vanish_in_float32_is_refused_and_single_entries_may(tmp_path):
+    small = torch.ones(2, 3, dtype=torch.float64)
+    small[0, 1] = 1e-60
+    assert Tensors({"w": small}, tmp_path).take("w", (2, 3))[0, 1] == 0
+    for place in ((slice(None), 1), (0, slice(None))):
+        gone = torch.ones(2, 3, dtype=torch.float64)
+        gone[place] = 1e-60
+        with pytest.raises(InputError, match=r"so small that they are 0 in torch\.float32"):
+            Tensors({"w": gone}, tmp_path).take("w", (2, 3))
+        gone[place] = 0.0
+        assert Tensors({"w": gone}, tmp_path).take("w", (2, 3)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -1.0, True, "1", None, float("nan"), float("inf"), 1e-39, 1e39, 5e-324, 10**400],
+    ids=brief,
+)
+def test_a_factor_that_float32_cannot_divide_by_is_refused_in_a_short_sentence(value):
+    with pytest.raises(InputError, match=r"factor .* expected a finite number above 0") as caught:
+        positive("factor", value, torch.float32)
+    assert len(str(caught.value)) < 200
+    with pytest.raises(InputError, match="digits"):  # which Python does not print
+        positive("factor", 10**9000, torch.float32)
+    assert positive("factor", 1e-39, torch.float64) == 1e-39
+    assert positive("factor", 2, torch.float32) == 2.0

@@ -131,7 +131,16 @@ def test_an_export_reads_as_a_saelens_checkpoint_with_the_same_latents(checkpoin
         (["run", "--lr", "nan"], "--lr"),
         (["run", "--lr", "1", "--log", "paper"], "log 'paper' is unknown"),
         (["run", "--lr", "1", "--precision", "low"], "precision 'low' is unknown"),
-        (["run", "--lr", "1", "--out", "file"], "is a file"),
+        (["run", "--lr", "1", "--out", "file"], "--out 'file' cannot be written to"),
+        (["run", "--lr", "1", "--cache", "file"], "--cache 'file' cannot be written to"),
+        (["tune", "--cache", "file"], "--cache 'file' cannot be written to"),
+        (["run", "--lr", "1", "--device", "hpu"], "device 'hpu' is not available"),
+        (["compare", "~nosuchuser/sae", "B"], "~nosuchuser/sae names no user"),
+        (["apply", "~nosuchuser/sae", "x.npy", "--out", "out"], "~nosuchuser/sae names no user"),
+        (["export", "~nosuchuser/sae", "--out", "out"], "~nosuchuser/sae names no user"),
+        (["compare", "A", "B", "--out", "nul\0x"], "cannot be written to"),
+        (["compare", "A", "B", "--out", "y" * 300], "File name too long"),
+        (["compare", "A", "y" * 3000], "cannot be read (File name too long)"),
         (["run", "--corpora", "a,b,c"], "expected one, or two different ones"),
         (["tune", "--steps", "-1"], "n_steps = -1"),
         (["train", "absent", "--K", "8", "--m", "2", "--steps", "3", "--lr", "1", "--out", "o"],
@@ -210,6 +219,37 @@ def test_the_wide_sae_and_the_other_sparsities_follow_the_dictionary():
     assert preset("--K", "20", "--m", "8").other_m == ()
     assert preset("--other-m", "3", "5").other_m == (3, 5)
     assert preset("--other-m").other_m == ()
+
+
+def test_each_checkpoint_has_a_label_of_its_own_whatever_they_are_called(
+    capsys, checkpoints, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "A").symlink_to(checkpoints[0])
+    (tmp_path / "A (2)").symlink_to(checkpoints[1])
+    assert main(["compare", "A", "A", "A (2)", "A", "--prefixes", "12", "--json"]) == 0
+    pairs = json.loads(capsys.readouterr().out)["pairs"]
+    assert len(pairs) == 6
+    names = {pair[side] for pair in pairs for side in "ab"}
+    assert names == {"A", "A (3)", "A (2)", "A (4)"}
+    same = {(pair["a"], pair["b"]): pair["stab"] for pair in pairs}
+    assert same["A", "A (3)"] == pytest.approx(1)
+    assert same["A", "A (2)"] < 0.9
+
+
+def test_a_comparison_that_cannot_be_written_is_one_sentence(
+    capsys, checkpoints, monkeypatch, tmp_path
+):
+    (tmp_path / "out" / "comparison.png").mkdir(parents=True)
+    said = refused(capsys, ["compare", *checkpoints, "--out", str(tmp_path / "out")])
+    assert "comparison.png in it is a folder" in said
+
+    def fills(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("realdata.compare_files.write_files", fills)
+    said = refused(capsys, ["compare", *checkpoints, "--out", str(tmp_path / "other")])
+    assert "No space left on device" in said
 
 
 def test_saved_estimators_are_compared_as_checkpoints_are(capsys, tmp_path):

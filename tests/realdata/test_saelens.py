@@ -313,3 +313,23 @@ def test_an_activation_of_zero_width_threshold_is_a_relu_where_training_never_se
     x = torch.from_numpy(expected("training_batchtopk_not_rescaled")[0])
     pre = (x - sae.input_offset) @ sae.encoder + sae.encoder_bias
     torch.testing.assert_close(sae.encode(x), ReLU()(pre))
+
+
+@pytest.mark.parametrize("factor", [10**400, 1e300, 5e-324, 1e-39, 1e39, 0.0, -1, True, "1"])
+def test_a_scaling_factor_that_float32_cannot_divide_by_is_refused(tmp_path, factor):
+    folder = tmp_path / "sae"
+    shutil.copytree(FIXTURES / "training_topk_expected_average_only_in", folder)
+    (folder / "activation_scaler.json").write_text(json.dumps({"scaling_factor": factor}))
+    assert "activation_scaler.json" in refusal(str(folder))
+
+
+def test_a_scaling_that_is_there_but_cannot_be_read_is_not_left_out(tmp_path):
+    folder = tmp_path / "sae"
+    shutil.copytree(FIXTURES / "training_topk_expected_average_only_in", folder)
+    scaler = folder / "activation_scaler.json"
+    scaler.unlink()
+    scaler.symlink_to("nowhere")
+    assert "activation_scaler.json cannot be read" in refusal(str(folder))
+    scaler.unlink()
+    scaler.mkdir()
+    assert "activation_scaler.json cannot be read" in refusal(str(folder))

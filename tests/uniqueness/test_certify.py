@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,16 @@ from osae_theory.problems import (
     problem_from_arrays,
     toy_spec,
 )
-from osae_theory.uniqueness import certify_codes, certify_problem, spark_by_construction
+from osae_theory.uniqueness import (
+    certify_codes,
+    certify_problem,
+    decide_codes,
+    decide_problem,
+    spark_by_construction,
+    spark_exhaustive,
+    sufficient_conditions,
+)
+from osae_theory.uniqueness.certify import judge
 
 RNG = np.random.default_rng(0)
 
@@ -94,6 +105,45 @@ def test_floats_that_leave_it_open_are_refused_with_what_was_tried():
 def test_independent_atoms_have_unique_codes_of_any_sparsity():
     assert certify_codes(np.eye(3), 3).value == 4
     assert certify_codes([[1, 1], [0, 1]], 2).value == 3
+
+
+@pytest.mark.theory
+def test_whether_codes_are_unique_is_a_value_with_three_answers(n1, p3):
+    unique, not_unique = decide_codes(n1.D, 2), decide_codes(p3, 2)
+    undecided = decide_codes(DiracHadamard(4).draw(RNG), 2)
+    assert [unique.answer, not_unique.answer, undecided.answer] == [
+        "unique",
+        "not unique",
+        "not decided",
+    ]
+    assert unique.spark == certify_codes(n1.D, 2)
+    assert (not_unique.spark.value, not_unique.spark.kind) == (4, "upper bound")
+    assert undecided.spark is None
+    assert "is not proved" in undecided.reason
+    problem = drawn(HarmonicFrame(4, 9), 2)
+    assert decide_problem(problem).spark == certify_problem(problem)
+
+
+@pytest.mark.theory
+def test_a_certificate_of_the_spark_is_judged_by_its_kind(dirac_hadamard):
+    spark = spark_exhaustive(dirac_hadamard)
+    assert spark.value == 4
+    kinds = ("exact", "value", "upper bound", "lower bound", "with probability one")
+    for kind, answer in zip(kinds, ["not unique"] * 3 + ["not decided"] * 2, strict=True):
+        assert judge(replace(spark, kind=kind), 2, 8).answer == answer
+    for kind, answer in zip(kinds, ["unique"] * 2 + ["not decided"] + ["unique"] * 2, strict=True):
+        assert judge(replace(spark, kind=kind), 1, 8).answer == answer
+
+
+@pytest.mark.theory
+def test_what_is_not_proved_of_the_spark_leaves_every_condition_undecided(dirac_hadamard):
+    codes = np.zeros((8, 28), dtype=int)
+    for sample, pair in enumerate((i, j) for i in range(8) for j in range(i)):
+        codes[list(pair), sample] = 1
+    known = sufficient_conditions((dirac_hadamard, codes))
+    rounded = sufficient_conditions((np.array(dirac_hadamard, dtype=float), codes))
+    assert {finding.answer for finding in known} == {"not met"}
+    assert {finding.answer for finding in rounded} == {"not decided"}
 
 
 def test_atoms_of_irrational_norm_are_certified_without_their_coherence():

@@ -1,15 +1,18 @@
 import math
+import tracemalloc
 from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from osae_theory.problems import EquiangularFrame, HarmonicFrame, coherence
 from osae_theory.strategies import dictionaries
 from osae_theory.uniqueness import babel, coherence_certificate, welch_certificate
+from osae_theory.uniqueness import coherence as coherence_module
 
 RNG = np.random.default_rng(0)
 
@@ -82,6 +85,37 @@ def test_a_single_atom_has_coherence_0():
 def test_exact_atoms_of_other_length_are_refused():
     with pytest.raises(InputError, match="column 1 has squared norm 2: expected 1"):
         coherence_certificate([[1, 1], [0, 1]])
+
+
+@pytest.mark.theory
+@given(dictionaries(max_d=5, max_K=6), st.integers(1, 40))
+def test_cosines_in_blocks_are_those_of_the_whole_matrix(D, entries):
+    whole = coherence_certificate(D), [babel(D, s) for s in range(D.shape[1])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coherence_module, "_BLOCK_ENTRIES", entries)
+        assert math.isclose(coherence_certificate(D).value, whole[0].value, abs_tol=1e-15)
+        for s, certificate in enumerate(whole[1]):
+            assert abs(babel(D, s).value - certificate.value) <= certificate.error
+
+
+def test_many_atoms_never_need_all_their_cosines_at_once():
+    K = 8_000
+    angles = math.pi * np.arange(K) / K
+    D = np.vstack([np.cos(angles), np.sin(angles)])
+    tracemalloc.start()
+    certificate = coherence_certificate(D)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert certificate.value == pytest.approx(math.cos(math.pi / K))
+    assert most < 8 * K**2 / 4
+
+
+@pytest.mark.parametrize("method", [coherence_certificate, welch_certificate])
+def test_more_products_than_the_bound_are_refused_before_one_is_made(method):
+    with pytest.raises(InputError, match=r"8 products for all K.2 cosines: expected at most 7;"):
+        method(np.eye(2), max_products=7)
+    with pytest.raises(InputError, match=r"800000 products .* give D in floats, or raise max_prod"):
+        method(np.eye(2, dtype=int), max_products=799_999)
 
 
 @pytest.mark.parametrize(("s", "message"), [(-1, "at least 0"), (2, "at most K - 1 = 1")])

@@ -118,6 +118,7 @@ def test_an_atom_on_one_edge_can_be_turned_however_many_samples_there_are(y, z):
 def test_dependent_quadruples_of_atoms_are_refused(p3):
     finding = counting_argument(p3, dict.fromkeys([(0, 1), (1, 2), (2, 3), (0, 3)], 100))
     assert not finding.met
+    assert finding.answer == "not met"
     assert "expected d of at least 4" in finding.reason
     assert finding.steps == ()
 
@@ -128,6 +129,7 @@ def test_a_spark_that_is_too_small_or_found_by_a_solver_weakens_the_finding(n1):
     weak = Certificate("spark(D)", 4, "lower bound", "given")
     finding = counting_argument(n1.D, edges, weak)
     assert not finding.met
+    assert finding.answer == "not decided"
     assert "expected a proof of more than 4" in finding.reason
     assert counting_argument(n1.D, edges, spark_mip(n1.D)).certificate.kind == "value"
 

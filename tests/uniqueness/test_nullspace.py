@@ -110,8 +110,30 @@ def test_sizes_beyond_enumeration_are_refused_with_the_alternative():
     rows = np.hstack([np.eye(9, dtype=int), np.ones((9, 9), dtype=int)])
     with pytest.raises(InputError, match="subsets of atoms: expected at most 10000"):
         nsp_constant_exact(rows, 2)
+    with pytest.raises(InputError, match=r"160380000 entries in the matrices of 9900 linear prog"):
+        nsp_constant_exact(GaussianDictionary(80, 100).draw(RNG), 2)
     with pytest.raises(InputError, match="K = 65: expected at most 64 atoms"):
         nsp_upper_bound(GaussianDictionary(8, 65).draw(RNG), 2)
+
+
+def test_the_bounds_on_the_work_can_be_raised_and_lowered():
+    D = HarmonicFrame(2, 4).draw(RNG)
+    assert nsp_constant_exact(D, 2, max_programs=12, max_entries=12 * 24).kind == "value"
+    with pytest.raises(InputError, match=r"12 linear programs: .* at most 11; .* raise max_prog"):
+        nsp_constant_exact(D, 2, max_programs=11)
+    with pytest.raises(InputError, match=r"288 entries .* at most 287; .* or raise max_entries"):
+        nsp_constant_exact(D, 2, max_entries=287)
+    with pytest.raises(InputError, match="max_iterations = 0"):
+        nsp_constant_exact(D, 2, max_iterations=0)
+
+
+def test_programs_out_of_iterations_leave_the_constant_between_two_bounds():
+    D = HarmonicFrame(4, 8).draw(RNG)
+    solved, cut = nsp_constant_exact(D, 2), nsp_constant_exact(D, 2, max_iterations=1)
+    assert (solved.kind, cut.kind) == ("value", "lower bound")
+    assert cut.value <= solved.value <= float(cut.details["largest dual bound"]) == 1.0
+    assert cut.details["programs"] == "0 of 56 solved"
+    assert cut.details["not decided"].endswith("within max_iterations = 1 a program")
 
 
 @pytest.mark.parametrize("method", [nsp_constant_exact, nsp_upper_bound])

@@ -87,6 +87,24 @@ def test_sizes_beyond_the_methods_are_refused_with_an_alternative():
         rip_upper_bound(GaussianDictionary(8, 41).draw(RNG), 2)
 
 
+def test_the_bounds_on_the_work_can_be_raised_and_lowered():
+    D = GaussianDictionary(3, 5).draw(RNG)
+    assert rip_constant_exact(D, 2, max_subsets=10).value == rip_constant_exact(D, 2).value
+    with pytest.raises(InputError, match=r"10 subsets .* at most 9; .* or raise max_subsets"):
+        rip_constant_exact(D, 2, max_subsets=9)
+    assert rip_lower_bound(D, 3, n_sampled=4, max_subsets=54).kind == "lower bound"
+    with pytest.raises(InputError, match=r"54 subsets .* at most 53; raise max_subsets"):
+        rip_lower_bound(D, 3, n_sampled=4, max_subsets=53)
+    with pytest.raises(InputError, match=r"75 products .* at most 74; raise max_products"):
+        rip_by_babel(D, 2, max_products=74)
+
+
+def test_single_atoms_are_looked_at_without_the_cosines_of_all_pairs():
+    angles = np.linspace(0, math.pi, 100_000)
+    certificate = rip_constant_exact(np.vstack([np.cos(angles), np.sin(angles)]), 1)
+    assert certificate.value <= certificate.error
+
+
 @pytest.mark.parametrize(
     "method", [rip_constant_exact, rip_upper_bound, rip_by_babel, rip_lower_bound]
 )

@@ -58,6 +58,9 @@ def test_a_support_short_of_samples_is_named(n1):
     Y[:, -1] = 2 * Y[:, -2]
     finding = aharon_elad_bruckstein(n1.D, Y)
     assert "support (3, 4): 2 of its 3 samples are in general position" in finding.reason
+    assert finding.answer == "not met"
+    rounded = aharon_elad_bruckstein(np.array(n1.D, dtype=float), Y)
+    assert rounded.answer == "not decided"
 
 
 @pytest.mark.theory
@@ -200,8 +203,26 @@ def test_conditions_that_the_table_1_model_fails_are_found_out_at_once():
         assert findings[1].reason.endswith(f"expected at least {(m - 1) * comb(100, m) + 1}")
 
 
-def test_a_check_too_large_to_make_says_so():
-    Y = integer_codes(9, cyclic(9, 3), 170)
-    finding = garfinkle_hillar(np.eye(9, dtype=int), Y)
-    assert not finding.met
-    assert "not checked" in finding.reason
+def test_a_check_too_large_to_make_is_not_decided_and_can_be_made_all_the_same(n1):
+    finding = garfinkle_hillar(np.eye(9, dtype=int), integer_codes(9, cyclic(9, 3), 170))
+    assert finding.answer == "not decided"
+    assert "expected at most max_sets = 2000000; not checked" in finding.reason
+    Y = integer_codes(5, cyclic(5, 2), 11)
+    assert garfinkle_hillar(n1.D, Y, max_sets=5 * comb(11, 2)).met
+    assert garfinkle_hillar(n1.D, Y, max_sets=5 * comb(11, 2) - 1).answer == "not decided"
+    Y = integer_codes(5, combinations(range(5), 2), 11)
+    assert hillar_sommer(n1.D, Y, max_sets=10 * comb(11, 2)).met
+    assert hillar_sommer(n1.D, Y, max_sets=10 * comb(11, 2) - 1).answer == "not decided"
+    assert aharon_elad_bruckstein(n1.D, Y, max_sets=comb(30, 3)).met
+    assert aharon_elad_bruckstein(n1.D, Y, max_sets=comb(30, 3) - 1).answer == "not decided"
+
+
+def test_very_many_samples_of_a_pair_are_compared_until_their_directions_are_enough(n1):
+    Y = integer_codes(5, cyclic(5, 2), 1000)
+    instance = read_instance(n1.D, Y)
+    assert set(distinct_directions(instance, enough=11).values()) == {11}
+    with pytest.raises(InputError, match=r"5000000 pairs .* at most 2000000; give enough, or rai"):
+        distinct_directions(instance)
+    assert sufficient_conditions((n1.D, Y))[3].met
+    with pytest.raises(InputError, match="enough = 0"):
+        distinct_directions(instance, enough=0)

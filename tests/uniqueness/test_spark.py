@@ -3,6 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.optimize
 from hypothesis import given
 
 from osae_theory.certificates import Certificate
@@ -23,6 +24,7 @@ from osae_theory.uniqueness import (
     spark_exhaustive,
     spark_mip,
 )
+from osae_theory.uniqueness import spark as spark_module
 
 RNG = np.random.default_rng(0)
 
@@ -74,6 +76,7 @@ def test_rational_frames_have_their_known_spark_by_two_methods(D, expected):
     assert programmed.kind == "value"
     assert not any(null_vector_residual(D, exhaustive))
     assert not any(null_vector_residual(D, programmed))
+    assert "not decided" not in programmed.details
 
 
 @pytest.mark.theory
@@ -167,7 +170,7 @@ def test_floats_leave_a_dependent_set_undecided_and_say_so(K, expected):
     for certificate in (spark_exhaustive(integer_harmonic(K)), spark_mip(integer_harmonic(K))):
         assert certificate.value == expected
         assert certificate.kind == "lower bound"
-    assert "undecided" in spark_exhaustive(integer_harmonic(K)).details
+    assert "not decided" in spark_exhaustive(integer_harmonic(K)).details
 
 
 @pytest.mark.theory
@@ -211,16 +214,73 @@ def test_a_search_cut_short_gives_a_lower_bound(n1):
     assert (certificate.value, certificate.kind) == (4, "lower bound")
 
 
-def test_too_many_subsets_are_refused_with_the_alternative():
-    with pytest.raises(InputError, match=r"expected at most 200000; any 2 atoms .* spark_mip"):
-        spark_exhaustive(GaussianDictionary(20, 120).draw(RNG))
+def test_a_search_that_would_go_beyond_its_bound_says_what_is_left_undecided(n1):
+    certificate = spark_exhaustive(GaussianDictionary(20, 120).draw(RNG))
+    assert (certificate.value, certificate.kind) == (3, "lower bound")
+    assert certificate.details["subsets"] == str(120 + math.comb(120, 2))
+    said = certificate.details["not decided"]
+    assert said.startswith("280840 subsets of 3 atoms, beyond max_subsets = 200000; raise it, or")
+    assert spark_exhaustive(n1.D, max_subsets=5).value == 2
+    assert spark_exhaustive(n1.D, max_subsets=5 + 10 + 10 + 5 + 1).value == 5
 
 
-def test_a_program_out_of_time_gives_a_lower_bound():
-    certificate = spark_mip(HarmonicFrame(10, 22).draw(RNG), time_limit=0.2)
+def test_a_search_whose_size_is_given_is_refused_before_it_begins(n1):
+    with pytest.raises(InputError, match=r"288100 subsets .* at most 200000; .* raise max_subsets"):
+        spark_exhaustive(GaussianDictionary(20, 120).draw(RNG), max_size=3)
+    # Any 5 atoms of R^4 are dependent, so the fifth size takes a single subset.
+    assert spark_exhaustive(n1.D, max_size=5, max_subsets=31).value == 5
+    with pytest.raises(InputError, match=r"31 subsets .* at most 30"):
+        spark_exhaustive(n1.D, max_size=5, max_subsets=30)
+    with pytest.raises(InputError, match=r"about 10\^57 subsets"):
+        spark_exhaustive(GaussianDictionary(100, 200).draw(RNG), max_size=80)
+
+
+def test_programs_out_of_nodes_leave_the_spark_undecided_and_say_within_what():
+    D = EquiangularFrame(7, 14).draw(RNG)
+    certificate = spark_mip(D, max_nodes=14)
     assert certificate.kind == "lower bound"
-    assert certificate.value <= 11
-    assert certificate.value >= spark_by_coherence(HarmonicFrame(10, 22).draw(RNG)).value
+    assert spark_by_coherence(D).value <= certificate.value < 8
+    said = certificate.details["not decided"]
+    assert said.startswith(f"at least {certificate.value} and at most 8 if the support found is")
+    assert said.endswith("within 1 nodes a program, max_nodes = 14")
+
+
+def test_no_clock_is_given_to_the_solver_unless_the_caller_has_one(monkeypatch):
+    given_options = []
+
+    def spy(*args, options, **kwargs):
+        given_options.append(dict(options))  # milp takes what it reads out of it
+        return scipy.optimize.milp(*args, options=options, **kwargs)
+
+    monkeypatch.setattr(spark_module, "milp", spy)
+    monkeypatch.setattr(spark_module, "perf_counter", None)
+    spark_mip(MERCEDES_BENZ)
+    assert given_options == [{"node_limit": 10_000 // 3}]
+
+
+def test_a_limit_on_time_is_shared_by_the_programs_and_ends_the_search(monkeypatch):
+    clock, shares = iter([0.0, 0.0, 0.0, 4.0, 4.0, 7.0]), []
+
+    def unsolved(*args, options, **kwargs):
+        shares.append(options["time_limit"])
+        return scipy.optimize.OptimizeResult(
+            status=1, x=None, mip_dual_bound=None, mip_node_count=None
+        )
+
+    monkeypatch.setattr(spark_module, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(spark_module, "milp", unsolved)
+    certificate = spark_mip(INTEGER_HARMONIC_6, time_limit=6.0)
+    assert shares == [6.0 / 6, 2.0 / 5]
+    assert (certificate.value, certificate.kind) == (3, "lower bound")
+    assert certificate.details["not decided"].endswith("and time_limit = 6.0 s")
+
+
+def test_programs_beyond_their_bound_are_refused_before_one_is_solved(monkeypatch):
+    monkeypatch.setattr(spark_module, "milp", None)
+    D = GaussianDictionary(64, 256).draw(RNG)
+    message = r"4521984 nonzeros in K = 256 .* at most 100000; use spark_by_coherence, or raise max"
+    with pytest.raises(InputError, match=message):
+        spark_mip(D, time_limit=5)
 
 
 def test_nearly_parallel_atoms_are_below_the_solver_s_tolerance_and_give_a_lower_bound():
@@ -252,3 +312,11 @@ def test_bad_limits_are_refused():
         spark_exhaustive(np.eye(2), max_size=0)
     with pytest.raises(InputError, match="time_limit"):
         spark_mip(np.eye(2), time_limit=0.0)
+    with pytest.raises(InputError, match="max_nodes = 0"):
+        spark_mip(np.eye(2), max_nodes=0)
+    with pytest.raises(InputError, match="max_entries = 0"):
+        spark_mip(np.eye(2), max_entries=0)
+    with pytest.raises(InputError, match="max_subsets = 0"):
+        spark_exhaustive(np.eye(2), max_subsets=0)
+    with pytest.raises(InputError, match="max_products = 0"):
+        spark_by_coherence(np.eye(2), max_products=0)
