@@ -13,7 +13,6 @@ weights w_j = P(l >= j):
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol, TypeGuard, TypeVar, cast, runtime_checkable
@@ -22,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from osae_theory.arrays import ArrayLike, array
-from osae_theory.errors import InputError, check_integer, check_real, shown
+from osae_theory.errors import InputError, check_finite, check_integer, check_real, shown
 from osae_theory.portable import exp, log
 
 _SUM_TOLERANCE = 1e-8
@@ -58,8 +57,8 @@ class PrefixLaw:
     name : str
         What tables and figures call the law.
 
-    The probabilities may be given as any array of numbers (`osae_theory.arrays`), or as a
-    list of Fractions.
+    The probabilities may be given as any array of numbers (`osae_theory.arrays`), Fractions
+    too.
 
     Raises
     ------
@@ -383,9 +382,11 @@ def _from_probabilities(name: str, value: object) -> PrefixLaw:
 
 def _vector(name: str, value: object) -> Float[np.ndarray, " K"]:
     """Return a vector of at least one number as a float64 copy."""
-    if isinstance(value, (list, tuple)) and any(isinstance(entry, Fraction) for entry in value):
-        value = [float(entry) if isinstance(entry, Fraction) else entry for entry in value]
-    vector = np.array(array(name, value), dtype=np.float64)
+    try:
+        vector = np.array(array(name, value, kind="exact"), dtype=np.float64)
+    except OverflowError as error:
+        raise InputError(f"{name} = {shown(value)}: expected numbers of float64") from error
+    check_finite(name, vector)
     if vector.ndim != 1 or vector.size == 0:
         raise InputError(f"{name} of shape {vector.shape}: expected a vector of K >= 1 entries")
     return vector

@@ -1,7 +1,10 @@
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,6 +141,38 @@ def test_a_vector_is_a_law_only_if_nonnegative_and_summing_to_one(entries):
             PrefixLaw(p)
 
 
+HALVES = [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    "halves",
+    [
+        HALVES,
+        tuple(HALVES),
+        np.array(HALVES, dtype=">f4"),
+        [Fraction(1, 2)] * 2,
+        np.array([Fraction(1, 2)] * 2, dtype=object),
+        torch.tensor(HALVES),
+        pd.Series(HALVES),
+        np.array(HALVES, dtype=complex),
+    ],
+    ids=lambda halves: type(halves).__name__,
+)
+def test_probabilities_may_come_in_any_form(halves):
+    for law in (PrefixLaw(halves), AnnealedLaw(halves).law):
+        np.testing.assert_array_equal(law.survival, [1, 0.5])
+        assert law.probabilities.dtype == np.float64
+
+
+def test_groups_may_be_arrays():
+    expected = PrefixLaw.groups(5, (2, 5), (0.25, 0.75)).survival
+    for ends in (np.array([2, 5]), torch.tensor([2, 5]), [np.int32(2), 5]):
+        found = PrefixLaw.groups(5, ends, np.array([0.25, 0.75]))
+        np.testing.assert_array_equal(found.survival, expected)
+        assert PrefixLaw.piecewise(5, ends).K == 5
+    assert geometric_group_ends(5, 10**5)[-4:] == (1, 2, 3, 5)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -147,6 +182,22 @@ def test_a_vector_is_a_law_only_if_nonnegative_and_summing_to_one(entries):
         (lambda: PrefixLaw(np.array([])), "K >= 1"),
         (lambda: PrefixLaw.from_survival([0.5, 0.2]), "starts at 1"),
         (lambda: PrefixLaw.from_survival([1.0, 0.2, 0.4]), r"P\(l = 2\) = -0\.2"),
+        (lambda: PrefixLaw(None), "prefix law = None: expected numbers"),
+        (lambda: PrefixLaw(["a"]), "prefix law holds text"),
+        (lambda: PrefixLaw([1 + 1j]), "imaginary part"),
+        (lambda: PrefixLaw([10**400]), "expected numbers of float64"),
+        (lambda: PrefixLaw([[0.5, 0.5]]), r"prefix law of shape \(1, 2\)"),
+        (lambda: PrefixLaw(np.ma.masked_array([0.5, 0.5], mask=[0, 1])), "1 masked entries"),
+        (lambda: PrefixLaw.from_survival({}), "survival weights = {}: expected numbers"),
+        (lambda: PrefixLaw.uniform(10**30), "K = a whole number of about 31 digits"),
+        (lambda: PrefixLaw.zipf(3, 10**400), "alpha = a whole number of about 401 digits"),
+        (lambda: PrefixLaw.groups(4, None), "group ends = None: expected whole numbers"),
+        (lambda: PrefixLaw.groups(4, [2.0, 4]), "group ends of dtype float64"),
+        (lambda: PrefixLaw.groups(4, []), "the last one K = 4"),
+        (lambda: PrefixLaw.groups(4, (2, 4), ("a", "b")), "group masses holds text"),
+        (lambda: PrefixLaw.groups(4, (2, 4), (2.0, -1.0)), r"P\(l = 4\) = -1"),
+        (lambda: AnnealedLaw(None), "law = None: expected a prefix law"),
+        (lambda: AnnealedLaw(RandomPrefixes(3, 1)), "expected a law that does not change"),
         (lambda: PrefixLaw.uniform(0), "K = 0"),
         (lambda: PrefixLaw.zipf(3, float("nan")), "alpha = nan"),
         (lambda: PrefixLaw.geometric(3, 1.5), r"ratio = 1\.5"),
