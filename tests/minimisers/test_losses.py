@@ -72,7 +72,7 @@ def test_an_exact_factorisation_of_orthonormal_atoms_is_stationary_and_others_ar
     [
         (np.full((2, 2), np.nan), np.eye(2), np.eye(2), 2, r"X\[0, 0\] = nan"),
         (np.zeros((2, 0)), np.zeros((2, 0)), np.eye(2), 2, "data of shape"),
-        (np.eye(2), np.full((2, 2), np.inf), np.eye(2), 2, r"codes\[0, 0\] = inf"),
+        (np.eye(2), np.full((2, 2), np.inf), np.eye(2), 2, r"Y\[0, 0\] = inf"),
         (np.eye(2), np.eye(2), 2 * np.eye(2), 2, "column 0 has norm 2"),
         (np.eye(2), np.eye(2), np.eye(2), 3, "prefix law on 3 atoms: expected one on K = 2"),
     ],
