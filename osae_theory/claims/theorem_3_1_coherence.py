@@ -49,9 +49,9 @@ class Numbers:
 
     at_truth: Fraction
     at_true_codes: Fraction
-    minimum: Number
+    minimum: int | float | Fraction
     merged: Fraction
-    coherence: Number
+    coherence: int | float | Fraction
     last: Fraction
 
     @property
