@@ -1,9 +1,10 @@
-"""Files written whole or not at all, and folders that are checked before the work."""
+"""Files written whole or not at all; files and folders that are checked before the work."""
 
 import errno
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -21,6 +22,8 @@ _LOCK = ".lock"
 # What ends a process and can be seen by it; Windows has no hang-up.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _LONGEST_NAME = 80
+_LONGEST_REASON = 120
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -92,6 +95,32 @@ def refused_by_system(folder: Path, option: str = "--out") -> Iterator[None]:
             f"{option} {_brief(str(folder))} cannot be written to ({reason}): expected a folder, "
             "or a new one, with room and permission"
         ) from error
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Raise InputError unless a path is that of a regular file whose content is there.
+
+    Nothing else is opened: a pipe would be waited for, and a device has no end.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        What it is to be, for the message.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError("it is no regular file")
+        with path.open("rb") as file:
+            start = file.read(len(_POINTER))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise InputError(f"{path} cannot be read ({reason}): expected {expected}") from error
+    if start == _POINTER:
+        raise InputError(
+            f"{path} is a Git-LFS pointer, the file itself was never downloaded: expected "
+            f"{expected} (git lfs pull, or hf download)"
+        )
 
 
 def nearest_folder(folder: Path) -> Path:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from osae_theory.errors import InputError
 from osae_theory.files import (
+    check_file,
     check_writable,
     nearest_folder,
     refused_by_system,
@@ -19,7 +20,6 @@ from osae_theory.files import (
 )
 from realdata.checkpoints import load
 from realdata.checkpoints.form import CHUNK, SparseAutoencoder
-from realdata.checkpoints.reading import check_file
 
 LATENTS = "latents.npy"
 RECONSTRUCTION = "reconstruction.npy"

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from osae_theory.errors import InputError
+from osae_theory.errors import InputError, check_integer
+
+_ALL_OF = 300
 
 Verdict = Literal["holds", "fails", "holds with added assumptions", "conjecture"]
 Evidence = Literal[
     "exact certificate",
-    "exhaustive",
+    "small cases",
     "certified bound",
     "property test",
     "measured slope",
@@ -106,6 +108,18 @@ class Claim:
         """Raise InputError with the first hypothesis that an instance does not meet."""
         for text in self.unmet(instance)[:1]:
             raise InputError(f"claim {self.id} does not apply: expected that {text}")
+
+
+def fewer(n_examples: int, of: int) -> int:
+    """Return how many examples a slow check tries: all of up to 300, of more one in `of`.
+
+    Raises
+    ------
+    InputError
+        If `n_examples` is not a whole number of at least 1.
+    """
+    check_integer("n_examples", n_examples, 1)
+    return max(min(n_examples, _ALL_OF), n_examples // of)
 
 
 def exact_text(value: Number) -> int | float | str:

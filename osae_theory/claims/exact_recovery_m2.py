@@ -1,9 +1,10 @@
 """T4': where the pull of the short prefixes vanishes, L_ND gives D* back exactly at m >= 2.
 
-Statement. As in T4 (a unique m-sparse factorisation, exactly m nonzeros a column, J injective),
-and besides: co-active atoms are orthogonal, C = Y* Y*^T is diagonal (so codes are signed), and the
-energies are distinct. Then there is an eps_0 > 0 so that for every eps in (0, eps_0) the
-minimisers of L_ND under (1 - eps) delta_K + eps q are exactly D*, Y* sorted by energy, up to signs.
+Statement. As in T4 (a unique m-sparse factorisation, exactly m nonzeros a column, J injective, q
+of full support on {1..K-1}), and besides: co-active atoms are orthogonal, C = Y* Y*^T is diagonal
+(so codes are signed), and the energies are distinct. Then there is an eps_0 > 0 so that for every
+eps in (0, eps_0) the minimisers of L_ND under (1 - eps) delta_K + eps q are exactly D*, Y* sorted
+by energy, up to signs.
 
 Source: claim T4'. Verdict: holds. Tight: eps_0 is finite, at most `local_threshold`; each
 hypothesis is needed (with a 1-sparse column the codes, at m = 2, move at once).
@@ -16,6 +17,8 @@ True
 """
 
 from fractions import Fraction
+from itertools import product
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,7 @@ from osae_theory.claims.base import Assumption, Claim, Finding
 from osae_theory.claims.exact import Instance, columns, spark, uniform
 from osae_theory.claims.unique_dictionary import is_certified_unique
 from osae_theory.claims.vanishing_truncation import (
+    TRUNCATION,
     exactly_sparse,
     injective,
     linearised,
@@ -44,6 +48,8 @@ from osae_theory.uniqueness.findings import read_instance
 from osae_theory.uniqueness.samples import distinct_directions
 
 EDGES = ((0, 1), (1, 2), (2, 3), (3, 4), (0, 4))
+SHAPES = ((4, 5, 2), (5, 5, 2), (4, 6, 2), (5, 7, 2), (6, 6, 3))
+"""The (d, K, m) that are tried in turn; d = 4 and 5 are overcomplete, m = 3 once."""
 _TOLERANCE = 1e-9
 
 
@@ -69,20 +75,38 @@ def orthogonal_cycle() -> Instance:
     return Instance(D, columns(*codes), uniform(5), m=2)
 
 
-def random_instance(seed: int) -> tuple[SparseCodingProblem, PrefixLaw]:
-    """Return such a problem in the order of energy, N = 60, with a q of full support on 1..4."""
+def random_instance(
+    seed: int, shape: tuple[int, int, int] = SHAPES[0]
+) -> tuple[SparseCodingProblem, PrefixLaw]:
+    """Return such a problem in the order of energy, and a q of full support on {1..K-1}.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0.
+    shape : tuple of int
+        (d, K, m), m >= 2: the supports are the K cyclic ones, atoms less than m apart in the
+        cycle are orthogonal, and the codes of a support take all signs. (4, 5, 2) has N = 60.
+    """
+    d, K, m = shape
     rng = generator(seed, Axis.DICTIONARY)
-    D, Y = rng.standard_normal((4, 5)), np.zeros((5, 60))
-    for k, others in ((1, [0]), (2, [1]), (3, [2]), (4, [0, 3])):
-        basis = scipy.linalg.orth(D[:, others])
+    D = rng.standard_normal((d, K))
+    for k in range(1, K):
+        near = [j for j in range(k) if min(k - j, K - k + j) < m]
+        basis = scipy.linalg.orth(D[:, near])
         D[:, k] -= basis @ (basis.T @ D[:, k])
-    for place, (i, j) in enumerate(EDGES):
-        a, b = rng.uniform(0.3, 2.0, (2, 6))
-        samples = slice(12 * place, 12 * place + 12)
-        Y[i, samples], Y[j, samples] = np.tile(a, 2), np.append(b, -b)
-    Y *= rng.uniform(0.7, 1.5, (5, 1))
+    signs = np.array([(1, *rest) for rest in product((1, -1), repeat=m - 1)])
+    n_values = -(-((m - 1) * comb(K, m) + 1) // len(signs))
+    n_each = n_values * len(signs)
+    Y = np.zeros((K, K * n_each))
+    for place in range(K):
+        support = sorted((place + step) % K for step in range(m))
+        values = rng.uniform(0.3, 2.0, (m, n_values))
+        samples = slice(n_each * place, n_each * (place + 1))
+        Y[support, samples] = np.hstack([row[:, None] * values for row in signs])
+    Y *= rng.uniform(0.7, 1.5, (K, 1))
     order = order_by_energy(Y)
-    truncation = PrefixLaw(np.append(rng.dirichlet(np.full(4, 3.0)), 0.0), "q")
+    truncation = PrefixLaw(np.append(rng.dirichlet(np.full(K - 1, 3.0)), 0.0), "q")
     return problem_from_arrays(unit_columns(D)[:, order], Y[order]), truncation
 
 
@@ -213,18 +237,19 @@ def check(n_examples: int) -> Finding:
         "sum_j ||v_j||^2 by energy": pulls[0],
         "squared pull on the codes by energy": pulls[1],
     }
-    n_instances = max(2, n_examples // 100)
-    instances = [random_instance(seed) for seed in range(n_instances)]
+    n_instances = max(2, n_examples // 400)
+    instances = [random_instance(seed, SHAPES[seed % len(SHAPES)]) for seed in range(n_instances)]
+    one = random_instance(1)
     largest = max(_relative_pull(*instance) for instance in instances)
     local = [local_threshold(*instance) for instance in instances]
     codes = [code_threshold(*instance) for instance in instances]
-    measured = measured_threshold(*instances[1])
+    measured, of_codes = measured_threshold(*one), code_threshold(*one)
     certificate["largest gradient of L_q at D*, over the energy"] = largest
     certificate["eps to which D* is a local minimum, least and median"] = _spread(local)
     certificate["eps to which Y* are the best codes, least and median"] = _spread(codes)
-    certificate["eps to which Y* are the best codes, one instance"] = codes[1]
+    certificate["eps to which Y* are the best codes, one instance"] = of_codes
     certificate["eps to which descents find nothing below D*, the same one"] = measured
-    confirmed = confirmed and 0 < measured <= min(local[1], codes[1])
+    confirmed = confirmed and 0 < measured <= min(local_threshold(*one), of_codes)
     confirmed = confirmed and largest < _TOLERANCE and min(codes) > 0 and sparser_column_moves()
     return Finding(bool(confirmed), certificate, largest, n_instances + 1)
 
@@ -261,10 +286,11 @@ EXACT_RECOVERY_M2 = Claim(
     title="exact recovery for m >= 2",
     source="this project",
     statement=(
-        "If X = D* Y* has one m-sparse factorisation, exactly m nonzeros a column, J injective,"
-        " co-active atoms orthogonal, Y* Y*^T diagonal and distinct energies, then for some"
-        " eps_0 > 0 and every eps in (0, eps_0) the minimisers of L_ND under"
-        " (1 - eps) delta_K + eps q are exactly D*, Y* sorted by energy, up to signs."
+        "If X = D* Y* has one m-sparse factorisation, exactly m nonzeros a column, the map J of T4"
+        " is injective, co-active atoms are orthogonal, Y* Y*^T is diagonal with distinct energies,"
+        " and q has full support on {1..K-1}, then for some eps_0 > 0 and every eps in (0, eps_0)"
+        " the minimisers of L_ND under (1 - eps) delta_K + eps q (mass 1 - eps on l = K) are"
+        " exactly D*, Y* sorted by energy, up to signs."
     ),
     verdict="holds",
     evidence="property test",
@@ -273,10 +299,12 @@ EXACT_RECOVERY_M2 = Claim(
         " codes is 0: the gradient of L_q vanishes at D*, in every order. Close to it L_K grows as"
         " ||J theta||^2, so by a positive multiple of ||theta||^2, and L_q falls by a multiple of"
         " ||theta||^2 at most: for small eps the growth wins. By T4 minimisers are close to D*, in"
-        " the order that minimises L_q; A = G o C is diagonal, so that is by energy.\n"
+        " the order that minimises L_q; A = G o C is diagonal and q has full support, so that is"
+        " by energy. If some q_l is 0 for an l < K, exchanging atoms l and l + 1 changes nothing.\n"
         "Exact instance: (d,K,m) = (4,5,2), D* = e_1, e_2, (2,0,2,1)/3, (1,2,0,-2)/3, (0,2,1,2)/3,"
         " neighbours in the cycle orthogonal, codes (s_i, +-t s_j), t = 1..6, s = (7,4,3,2,1).\n"
-        "How large eps_0 is depends on the instance. `local_threshold` and `code_threshold` bound"
+        "Tried at (d,K,m) = (4,5,2), (5,5,2), (4,6,2), (5,7,2) and (6,6,3). How large eps_0 is"
+        " depends on the instance. `local_threshold` and `code_threshold` bound"
         " it from above; descents (measured, no proof) find nothing below D* almost up to the"
         " latter: it is a sample with a small entry that changes its support first. A law"
         " certified in full, for data of another kind: B2."
@@ -285,13 +313,14 @@ EXACT_RECOVERY_M2 = Claim(
     assumptions=(
         Assumption(
             "the m-sparse factorisation is unique, as far as a known condition tells (instance:"
-            " SparseCodingProblem)",
-            lambda problem: problem.noise is None and is_certified_unique(problem),
+            " (problem, q))",
+            lambda i: i[0].noise is None and is_certified_unique(i[0]),
         ),
-        Assumption("every column has exactly m nonzeros", exactly_sparse),
-        Assumption("the linearised map is injective", injective),
-        Assumption("co-active atoms are orthogonal", coactive_orthogonal),
-        Assumption("Y* Y*^T is diagonal", uncorrelated),
-        Assumption("energies are distinct and positive", _distinct_energies),
+        Assumption("every column has exactly m nonzeros", lambda i: exactly_sparse(i[0])),
+        Assumption("the linearised map is injective", lambda i: injective(i[0])),
+        Assumption("co-active atoms are orthogonal", lambda i: coactive_orthogonal(i[0])),
+        Assumption("Y* Y*^T is diagonal", lambda i: uncorrelated(i[0])),
+        Assumption("energies are distinct and positive", lambda i: _distinct_energies(i[0])),
+        TRUNCATION,
     ),
 )

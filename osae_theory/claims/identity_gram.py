@@ -22,8 +22,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 
-from osae_theory.claims.base import Assumption, Claim, Finding
-from osae_theory.errors import check_integer
+from osae_theory.claims.base import Assumption, Claim, Finding, fewer
 from osae_theory.objectives import (
     nested_dropout_loss,
     nested_dropout_loss_gram,
@@ -139,7 +138,7 @@ def _sharpness(K: int) -> tuple[float, float]:
 
 
 def _check(n_examples: int) -> Finding:
-    check_integer("n_examples", n_examples, 1)
+    n_examples = fewer(n_examples, 4)
     defects, proved, off = zip(*map(_exact, range(n_examples)), strict=True)
     schur, shares, above = zip(*map(_bounds, range(n_examples)), strict=True)
     sharpness, formula_error = zip(*map(_sharpness, range(1, 41)), strict=True)
@@ -169,7 +168,8 @@ IDENTITY_GRAM = Claim(
     title="L_ND in Gram form; its minimisers exist",
     source="this project",
     statement=(
-        "L_ND = ||X||^2 - 2 sum_j w_j <d_j, X Y_j.> + <W o G, C> for every law and all codes. With "
+        "With W_jk = w_max(j,k), L_ND = ||X||^2 - 2 sum_j w_j <d_j, X Y_j.> + <W o G, C> for every "
+        "law and all codes. With "
         "full support and unit atoms, lambda_min(W o G) >= lambda_min(W) >= min p / 4, codes of a "
         "minimiser obey ||z|| <= 2 ||x|| / sqrt(min p), and argmin L_ND is not empty."
     ),

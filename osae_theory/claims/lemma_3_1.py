@@ -3,7 +3,7 @@
 Statement: let (D, E) minimise the nested-dropout loss L_ND, p of full support, over unit-norm
 D and any E; then it minimises the full-prefix loss L_K. Source: Wang et al. (2025), Lemma 3.1.
 Verdict: fails at d = K = 2, m = 1, where nothing is smaller, for two atoms at cosine 3/5. For
-two atoms it fails exactly when p_2 (1 - (1 - p_2) rho) <= c^2, so the condition is tight.
+two atoms, c < 1, it fails exactly when p_2 (1 - (1 - p_2) rho) <= c^2: the condition is tight.
 
 >>> found = LEMMA_3_1.check(100)
 >>> found.confirmed, found.error
@@ -13,6 +13,7 @@ two atoms it fails exactly when p_2 (1 - (1 - p_2) rho) <= c^2, so the condition
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations, permutations, product
 from math import sqrt
@@ -100,9 +101,45 @@ def merged_point(
     return loss, moved
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """L_ND over argmin L_K, and at its own minimum.
+
+    Attributes
+    ----------
+    at_full : Fraction
+        L_ND at every minimiser of L_K.
+    minimum : int, float or Fraction
+        min L_ND.
+    attained : Fraction
+        L_ND with the closest pair merged.
+    moved : Fraction
+        sum_j ||R* y_j^T||^2 there, along which the printed proof moves an atom.
+    """
+
+    at_full: Fraction
+    minimum: int | float | Fraction
+    attained: Fraction
+    moved: Fraction
+
+    @property
+    def is_refutation(self) -> bool:
+        """Whether they refute the lemma and show where its proof breaks."""
+        return self.attained == self.minimum < self.at_full and self.moved == 0
+
+    def certificate(self, prefix: str = "") -> dict[str, Number]:
+        """Return the numbers by what they are of."""
+        return {
+            f"{prefix}L_ND at every minimiser of L_K": self.at_full,
+            f"{prefix}min L_ND": self.minimum,
+            f"{prefix}L_ND with the closest pair merged": self.attained,
+            f"{prefix}sum_j ||R* y_j^T||^2 there": self.moved,
+        }
+
+
 def refute(
     instance: Instance, directions: Shaped[np.ndarray, "d J"], slots: tuple[int, ...]
-) -> dict[str, Number]:
+) -> Numbers:
     """Return L_ND over argmin L_K, the global minimum, and a point that attains it.
 
     Raises
@@ -115,13 +152,7 @@ def refute(
     if len(at_full) != 1:
         raise InputError(f"L_ND over argmin L_K takes {len(at_full)} values: expected one")
     minimum = exact_planar_minimum(X, [1] * instance.K, instance.law).value
-    attained, moved = merged_point(X, directions, slots, instance.law)
-    return {
-        "L_ND at every minimiser of L_K": at_full.pop(),
-        "min L_ND": minimum,
-        "L_ND with the closest pair merged": attained,
-        "sum_j ||R* y_j^T||^2 there": moved,
-    }
+    return Numbers(at_full.pop(), minimum, *merged_point(X, directions, slots, instance.law))
 
 
 def lemma_fails(
@@ -131,7 +162,14 @@ def lemma_fails(
 
     Apart they cost (1 - p_2) min(e), merged the lesser eigenvalue of e_1 P_1 + e_2 P_2: it is
     at most t unless that matrix less t I is positive definite.
+
+    Raises
+    ------
+    InputError
+        If the atoms are parallel: then the data have one ray, and the lemma holds.
     """
+    if rank(atoms) < 2:
+        raise InputError("two parallel atoms: expected a cosine of modulus less than 1")
     moment = (atoms * as_fractions(energies)) @ atoms.T
     apart = (1 - p_2) * min(energies)
     (a, b), (c, d) = moment - apart * as_fractions(np.eye(2, dtype=int))
@@ -166,12 +204,6 @@ def family_disagreements(n_examples: int) -> int:
     return wrong
 
 
-def is_refutation(numbers: dict[str, Number]) -> bool:
-    """Return whether `refute`'s numbers refute the lemma and show where its proof breaks."""
-    at_full, minimum, attained, moved = numbers.values()
-    return attained == minimum < at_full and moved == 0  # pyright: ignore[reportOperatorIssue]
-
-
 def check(n_examples: int) -> Finding:
     """Verify both counterexamples, and the condition of the two-atom family on examples."""
     check_integer("n_examples", n_examples, 1)
@@ -179,10 +211,10 @@ def check(n_examples: int) -> Finding:
     three = refute(three_atoms(), columns((1, 3), (1, 0)), (1, 0, 0))
     wrong = family_disagreements(n_examples)
     return Finding(
-        confirmed=is_refutation(two) and is_refutation(three) and wrong == 0,
+        confirmed=two.is_refutation and three.is_refutation and wrong == 0,
         certificate={
-            **two,
-            **{f"overcomplete: {name}": value for name, value in three.items()},
+            **two.certificate(),
+            **three.certificate("overcomplete: "),
             "two-atom instances that disagree with the condition": wrong,
         },
         n_examples=n_examples,
@@ -208,11 +240,12 @@ LEMMA_3_1 = Claim(
         "The printed proof moves d_K along v = R* y_K^T. Where the codes are free, v = 0 at a"
         " minimiser: only the full prefix sees d_K, so d_K is a principal direction of what it"
         " explains, and nothing is left to move along.\n"
-        "Instead: for two atoms of energies e_1 >= e_2, rho = e_2/e_1, at cosine c, m = 1, the"
-        " lemma fails if and only if p_2 (1 - (1 - p_2) rho) <= c^2, for rho = 1 if and only if"
-        " p_2 <= c. In general p_K times the excess of L_K is at most what the minimiser of L_ND"
-        " saves on the shorter prefixes (T2); the lemma holds where one point minimises every"
-        " prefix, as in the linear case m = K <= d (T1)."
+        "Instead: for two atoms of energies e_1 >= e_2 > 0, rho = e_2/e_1, at cosine +-c,"
+        " 0 <= c < 1, m = 1, the lemma fails if and only if p_2 (1 - (1 - p_2) rho) <= c^2, for"
+        " rho = 1 if and only if p_2 <= c; for c = 1 there is one ray, and both losses vanish with"
+        " it in slot 1. In general p_K times the excess of L_K is at most what the minimiser"
+        " of L_ND saves on the shorter prefixes (T2); the lemma holds where one point minimises"
+        " every prefix, as in the linear case m = K <= d (T1)."
     ),
     check=check,
     assumptions=(UNIT_NORM, FULL_SUPPORT),

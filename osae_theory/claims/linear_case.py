@@ -1,10 +1,10 @@
 """The linear case: nested dropout's unique minimiser is the PCA basis in descending order.
 
-Statement: for a linear autoencoder with K <= d latents and D^T D = I, p of full support, the
-first K principal directions in order are the unique minimiser of L_ND, up to sign. Source: Wang
-et al. (2025), section 2.2, after Rippel et al. (2014). Verdict: holds if the singular values
-fall strictly, without D^T D = I and for any encoder. Tight: an equal pair, or a prefix that is
-never drawn, leaves its plane free (T1).
+Statement: for a linear autoencoder with K <= d latents and D^T D = I, p of full support and
+sigma_1 > ... > sigma_K > sigma_{K+1}, the first K principal directions in order are the unique
+minimiser of L_ND, up to sign. Source: Wang et al. (2025), section 2.2, after Rippel et al. (2014).
+Verdict: holds, without D^T D = I and for any encoder. Tight: an equal pair of singular values, or
+a prefix that is never drawn, leaves its plane free (T1).
 
 >>> found = LINEAR_CASE.check(100)
 >>> found.confirmed, found.error < 1e-10
@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from osae_theory.claims.base import Assumption, Claim, Finding
-from osae_theory.errors import check_integer
+from osae_theory.claims.base import Assumption, Claim, Finding, fewer
 from osae_theory.minimisers.losses import nested_loss, pair_weights
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems.geometry import gaussian_columns, haar_basis, unit_columns
@@ -105,7 +104,7 @@ def shortfalls(instance: Instance, rng: np.random.Generator) -> tuple[float, flo
 
 def check(n_examples: int) -> Finding:
     """Verify on random instances that PCA attains the bound and that rivals exceed it."""
-    check_integer("n_examples", n_examples, 1)
+    n_examples = fewer(n_examples, 2)
     rng = generator(14, Axis.VALUES)
     found = np.array([shortfalls(draw(rng), rng) for _ in range(n_examples)])
     pca, excess, margin = found[:, 0].max(), found[:, 1].min(), found[:, 2].min()
@@ -132,8 +131,9 @@ LINEAR_CASE = Claim(
     title="the linear case is PCA",
     source="Wang et al. (2025), section 2.2, after Rippel et al. (2014)",
     statement=(
-        "For a linear autoencoder with K <= d latents, D^T D = I and p of full support, the PCA"
-        " eigenbasis in descending order is the unique minimiser of L_ND, up to sign."
+        "For a linear autoencoder with K <= d latents, D^T D = I, p of full support and distinct"
+        " singular values sigma_1 > ... > sigma_K > sigma_{K+1} of X, the PCA eigenbasis in"
+        " descending order is the unique minimiser of L_ND, up to sign."
     ),
     verdict="holds",
     evidence="property test",

@@ -28,7 +28,7 @@ from math import ceil
 import numpy as np
 from jaxtyping import Float
 
-from osae_theory.claims.base import Assumption, Claim, Finding, Number
+from osae_theory.claims.base import Assumption, Claim, Finding, Number, fewer
 from osae_theory.claims.exact import Instance
 from osae_theory.claims.theorem_3_1_sparsity import (
     LARGE,
@@ -38,7 +38,7 @@ from osae_theory.claims.theorem_3_1_sparsity import (
     refute,
     unique_dictionary,
 )
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError
 from osae_theory.minimisers.losses import stationarity
 from osae_theory.minimisers.no_common_minimiser import no_common_minimiser
 from osae_theory.prefixes import PrefixLaw
@@ -212,7 +212,7 @@ def few_partners(point: Point) -> bool:
 
 def check(n_examples: int) -> Finding:
     """Verify both exact instances, the rate on random points, and statements A and B."""
-    check_integer("n_examples", n_examples, 1)
+    n_examples = fewer(n_examples, 2)
     rng = np.random.default_rng(53)
     exact = certificates()
     error = max(rate_error(draw_point(rng)) for _ in range(n_examples))
@@ -257,8 +257,8 @@ OBSTRUCTION = Claim(
         " stationary if and only if (i) sum_{active k>a} (w_a - w_k) z_k <d_a,d_k> = 0 for every"
         " sample and active a, and (ii) v_j = 0 for every j. A: if some sample's active atoms, two"
         " or more, are pairwise not orthogonal, (i) fails in every order, for any signs and any"
-        " law of full support. B: if Y* >= 0, some pair co-occurs and each atom has at most"
-        " spark - 2 partners, some v_j is not parallel to d_j in every order."
+        " law of full support. B: if Y* >= 0, some pair co-occurs and each atom co-occurs with at"
+        " most spark(D*) - 2 others, some v_j is not parallel to d_j in every order."
     ),
     verdict="holds",
     evidence="exact certificate",

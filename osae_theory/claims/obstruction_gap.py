@@ -45,7 +45,8 @@ def gap_on_cycle(D: Shaped[np.ndarray, "d K"], n_samples: int) -> tuple[Fraction
     D : array of Fractions, shape (d, K)
         True atoms, spark above 4 or independent.
     n_samples : int
-        Samples on each edge (i, i+1) of the cycle: codes y_i = 1, y_j = t for t = 1..n_samples.
+        Samples on each edge (i,j) = (1,2), ..., (K-1,K), (1,K): codes y_i = 1, y_j = t for
+        t = 1..n_samples.
 
     Returns
     -------
@@ -82,8 +83,8 @@ OBSTRUCTION_GAP = Claim(
     title="the gap of argmin L_K above min L_ND",
     source="this project, after N1",
     statement=(
-        "With m = 2, p uniform, codes y_i = 1 and y_j = t, t = 1..r, on the edges of the cycle"
-        " 1, 2, ..., K: for D* = [e_1, e_2, e_3, (1,1,1,1)/2] and r = 7, and for"
+        "With m = 2, p uniform, codes y_i = 1 and y_j = t, t = 1..r, on the edges (i,j) = (1,2),"
+        " (2,3), ..., (K-1,K) and (1,K): for D* = [e_1, e_2, e_3, (1,1,1,1)/2] and r = 7, and for"
         " D* = [e_1, e_2, e_3, e_4, (1,1,1,1)/2, (2,4,5,6)/9] and r = 16, no minimiser of L_K"
         " minimises L_ND, and none comes near."
     ),
@@ -92,7 +93,8 @@ OBSTRUCTION_GAP = Claim(
     story=(
         "By the counting argument D* is the only dictionary with L_K = 0 up to signed permutation,"
         " so the minimisers of L_K are its K! orders, and the least L_ND among them is exact:"
-        " 483/4 and 7708/3. Descent from many starts, rounded to unit-norm rational atoms with"
+        " 483/4 and 7708/3 (with the closing edge the other way, y_K = 1 and y_1 = t, the first"
+        " would be 441/2). Descent from many starts, rounded to unit-norm rational atoms with"
         " exact codes, gives a point far below, evaluated in fractions."
     ),
     check=check,

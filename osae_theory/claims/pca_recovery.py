@@ -26,9 +26,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import ortho_group
 
-from osae_theory.claims.base import Assumption, Claim, Finding
+from osae_theory.claims.base import Assumption, Claim, Finding, fewer
 from osae_theory.claims.exact import as_fractions, columns, nested_loss, uniform
-from osae_theory.errors import check_integer
 from osae_theory.minimisers.losses import prefix_losses
 from osae_theory.minimisers.pca import eckart_young, pca_minimiser
 from osae_theory.prefixes import PrefixLaw
@@ -126,7 +125,7 @@ def exact_tie(X: Any = ((2, 0, 0), (0, 1, 0), (0, 0, 1))) -> tuple[Fraction, Fra
 
 
 def _check(n_examples: int) -> Finding:
-    check_integer("n_examples", n_examples, 1)
+    n_examples = fewer(n_examples, 4)
     slacks, errors, unique = zip(*map(_distinct, range(n_examples)), strict=True)
     excess, away = zip(*map(tied_minimisers, range(n_examples)), strict=True)
     first, second = exact_tie()

@@ -1,8 +1,8 @@
 """B1: the sharp condition for recovery at m = 1 that sees only energies, coherence and law.
 
-Statement. Given energies e_1 > ... > e_K > 0 and a law of full support, there is one critical
-coherence mu_c in (0, 1), the least mu at which some set partition of the atoms, with a block of
-two or more, has
+Statement. Given K >= 2 energies e_1 > ... > e_K > 0 and a law of full support, there is one
+critical coherence mu_c in (0, 1), the least mu at which some set partition of the atoms, with a
+block of two or more, has
 
     sum_j w_j lambda_(j)(mu) >= sum_k w_k e_k,
 
@@ -20,7 +20,7 @@ will do. It contains T3 (mu_c >= p_K) and T3d, and for K = 2 it is P1's threshol
 
 import numpy as np
 
-from osae_theory.claims.base import Assumption, Claim, Finding
+from osae_theory.claims.base import Assumption, Claim, Finding, fewer
 from osae_theory.claims.exact import meets
 from osae_theory.claims.lemma_3_1 import threshold
 from osae_theory.claims.ray_instances import (
@@ -39,7 +39,6 @@ from osae_theory.claims.ray_instances import (
 from osae_theory.claims.ray_minimum import set_partitions
 from osae_theory.claims.ray_recovery_energies import LOW_GAMMA, gammas
 from osae_theory.claims.ray_worst_case import XTOL, critical_coherence, equiangular, margin
-from osae_theory.errors import check_integer
 from osae_theory.minimisers.rays import cluster_energies
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems import coherence, problem_from_arrays
@@ -53,7 +52,16 @@ LOW_WORST_CASE = Assumption(
         > 1e-8 * energies_of(instance[0]).sum()
     ),
 )
-ASSUMPTIONS = (NO_NOISE, ONE_SPARSE, ALL_USED, FULL_SUPPORT, DISTINCT_ENERGIES, LOW_WORST_CASE)
+TWO_ATOMS = Assumption("K >= 2", lambda instance: instance[0].K >= 2)
+ASSUMPTIONS = (
+    TWO_ATOMS,
+    NO_NOISE,
+    ONE_SPARSE,
+    ALL_USED,
+    FULL_SUPPORT,
+    DISTINCT_ENERGIES,
+    LOW_WORST_CASE,
+)
 _BEYOND_T3D = Assumption("max_i gamma_i >= p_K", lambda instance: not LOW_GAMMA.test(instance))
 
 
@@ -89,7 +97,7 @@ def weighted_gammas_do_not_suffice() -> tuple[float, float]:
 
 def check(n_examples: int) -> Finding:
     """Recover D* below mu_c, beyond T3d too; test both sides of mu_c on equiangular atoms."""
-    check_integer("n_examples", n_examples, 1)
+    n_examples = fewer(n_examples, 4)
     rng = np.random.default_rng(37)
     n_beyond = max(1, n_examples // 20)
     drawn = [
@@ -138,7 +146,8 @@ RAY_RECOVERY_COHERENCE = Claim(
     title="the sharp coherence for m = 1",
     source="this project, beyond T3d",
     statement=(
-        "For energies e_1 > ... > e_K > 0 and a law of full support there is a critical coherence"
+        "For K >= 2, energies e_1 > ... > e_K > 0 and a law of full support there is a critical"
+        " coherence"
         " mu_c: for X = D* Y* with 1-sparse nonzero columns of these energies the minimisers of"
         " L_ND are exactly D*, by energy and up to signs, for every D* with mu(D*) < mu_c; and for"
         " every mu in [mu_c, 1) and d >= K they are not for the equiangular D* of coherence mu."

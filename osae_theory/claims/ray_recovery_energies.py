@@ -21,7 +21,7 @@ K > 2 sufficient only (B1 is the sharp one).
 import numpy as np
 from jaxtyping import Float
 
-from osae_theory.claims.base import Assumption, Claim, Finding
+from osae_theory.claims.base import Assumption, Claim, Finding, fewer
 from osae_theory.claims.lemma_3_1 import threshold
 from osae_theory.claims.ray_instances import (
     ALL_USED,
@@ -36,7 +36,7 @@ from osae_theory.claims.ray_instances import (
     instances,
     recovery_error,
 )
-from osae_theory.errors import InputError, check_integer, check_real
+from osae_theory.errors import InputError, check_real
 from osae_theory.problems import coherence
 
 _SLACK = 1e-12
@@ -99,7 +99,7 @@ def threshold_difference(rng: np.random.Generator) -> float:
 
 def check(n_examples: int) -> Finding:
     """Recover D* from the exact minimiser of n_examples instances, an eighth of them beyond T3."""
-    check_integer("n_examples", n_examples, 1)
+    n_examples = fewer(n_examples, 4)
     n_beyond = n_examples // 8
     drawn = [
         *instances(n_examples - n_beyond, ASSUMPTIONS, seed=34, decay=0.5),
@@ -135,7 +135,10 @@ RAY_RECOVERY_ENERGIES = Claim(
     statement=(
         "If X = D* Y* with 1-sparse nonzero columns, every atom used, distinct energies, a law of"
         " full support and max_{i<K} gamma_i < p_K, the minimisers of L_ND are exactly D* in"
-        " descending energy, up to signs; gamma_i <= mu."
+        " descending energy, up to signs. Here e_1 > ... > e_K, rho_i = e_{i+1} / e_i,"
+        " S_i = sum_{k>i} e_k / e_i, and gamma_i is the positive root of"
+        " S_i g^2 + (1 - (1 - mu) rho_i - mu S_i) g - mu^2 = 0 (0 if mu = 0); always"
+        " gamma_i <= mu."
     ),
     verdict="holds",
     evidence="property test",

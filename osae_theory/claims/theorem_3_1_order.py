@@ -57,9 +57,9 @@ class Numbers:
 
     by_frequency: Fraction
     by_energy: Fraction
-    minimum: Number
+    minimum: int | float | Fraction
     best: BestEncoder
-    coherence: Number
+    coherence: int | float | Fraction
 
     @property
     def is_refutation(self) -> bool:

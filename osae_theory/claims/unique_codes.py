@@ -3,10 +3,11 @@
 Statement. Every x has at most one m-sparse code, x = D z, if and only if spark(D) > 2m (taken
 as infinite for independent atoms); with K > d this needs d >= 2m, and 1 + 1/mu <= spark(D).
 Full spark, d + 1: Vandermonde atoms at distinct nodes, consecutive or (K prime) any rows of the
-Fourier matrix, harmonic frames with half-odd frequencies. Not: those with frequencies 1..d/2.
+Fourier matrix, harmonic frames with half-odd frequencies. Those with frequencies 1..d/2 need not
+(they do for prime K, by Chebotarev's theorem on the minors of the Fourier matrix).
 
 Source: Donoho & Elad (2003); Alexeev, Cahill & Mixon (2012); claim U1. Verdict: holds. Tight:
-an equivalence; d = 4 with frequencies 1, 2 has spark 3 at K = 6 and 4 at K = 8.
+an equivalence; d = 4 with frequencies 1, 2 has spark 3 at K = 6, 4 at K = 8, and 5 at K = 5, 7.
 
 >>> found = UNIQUE_CODES.check(5).certificate
 >>> [found[f"spark, frequencies {f}"] for f in ("1, 2, K = 6", "1, 2, K = 8", "1/2, 3/2, K = 8")]
@@ -22,9 +23,9 @@ import numpy as np
 import sympy
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Assumption, Claim, Finding
+from osae_theory.claims.base import Assumption, Claim, Finding, fewer
 from osae_theory.claims.exact import as_fractions, rank, spark
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError
 from osae_theory.seeds import Axis, generator
 from osae_theory.uniqueness import certify_codes, spark_exhaustive
 
@@ -111,17 +112,22 @@ def _example(seed: int) -> tuple[bool, bool, bool]:
 
 
 def _check(n_examples: int) -> Finding:
-    check_integer("n_examples", n_examples, 1)
+    n_examples = fewer(n_examples, 8)
     unique, agree, bounded = zip(*map(_example, range(n_examples)), strict=True)
     frames = {
         f"spark, frequencies {name}, K = {K}": harmonic_spark(frequencies, K)
         for name, frequencies in (("1, 2", (1, 2)), ("1/2, 3/2", (_HALF, 3 * _HALF)))
         for K in (6, 8)
     }
+    prime = {
+        f"spark, frequencies {name}, K = {K}": harmonic_spark(frequencies, K)
+        for name, frequencies, K in (("1", (1,), 3), ("1, 2", (1, 2), 5), ("1, 2", (1, 2), 7))
+    }
     nodes = [spark(as_fractions([[t**i for t in range(1, 7)] for i in range(d)])) for d in (3, 4)]
     minors = [least_fourier_minor(5, rows) for rows in ((0, 1, 3), (0, 1, 2))]
     minors += [least_fourier_minor(6, (2, 3, 4)), least_fourier_minor(4, (0, 2))]
     constructed = list(frames.values()) == [3, 4, 5, 5] and nodes == [4, 5]
+    constructed = constructed and list(prime.values()) == [3, 5, 5]
     fourier = min(minors[:3]) > _SLACK and minors[3] < _SLACK
     return Finding(
         confirmed=bool(all(agree) and all(bounded) and constructed and fourier),
@@ -129,6 +135,7 @@ def _check(n_examples: int) -> Finding:
             "random integer dictionaries with unique codes": sum(unique),
             "without: two m-sparse codes of one sample found": n_examples - sum(unique),
             **frames,
+            **prime,
             "spark, Vandermonde nodes 1..6, d = 4": nodes[1],
             "least |minor|, Fourier rows 0, 1, 3 of K = 5": minors[0],
             "least |minor|, Fourier rows 2, 3, 4 of K = 6": minors[2],
@@ -155,7 +162,8 @@ UNIQUE_CODES = Claim(
     statement=(
         "Every x has at most one m-sparse code if and only if spark(D) > 2m, which with K > d "
         "needs d >= 2m; spark(D) >= 1 + 1/mu. Vandermonde atoms, consecutive or (K prime) any "
-        "Fourier rows, and half-odd harmonic frames have spark d + 1; frequencies 1..d/2 do not."
+        "Fourier rows, and half-odd harmonic frames have spark d + 1; with frequencies 1..d/2 "
+        "they need not, but do for prime K."
     ),
     verdict="holds",
     evidence="property test",
@@ -164,7 +172,9 @@ UNIQUE_CODES = Claim(
         "vector with at most 2m entries splits into two such codes. Any d + 1 atoms of R^d are "
         "dependent, so spark <= d + 1 for K > d. Gershgorin's theorem on the Gram matrix of s "
         "dependent atoms gives 1 <= (s - 1) mu. With frequencies 1, 2 the atoms 0, 2, 4 of K = 6 "
-        "sum to 0, and so do 0, 2, 4, 6 of K = 8; any 4 atoms with 1/2, 3/2 are independent. "
+        "sum to 0, and so do 0, 2, 4, 6 of K = 8; any 4 atoms with 1/2, 3/2 are independent. For "
+        "prime K the frame is, over the complex numbers, d rows of the Fourier matrix, of which no "
+        "minor is 0 (Chebotarev): spark 3 at d = 2, K = 3, and 5 at d = 4, K = 5 and 7. "
         "What holds is a statement about codes for known D: a unique dictionary needs U2."
     ),
     check=_check,
@@ -172,5 +182,6 @@ UNIQUE_CODES = Claim(
     references=(
         "Donoho & Elad (2003), Optimally sparse representation in general dictionaries",
         "Alexeev, Cahill & Mixon (2012), Full spark frames",
+        "Tao (2005), An uncertainty principle for cyclic groups of prime order (Chebotarev)",
     ),
 )

@@ -168,19 +168,21 @@ UNIQUE_DICTIONARY = Claim(
     source="Aharon, Elad & Bruckstein (2006); Garfinkle & Hillar (2019)",
     statement=(
         "If spark(D*) > 2m, m < K, and there are (a) more than (m - 1) binom(K, m) samples in "
-        "general position on each of the K cyclic supports, or (b) m + 1 on each support, any m of "
+        "general position (any m of a support independent) on each of the K cyclic supports "
+        "{i, ..., i+m-1}, or (b) m + 1 on each support, any m of "
         "a support and any m + 1 that do not share one independent, then X = D* Y* has one "
         "m-sparse factorisation with K atoms, up to signed permutation."
     ),
     verdict="holds",
-    evidence="exhaustive",
+    evidence="small cases",
     story=(
         "(a) By pigeonhole m samples of each support share one of an alternative's binom(K, m) "
         "supports, so it spans the same space. (b) m + 1 samples that share an alternative support "
         "have rank m, so they share a true one; there are as many of either, so all spans are "
         "matched. Spans meet in the spans of common atoms (spark > 2m), and m atoms that span one "
         "are independent, so alternative supports never meet in more atoms than the true ones do. "
-        "The search through all placings under that rule leaves the K! relabellings (K <= 6). "
+        "The search through all placings under that rule leaves the K! relabellings: for m = 2 "
+        "with K = 3 to 6 and m = 3 with K = 4, 5, and for (b) up to K = 5. "
         "Conversely K samples are their own dictionary, with 1-sparse codes; and on disjoint "
         "supports the atoms of one can be turned within their span."
     ),

@@ -194,7 +194,9 @@ def read_checkpoint(folder: Path) -> TopMCheckpoint:
     InputError
         If a file is missing or damaged, of another schema, or the tensors do not fit together.
     """
+    check_file(folder / CONFIG, "a checkpoint's configuration")
     config, path = _read_config(folder / CONFIG), folder / WEIGHTS
+    check_file(path, "a safetensors file")
     try:
         stored = load_file(path)
     except (OSError, ValueError, SafetensorError) as error:

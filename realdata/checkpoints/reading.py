@@ -5,7 +5,6 @@ import json
 import math
 import pickle
 import re
-import stat
 import warnings
 import zipfile
 import zlib
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from osae_theory.errors import InputError, check_choice, shown
+from osae_theory.files import check_file
 from realdata.checkpoints.form import SparseAutoencoder
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -52,7 +52,6 @@ _HEADERS = MappingProxyType(
         (2, 0): np.lib.format.read_array_header_2_0,
     }
 )
-_POINTER = b"version https://git-lfs.github.com/spec/"
 # What torch.compile and data parallelism put before the names of a module's tensors.
 _WRAPPERS = ("_orig_mod.", "module.")
 
@@ -132,25 +131,6 @@ class Format:
         """Say whether a folder with these file names holds a checkpoint of this format."""
         has_weights = any(fnmatch(name, self.weights) for name in files)
         return has_weights and (self.config is None or self.config in files)
-
-
-def check_file(path: Path, expected: str) -> None:
-    """Raise InputError unless a path is that of a regular file whose content is there.
-
-    Nothing else is opened: a pipe would be waited for, and a device has no end.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise OSError("it is no regular file")
-        with path.open("rb") as file:
-            start = file.read(len(_POINTER))
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, expected, error) from error
-    if start == _POINTER:
-        raise InputError(
-            f"{path} is a Git-LFS pointer, the file itself was never downloaded: expected "
-            f"{expected} (git lfs pull, or hf download)"
-        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from benchmarks.theory import vanishing_truncation
-from benchmarks.theory.vanishing_truncation import Settings, draw, measure
+from benchmarks.theory.vanishing_truncation import NO_LOWER, Settings, draw, measure
+from osae_theory.claims.vanishing_truncation import Search
 from osae_theory.errors import InputError
 
 
@@ -26,6 +27,14 @@ def test_the_errors_fall_with_slopes_one_and_two(frame):
     assert halved["L_K"] == pytest.approx(2, abs=0.05)
 
 
+def test_where_a_lower_point_is_found_the_figure_marks_the_branch(frame):
+    assert (frame["above"] <= NO_LOWER).all()
+    marked = measure(Settings(seeds=(0,), largest=0.05, halvings=1))
+    assert marked["above"].iloc[0] > 0.1
+    crosses = [line for line in draw(marked).axes[0].lines if line.get_marker() == "x"]
+    assert len(crosses[0].get_xdata()) >= 1
+
+
 def test_a_point_that_the_branch_does_not_reach_is_left_out(monkeypatch):
     def ends(problem, truncation, share):
         if share > 0.02:
@@ -33,6 +42,7 @@ def test_a_point_that_the_branch_does_not_reach_is_left_out(monkeypatch):
         return problem.dictionary, problem.codes, 0.0
 
     monkeypatch.setattr(vanishing_truncation, "branch", ends)
+    monkeypatch.setattr(vanishing_truncation, "search", lambda *_: Search(1.0, 1.0, 1.0))
     frame = measure(Settings(seeds=(1,), largest=0.04, halvings=2))
     assert frame["eps"].tolist() == [0.02, 0.01]
 
@@ -40,7 +50,7 @@ def test_a_point_that_the_branch_does_not_reach_is_left_out(monkeypatch):
 def test_the_figure_has_both_panels_and_every_error(frame):
     figure = draw(frame)
     left, right = figure.axes
-    assert len(left.get_legend().get_texts()) == 5
+    assert len(left.get_legend().get_texts()) == 6
     assert right.get_ylim()[0] == 0
     bold = [line for line in left.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(
@@ -55,6 +65,7 @@ def test_the_figure_has_both_panels_and_every_error(frame):
         ({"seeds": (-1,)}, "seed = -1"),
         ({"largest": 1.0}, "largest = 1.0"),
         ({"halvings": 0}, "halvings = 0"),
+        ({"n_starts": -1}, "n_starts = -1"),
     ],
 )
 def test_settings_outside_their_range_are_refused(bad, message):

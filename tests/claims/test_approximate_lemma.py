@@ -8,6 +8,7 @@ import pytest
 
 from osae_theory.claims import approximate_lemma
 from osae_theory.claims.approximate_lemma import APPROXIMATE_LEMMA, exact_p1, three_terms
+from osae_theory.minimisers.losses import prefix_losses
 from osae_theory.minimisers.rays import ray_minimiser
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems import problem_from_arrays
@@ -65,6 +66,24 @@ def test_as_p_k_nears_1_the_minimiser_nears_zero_reconstruction_loss():
         errors.append(left / last)
     assert errors[0] > errors[-1]
     assert errors[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_with_no_mass_on_the_last_prefix_a_common_minimiser_does_not_save_the_lemma():
+    # X = diag(2,1), m = K = 2: PCA minimises L_1 and L_2, but under p = (1,0) d_2 is free.
+    X, law = np.diag([2.0, 1.0]), PrefixLaw(np.array([1.0, 0.0]))
+    free = (np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([[2.0, 0.0], [0.0, 0.0]]))
+    plain = (np.eye(2), X)
+    ours, theirs = (prefix_losses(X, Y, D) for D, Y in (free, plain))
+    assert law.probabilities @ ours == law.probabilities @ theirs == 1
+    assert ours[-1] > theirs[-1] == 0
+    assert three_terms(X, free, plain, law) == pytest.approx((0, 0, 0), abs=1e-12)
+
+
+def test_the_examples_with_more_atoms_a_sample_violate_the_lemma_now_and_then():
+    found = APPROXIMATE_LEMMA.check(60)
+    assert found.confirmed
+    assert found.certificate["examples with m = 2 or 3"] == 6
+    assert 0 < found.certificate["the same with m = 2 or 3"] <= 1
 
 
 def test_the_assumption_is_data_without_noise():

@@ -7,6 +7,7 @@ import pytest
 from osae_theory.claims import exact_recovery_m2
 from osae_theory.claims.exact_recovery_m2 import (
     EXACT_RECOVERY_M2,
+    SHAPES,
     coactive_orthogonal,
     code_threshold,
     exact_pulls,
@@ -17,7 +18,7 @@ from osae_theory.claims.exact_recovery_m2 import (
     sparser_column_moves,
     uncorrelated,
 )
-from osae_theory.claims.vanishing_truncation import branch, expansion, tangents
+from osae_theory.claims.vanishing_truncation import TRUNCATION, branch, expansion, tangents
 from osae_theory.errors import InputError
 from osae_theory.minimisers.losses import prefix_losses
 from osae_theory.prefixes import PrefixLaw
@@ -121,18 +122,37 @@ def test_a_column_with_fewer_nonzeros_moves_at_once():
 
 
 def test_hypotheses_are_tests_of_an_instance():
-    problem, _ = random_instance(3)
-    assert EXACT_RECOVERY_M2.unmet(problem) == []
+    problem, q = random_instance(3)
+    assert EXACT_RECOVERY_M2.unmet((problem, q)) == []
     assert coactive_orthogonal(problem)
     assert uncorrelated(problem)
     unsigned = with_codes(problem, np.abs(problem.codes))
-    assert EXACT_RECOVERY_M2.unmet(unsigned)[-1] == "Y* Y*^T is diagonal"
+    assert EXACT_RECOVERY_M2.unmet((unsigned, q))[-1] == "Y* Y*^T is diagonal"
     rng = np.random.default_rng(0)
     turned = problem_from_arrays(unit_columns(rng.standard_normal((4, 5))), problem.codes)
-    assert EXACT_RECOVERY_M2.unmet(turned) == ["co-active atoms are orthogonal"]
+    assert EXACT_RECOVERY_M2.unmet((turned, q)) == ["co-active atoms are orthogonal"]
     scale = np.sqrt((problem.codes**2).sum(axis=1, keepdims=True))
     level = with_codes(problem, problem.codes / scale)
-    assert EXACT_RECOVERY_M2.unmet(level) == ["energies are distinct and positive"]
+    assert EXACT_RECOVERY_M2.unmet((level, q)) == ["energies are distinct and positive"]
+    gap = PrefixLaw(np.array([0.5, 0.0, 0.25, 0.25, 0.0]), "q")
+    assert EXACT_RECOVERY_M2.unmet((problem, gap)) == [TRUNCATION.text]
+    # Without l = 2 in q, atoms 2 and 3 change places at no cost: the order is not by energy.
+    law, order = gap.mixed_with_full(0.9), [0, 2, 1, 3, 4]
+    losses = [
+        law.probabilities @ prefix_losses(problem.data, problem.codes[o], problem.dictionary[:, o])
+        for o in ([0, 1, 2, 3, 4], order)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_instances_of_every_shape_have_no_pull_and_positive_thresholds(shape):
+    problem, truncation = random_instance(0, shape)
+    assert (problem.d, problem.K, problem.m) == shape
+    assert coactive_orthogonal(problem)
+    assert uncorrelated(problem)
+    assert local_threshold(problem, truncation) > 0
+    assert code_threshold(problem, truncation) > 0
 
 
 def test_a_pull_or_too_few_samples_are_refused():

@@ -56,7 +56,7 @@ def test_a_coherent_dictionary_defeats_both_methods():
     D = np.array([[0.8, 0.8, 1.0], [0.6, -0.6, 0.0], [0.0, 0.0, 0.0]])
     z = np.array([1.0, 1.0, 0.0])
     assert GREEDY_RECOVERY.unmet((D, 2)) != []
-    assert exact_recovery_coefficient(D, (0, 1)) == pytest.approx(1.25)
+    assert exact_recovery_coefficient(D, np.array([[0, 1]])) == pytest.approx(1.25)
     assert np.abs(pursuit(D, D @ z, 1) - z).max() > 0.5
     coherent = np.array([[0.8, 0.8, 1.0], [0.6, -0.6, 0.0]])
     assert (
@@ -79,5 +79,17 @@ def test_a_weaker_coherence_than_the_simplex_would_not_be_confirmed(monkeypatch)
     assert not GREEDY_RECOVERY.check(1).confirmed
 
 
+def test_the_coefficient_over_many_supports_is_the_worst_of_each_alone():
+    D, _ = incoherent_dictionary(np.random.default_rng(3))
+    supports = np.array([[0, 1], [1, 3], [2, 0]])
+    alone = [exact_recovery_coefficient(D, supports[[i]]) for i in range(3)]
+    by_hand = max(
+        np.abs(np.linalg.lstsq(D[:, [0, 1]], D[:, [j]], rcond=None)[0]).sum()
+        for j in range(2, D.shape[1])
+    )
+    assert alone[0] == pytest.approx(by_hand)
+    assert exact_recovery_coefficient(D, supports) == pytest.approx(max(alone))
+
+
 def test_the_coefficient_of_all_atoms_is_zero():
-    assert exact_recovery_coefficient(np.eye(2), (0, 1)) == 0
+    assert exact_recovery_coefficient(np.eye(2), np.array([[0, 1]])) == 0

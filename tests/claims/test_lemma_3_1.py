@@ -7,11 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osae_theory.claims import lemma_3_1
-from osae_theory.claims.exact import Instance, as_fractions, columns, prefix_losses, uniform
+from osae_theory.claims.exact import (
+    Instance,
+    as_fractions,
+    columns,
+    nested_loss,
+    prefix_losses,
+    uniform,
+)
 from osae_theory.claims.lemma_3_1 import (
     LEMMA_3_1,
     full_loss_minimisers,
-    is_refutation,
     lemma_fails,
     merged_point,
     refute,
@@ -50,22 +56,22 @@ def test_every_signed_permutation_of_the_atoms_is_a_minimiser_of_the_full_loss(i
 def test_orthogonal_atoms_are_no_counterexample():
     basis = as_fractions(np.eye(2, dtype=int))
     numbers = refute(Instance(basis, basis, uniform(2), 1), columns((1, 1)), (0, 0))
-    assert numbers["min L_ND"] == numbers["L_ND at every minimiser of L_K"] == Fraction(1, 2)
-    assert not is_refutation(numbers)
+    assert numbers.minimum == numbers.at_full == Fraction(1, 2)
+    assert not numbers.is_refutation
 
 
 def test_a_law_with_enough_mass_on_the_last_prefix_is_no_counterexample():
     atoms = two_atoms()
     law = (Fraction(1, 5), Fraction(4, 5))
     numbers = refute(Instance(atoms.D, atoms.Y, law, 1), columns((2, 1)), (0, 0))
-    assert not is_refutation(numbers)
+    assert not numbers.is_refutation
 
 
 def test_a_merged_atom_along_the_wrong_line_does_not_attain_the_minimum():
     numbers = refute(two_atoms(), columns((1, 1)), (0, 0))
-    assert numbers["L_ND with the closest pair merged"] > numbers["min L_ND"]
-    assert numbers["sum_j ||R* y_j^T||^2 there"] > 0
-    assert not is_refutation(numbers)
+    assert numbers.attained > numbers.minimum
+    assert numbers.moved > 0
+    assert not numbers.is_refutation
 
 
 def test_parallel_samples_are_refused_as_their_minimisers_are_not_enumerated():
@@ -118,6 +124,15 @@ def test_equal_energies_fail_up_to_and_at_p_2_equal_to_the_cosine():
     assert threshold(0.6, 1.0) == pytest.approx(0.6)
     assert lemma_fails(atoms, ones, A)
     assert not lemma_fails(atoms, ones, A + Fraction(1, 10**12))
+
+
+def test_parallel_atoms_are_one_ray_where_the_lemma_holds_so_the_condition_is_for_c_below_1():
+    atoms, ones = columns((1, 0), (-1, 0)), (Fraction(1), Fraction(1))
+    with pytest.raises(InputError, match="parallel"):
+        lemma_fails(atoms, ones, Fraction(1, 2))
+    # Both samples in slot 1: L_ND = L_K = 0, though p_2 <= c = 1.
+    codes = columns((1, 0), (-1, 0))
+    assert nested_loss(atoms, codes, atoms, uniform(2)) == 0
 
 
 def test_a_wrong_threshold_is_noticed(monkeypatch):

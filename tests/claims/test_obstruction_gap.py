@@ -2,6 +2,7 @@ from fractions import Fraction
 
 import pytest
 
+from osae_theory.claims.exact import uniform
 from osae_theory.claims.obstruction_gap import (
     OBSTRUCTION_GAP,
     check,
@@ -9,6 +10,7 @@ from osae_theory.claims.obstruction_gap import (
     gap_on_cycle,
     six_cycle,
 )
+from osae_theory.minimisers import best_order, cyclic_pair_codes
 
 
 @pytest.mark.theory
@@ -25,6 +27,14 @@ def test_both_instances_have_a_certified_gap():
 def test_atoms_have_norm_exactly_one():
     for D in (four_cycle(), six_cycle()):
         assert ((D**2).sum(axis=0) == 1).all()
+
+
+def test_the_closing_edge_the_other_way_has_another_least_loss():
+    D, Y = four_cycle(), cyclic_pair_codes((7,) * 4, (1,) * 4)
+    other = Y.copy()
+    other[[0, 3], 21:] = Y[[3, 0], 21:]
+    losses = [best_order((D.T @ D) * (C @ C.T), uniform(4)).loss for C in (Y, other)]
+    assert losses == [Fraction(483, 4), Fraction(441, 2)]
 
 
 @pytest.mark.theory

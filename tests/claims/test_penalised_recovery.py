@@ -2,10 +2,12 @@
 
 import doctest
 from fractions import Fraction
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 import sympy
+from hypothesis import given
 
 from osae_theory.claims import penalised_recovery
 from osae_theory.claims.exact import columns
@@ -14,13 +16,17 @@ from osae_theory.claims.penalised_recovery import (
     D_2,
     EXAMPLES,
     PENALISED_RECOVERY,
+    descend,
     increasing_costs,
     minimisers,
     patterns,
+    penalised_codes,
     threshold,
+    two_sparse,
 )
 from osae_theory.errors import InputError
 from osae_theory.problems import problem_from_arrays
+from osae_theory.strategies import seeds
 
 pytestmark = pytest.mark.theory
 
@@ -92,6 +98,34 @@ def test_a_threshold_that_is_too_large_would_not_be_confirmed(monkeypatch):
         lambda table: (honest(table)[0] * 2, honest(table)[1]),
     )
     assert not PENALISED_RECOVERY.check(1).confirmed
+
+
+def test_with_two_atoms_a_sample_the_lowest_descents_are_the_truth_by_frequency():
+    instance = two_sparse(np.random.default_rng(0))
+    counts = np.count_nonzero(instance.Y, axis=1)
+    assert counts.tolist() == sorted(counts, reverse=True)
+    weight = 1e-5 * float(np.vdot(instance.X, instance.X))
+    ends = {
+        order: descend(instance, instance.D[:, list(order)], weight)
+        for order in permutations(range(3))
+    }
+    for order, (J, loss, penalty) in ends.items():
+        assert loss == pytest.approx(0, abs=1e-12)
+        assert penalty == instance.costs @ counts[list(order)]
+        assert (J <= weight * instance.P_0 * (1 + 1e-9)) == (order == (0, 1, 2))
+
+
+@given(seeds())
+def test_penalised_codes_are_the_best_of_all_supports(seed):
+    rng = np.random.default_rng(seed)
+    instance, weight = two_sparse(rng), float(10 ** rng.uniform(-3, 0))
+    Y = penalised_codes(instance.X, instance.D, instance.costs, weight)
+    for x, z in zip(instance.X.T, Y.T, strict=True):
+        found = np.sum((x - instance.D @ z) ** 2) + weight * instance.costs[z != 0].sum()
+        for size in range(3):
+            for S in map(list, combinations(range(3), size)):
+                left = x - instance.D[:, S] @ np.linalg.lstsq(instance.D[:, S], x, rcond=None)[0]
+                assert found <= left @ left + weight * instance.costs[S].sum() + 1e-9
 
 
 def test_too_many_patterns_are_refused():

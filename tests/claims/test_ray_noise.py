@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from osae_theory.claims import ray_noise
 from osae_theory.claims.ray_instances import draw_instance
 from osae_theory.claims.ray_noise import (
+    BEST_MAP,
     RAY_NOISE,
     SMALL_NOISE,
     gap_bound,
@@ -78,6 +79,19 @@ def test_without_recovery_of_the_clean_data_no_noise_is_small():
     merged = (problem_from_arrays(D, np.diag([1.1, 1.0])), PrefixLaw.uniform(2))
     assert map_gap(merged) == 0
     assert not SMALL_NOISE.test(merged)
+
+
+def test_where_another_map_is_the_best_the_bound_fails_however_small_the_noise():
+    # e = (1, .9), angle .3, p_2 = .1: both rays go to slot 1, and Gamma > 0 is that map's gap.
+    atoms = np.array([[1.0, np.cos(0.3)], [0.0, np.sin(0.3)]])
+    problem = problem_from_arrays(atoms, np.diag(np.sqrt([1.0, 0.9])))
+    law = PrefixLaw(np.array([0.9, 0.1]))
+    found = ray_minimiser(problem.data, law)
+    assert found.maps == ((0, 0),)
+    assert found.gap > 0.1
+    assert weighted_angles(found.dictionary, problem, law) > 0.01
+    assert noise_bound((problem, law), 1e-6) < 1e-5 < found.gap
+    assert RAY_NOISE.unmet((problem, law)) == [BEST_MAP.text, SMALL_NOISE.text]
 
 
 def test_without_noise_its_norm_is_0_and_with_noise_the_measured_side_is_not():

@@ -19,6 +19,7 @@ from osae_theory.claims.shared_atom import (
     shared_atom,
     three_in_a_plane,
     turned,
+    uneven_in_a_plane,
 )
 from osae_theory.errors import InputError
 from osae_theory.minimisers import alternating
@@ -36,7 +37,7 @@ def test_the_check_confirms_with_exact_numbers():
     assert found.certificate["of which certified"] > 0
 
 
-@pytest.mark.parametrize("instance", [three_in_a_plane(), five_in_a_space()])
+@pytest.mark.parametrize("instance", [three_in_a_plane(), five_in_a_space(), uneven_in_a_plane()])
 def test_the_instances_are_overcomplete_with_all_prefixes_and_meet_the_conditions(instance):
     d, K = instance.D.shape
     assert K > d
@@ -45,6 +46,15 @@ def test_the_instances_are_overcomplete_with_all_prefixes_and_meet_the_condition
     assert SHARED_ATOM.unmet(instance) == []
     assert is_certified(instance)
     assert instance.loss() == instance.law[0] * sum(instance.energies[1:]) + middle_loss(instance)
+
+
+def test_samples_with_other_shares_of_the_shared_atom_are_certified_too():
+    instance = uneven_in_a_plane()
+    assert len(set(map(abs, instance.Y[0]))) > 2
+    assert min(instance.Y[0]) < 0
+    assert not (instance.Y[1:] @ instance.Y[0]).any()
+    assert turned(instance)[0] == 0 < turned(instance)[1] - instance.loss()
+    assert lowest_descent(instance, 4) > -1e-9
 
 
 def test_the_larger_instance_has_unique_codes():

@@ -67,6 +67,13 @@ def test_half_odd_frequencies_have_full_spark_at_odd_sizes_too(K):
     assert harmonic_spark((half, 3 * half), K) == 5
 
 
+@pytest.mark.parametrize(
+    ("frequencies", "K", "expected"), [((1,), 3, 3), ((1, 2), 5, 5), ((1, 2), 7, 5)]
+)
+def test_frequencies_1_to_half_d_have_full_spark_for_prime_sizes(frequencies, K, expected):
+    assert harmonic_spark(frequencies, K) == expected == 2 * len(frequencies) + 1
+
+
 def test_a_shifted_row_of_a_composite_fourier_matrix_loses_full_spark():
     assert least_fourier_minor(6, (0, 2)) < 1e-12
     assert least_fourier_minor(7, (0, 2)) > 0.1

@@ -6,6 +6,7 @@ import pytest
 from osae_theory.claims import vanishing_truncation
 from osae_theory.claims.vanishing_truncation import (
     EXPECTED,
+    SHAPES,
     SHARES,
     VANISHING_TRUNCATION,
     branch,
@@ -16,15 +17,17 @@ from osae_theory.claims.vanishing_truncation import (
     linearised,
     measured,
     random_instance,
+    search,
     spurious_entry,
     tangents,
 )
 from osae_theory.errors import InputError
-from osae_theory.minimisers import alternating
+from osae_theory.minimisers import alternating, best_codes
 from osae_theory.minimisers.losses import nested_loss, stationarity
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems import problem_from_arrays
 from osae_theory.problems.geometry import unit_columns
+from osae_theory.uniqueness import garfinkle_hillar
 
 pytestmark = pytest.mark.theory
 
@@ -81,12 +84,39 @@ def test_a_branch_point_is_stationary_and_below_the_truth():
     assert nested_loss(problem.data, Y, D, law) < truth
 
 
-def test_descents_from_anywhere_end_no_lower_than_the_branch():
+def test_at_small_eps_descents_with_free_supports_end_no_lower_than_the_branch():
     problem, truncation = random_instance(1)
     law = truncation.mixed_with_full(0.99)
     D, Y, _ = branch(problem, truncation, 0.01)
     found = alternating(problem.data, 5, 2, law, 4, initial=[problem.dictionary], max_steps=1000)
     assert found.loss == pytest.approx(nested_loss(problem.data, Y, D, law), rel=1e-5)
+
+
+def test_at_larger_eps_the_branch_is_not_the_minimiser():
+    problem, truncation = random_instance(0)
+    found = search(problem, truncation, 0.05, n_starts=0)
+    law = truncation.mixed_with_full(0.95)
+    D, Y, _ = branch(problem, truncation, 0.05)
+    assert found.branch == pytest.approx(nested_loss(problem.data, Y, D, law))
+    # On other supports, for the same dictionary, the codes are better already.
+    assert nested_loss(problem.data, best_codes(problem.data, D, 2, law), D, law) < found.branch
+    assert found.from_branch < 0.9 * found.branch
+    assert found.shortfall > 0.1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_instances_of_every_shape_meet_the_hypotheses_that_can_be_checked_quickly(shape):
+    problem, truncation = random_instance(2, shape)
+    assert (problem.d, problem.K, problem.m) == shape
+    assert exactly_sparse(problem)
+    assert injective(problem)
+    assert garfinkle_hillar(problem.dictionary, problem.codes, problem.m).met
+    assert expansion(problem, truncation).sigma_min > 0
+
+
+def test_a_branch_that_is_beaten_at_small_eps_is_noticed(monkeypatch):
+    monkeypatch.setattr(vanishing_truncation, "_SMALL", 0.05)
+    assert not VANISHING_TRUNCATION.check(200).confirmed
 
 
 def test_the_order_of_least_truncated_loss_has_the_lowest_branch_and_another_one_has_not(
