@@ -121,6 +121,19 @@ def test_every_estimate_in_a_sentence_on_language_models_stands_in_their_results
     assert sorted(set(quoted) - stored_estimates()) == []
 
 
+def test_every_estimate_quoted_of_the_toy_stands_in_its_results():
+    stored = set()
+    for file in (ROOT / "results").glob("toy*/*.md"):
+        text = re.sub(r" \(\S+\) ±", " ±", file.read_text(encoding="utf-8"))
+        stored |= set(re.findall(r"\d+\.\d+ ± \d+\.\d+", text))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    toy = readme.split("## The paper's toy")[1].split("\n## ")[0]
+    for text in (toy, (ROOT / "docs/toy.md").read_text(encoding="utf-8")):
+        quoted = re.findall(r"\d+\.\d+ ± \d+\.\d+", re.sub(r"\s+", " ", text))
+        assert len(quoted) > 15
+        assert sorted(set(quoted) - stored) == []
+
+
 def differences(model, order, kind):
     """OSAE minus the plain SAE sorted afterwards, all atoms: as trained, and sorted alike."""
     frame = pd.read_csv(ROOT / f"results/realdata/{model}/differences.csv")

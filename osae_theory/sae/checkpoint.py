@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from osae_theory.errors import InputError, check_choice, check_integer, shown
+from osae_theory.files import check_file
 from osae_theory.folders import write_folder
 
 WEIGHTS = "sae.safetensors"

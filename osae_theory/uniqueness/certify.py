@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Real
 
 from osae_theory.certificates import Certificate
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError, check_integer, shown
 from osae_theory.problems import Dictionary, SparseCodingProblem
 from osae_theory.uniqueness.coherence import MAX_PRODUCTS, cosine_products
 from osae_theory.uniqueness.construction import known_spark
-from osae_theory.uniqueness.matrices import MAX_SUBSETS, Rows, read_columns
+from osae_theory.uniqueness.matrices import MAX_SUBSETS, Rows, check_is, read_columns
 from osae_theory.uniqueness.spark import (
     MAX_ENTRIES,
     MAX_NODES,
@@ -58,6 +58,7 @@ def decide_problem(
     InputError
         If all codes are zero, or a limit is outside its range.
     """
+    check_is("problem", problem, SparseCodingProblem)
     spec = None if problem.spec is None else problem.spec.dictionary
     return decide_codes(problem.dictionary, problem.m, spec, max_nodes, time_limit)
 
@@ -102,6 +103,8 @@ def decide_codes(
     """
     d, K = read_columns("dictionary", D).shape
     check_integer("m", m, 1)
+    if spec is not None and not hasattr(spec, "draw"):
+        raise InputError(f"spec = {shown(spec)}: expected a description of a dictionary")
     if spec is not None and (spec.d, spec.K) != (d, K):
         raise InputError(f"spec = {spec!r}: expected one of the shape of D, (d, K) = ({d}, {K})")
     if m > K:
@@ -158,6 +161,7 @@ def decide(D: Real[np.ndarray, "d K"] | Rows, m: int, spark: Certificate | None 
     """Return what a given certificate of spark(D) says, or without one what `decide_codes` does."""
     if spark is None:
         return decide_codes(D, m)
+    check_is("spark", spark, Certificate)
     return judge(spark, m, read_columns("dictionary", D).shape[1])
 
 

@@ -1,7 +1,7 @@
 """spark(D) of the dictionaries whose description alone determines it."""
 
 from osae_theory.certificates import Certificate
-from osae_theory.errors import InputError
+from osae_theory.errors import InputError, shown
 from osae_theory.problems import (
     ClusteredDictionary,
     CoherentDictionary,
@@ -45,6 +45,8 @@ def spark_by_construction(spec: Dictionary) -> Certificate:
     Alexeev, Cahill & Mixon (2012) for full spark frames; Meshulam (2006) for the uncertainty
     principle that decides `DiracHadamard`.
     """
+    if not hasattr(spec, "draw"):
+        raise InputError(f"dictionary = {shown(spec)}: expected a description of a dictionary")
     known = known_spark(spec)
     if known is not None:
         return known

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Real
 
 from osae_theory.certificates import Certificate
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError, check_integer, shown
 from osae_theory.uniqueness.certify import decide
 from osae_theory.uniqueness.findings import Finding, one_dictionary
 from osae_theory.uniqueness.matrices import Rows, read_columns
@@ -120,7 +120,13 @@ def _failure(poor: list[int], edges: Mapping[Edge, int], known: list[Edge], plan
 
 def _check_edges(directions: Mapping[Edge, int], K: int) -> dict[Edge, int]:
     edges: dict[Edge, int] = {}
+    if not isinstance(directions, Mapping):
+        raise InputError(f"directions = {shown(directions)}: expected a mapping of pairs of atoms")
     for edge, number in directions.items():
+        if not isinstance(edge, tuple) or len(edge) != 2:
+            raise InputError(f"edge {shown(edge)}: expected two different atoms in 0..{K - 1}")
+        for atom in edge:
+            check_integer(f"atom of edge {edge}", atom, 0)
         i, j = sorted(edge)
         if not 0 <= i < j < K:
             raise InputError(f"edge {edge}: expected two different atoms in 0..{K - 1}")

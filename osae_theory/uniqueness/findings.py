@@ -8,14 +8,13 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Real
 
+from osae_theory.arrays import ArrayLike, array
 from osae_theory.certificates import Certificate, Kind
-from osae_theory.errors import InputError, check_finite, check_integer
+from osae_theory.errors import InputError, check_integer
 from osae_theory.uniqueness.matrices import (
     Columns,
     ExactColumns,
-    Rows,
     read_columns,
     scan_subsets,
 )
@@ -144,16 +143,14 @@ def one_dictionary(
     )
 
 
-def read_instance(
-    D: Real[np.ndarray, "d K"] | Rows, Y: Real[np.ndarray, "K N"] | Rows, m: int | None = None
-) -> Instance:
+def read_instance(D: ArrayLike, Y: ArrayLike, m: int | None = None) -> Instance:
     """Read a factorisation at the door; exact if both D and Y are of whole numbers and fractions.
 
     Parameters
     ----------
-    D : Real[np.ndarray, "d K"] or rows of int and Fraction
+    D : array of shape (d, K), or rows of int and Fraction
         Unit-norm columns (rational ones may have any length).
-    Y : Real[np.ndarray, "K N"] or rows of int and Fraction
+    Y : array of shape (K, N), or rows of int and Fraction
         Codes, at most m nonzeros a column.
     m : int, optional
         The largest number of nonzeros by default.
@@ -180,21 +177,28 @@ def read_instance(
     if isinstance(columns, ExactColumns) and exact_codes:
         atoms = np.array(columns.rows, dtype=object)
         return Instance(columns, atoms, codes, m, _samples_of(codes, m))
-    atoms = np.array(D, dtype=np.float64)
-    codes = np.array(codes, dtype=np.float64)
+    atoms, codes = _floats("dictionary", D), _floats("codes", codes)
     if columns.exact:
         columns = read_columns("dictionary", atoms, unit_norm=False)
     return Instance(columns, atoms, codes, m, _samples_of(codes, m))
 
 
-def _read_codes(Y: Real[np.ndarray, "K N"] | Rows) -> tuple[np.ndarray, bool]:
-    if isinstance(Y, np.ndarray) and Y.dtype.kind == "f":
-        check_finite("codes", Y)
-        return np.asarray(Y, dtype=np.float64), False
-    rows = Y.tolist() if isinstance(Y, np.ndarray) else Y
-    if len({len(row) for row in rows}) != 1:
-        raise InputError("codes with rows of different lengths: expected a matrix (K, N)")
-    return np.array([[Fraction(entry) for entry in row] for row in rows], dtype=object), True
+def _read_codes(Y: ArrayLike) -> tuple[np.ndarray, bool]:
+    """Return the codes, as Fractions if all are rational, and whether they are."""
+    codes = array("codes", Y, kind="exact", ndim=2)
+    if codes.dtype.kind == "f":
+        return codes.astype(np.float64), False
+    rows = [[Fraction(entry) for entry in row] for row in codes.tolist()]
+    return np.array(rows, dtype=object).reshape(codes.shape), True
+
+
+def _floats(name: str, matrix: ArrayLike) -> np.ndarray:
+    try:
+        return array(name, matrix, kind="exact").astype(np.float64)
+    except OverflowError:
+        raise InputError(
+            f"{name} has entries beyond the range of floats: give D and Y alike"
+        ) from None
 
 
 def _samples_of(codes: np.ndarray, m: int) -> Mapping[Support, tuple[int, ...]]:

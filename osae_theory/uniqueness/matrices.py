@@ -8,9 +8,9 @@ from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Int
 
-from osae_theory.arrays import array
+from osae_theory.arrays import ArrayLike, array
 from osae_theory.certificates import Number
 from osae_theory.errors import InputError, check_finite, check_real, shown
 from osae_theory.problems.geometry import check_dictionary, unit_columns
@@ -177,7 +177,7 @@ Columns = ExactColumns | FloatColumns
 
 def read_columns(
     name: str,
-    matrix: Real[np.ndarray, "d K"] | Rows,
+    matrix: ArrayLike,
     *,
     unit_norm: bool = True,
     column_error: float = COLUMN_ERROR,
@@ -188,9 +188,9 @@ def read_columns(
     ----------
     name : str
         What messages call the matrix.
-    matrix : Real[np.ndarray, "d K"] or rows of int and Fraction
-        An array of floats is taken for a rounding of what is meant; an array of integers, or
-        rows of int and Fraction, for the matrix itself.
+    matrix : array of shape (d, K), or rows of int and Fraction
+        Floats are taken for a rounding of what is meant; integers, or rows of int and Fraction,
+        for the matrix itself.
     unit_norm : bool
         Whether float columns must have unit norm (to 1e-8); they are normalised either way.
         Exact columns may have any length: scaling them to unit norm could make them irrational.
@@ -203,15 +203,30 @@ def read_columns(
         If the matrix is empty, ragged or not finite, or has a zero column or (floats only) one
         that is not of unit norm.
     """
-    if not isinstance(matrix, (list, tuple)):
+    if not _is_rows(matrix) or _holds_floats(matrix):
         matrix = array(name, matrix, kind="exact", finite=False)
+    if isinstance(matrix, np.ndarray) and matrix.ndim != 2:
+        raise InputError(f"{name} of shape {matrix.shape}: expected two axes")
     if isinstance(matrix, np.ndarray) and matrix.dtype.kind == "f":
         check_real("column_error", column_error, at_least=0.0)
         return FloatColumns(_float_columns(name, matrix, unit_norm), float(column_error))
-    if isinstance(matrix, np.ndarray) and matrix.ndim != 2:
-        raise InputError(f"{name} of shape {matrix.shape}: expected two axes")
     rows: Rows = matrix.tolist() if isinstance(matrix, np.ndarray) else matrix
     return ExactColumns(exact_rows(name, rows))
+
+
+def check_is(name: str, value: object, kind: type, article: str = "a") -> None:
+    """Raise InputError unless a value is of a class of the project."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} = {shown(value)}: expected {article} {kind.__name__}")
+
+
+def _is_rows(matrix: object) -> bool:
+    rows = isinstance(matrix, (list, tuple))
+    return rows and all(isinstance(row, (list, tuple)) for row in matrix)
+
+
+def _holds_floats(rows: Sequence[Sequence[Any]]) -> bool:
+    return any(isinstance(entry, (float, np.floating)) for row in rows for entry in row)
 
 
 def exact_rows(name: str, rows: Sequence[Sequence[Any]]) -> tuple[tuple[Fraction, ...], ...]:

@@ -20,14 +20,14 @@ import numpy as np
 from jaxtyping import Real
 
 from osae_theory.certificates import Certificate
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError, check_integer, shown
 from osae_theory.problems import SparseCodingProblem
 from osae_theory.uniqueness.certify import Decision, decide, decide_codes, decide_problem
 from osae_theory.uniqueness.counting import CONDITION as COUNTING
 from osae_theory.uniqueness.counting import SOURCE as COUNTING_SOURCE
 from osae_theory.uniqueness.counting import counting_argument
 from osae_theory.uniqueness.findings import Finding, Instance, Support, read_instance
-from osae_theory.uniqueness.matrices import MAX_SUBSETS, Rows, listed, scan_subsets
+from osae_theory.uniqueness.matrices import MAX_SUBSETS, Rows, check_is, listed, scan_subsets
 from osae_theory.uniqueness.work import check_work, counted
 
 MAX_POSITION_SUBSETS = 2_000_000
@@ -193,6 +193,7 @@ def distinct_directions(
     InputError
         If m is not 2, or more pairs of samples may have to be compared than the bound.
     """
+    check_is("instance", instance, Instance, "an")
     if instance.m != 2:
         raise InputError(f"m = {instance.m}: expected 2 for pairs of atoms")
     if enough is not None:
@@ -228,6 +229,10 @@ def sufficient_conditions(
         D, Y = problem.dictionary, problem.codes
         instance, decision = read_instance(D, Y), decide_problem(problem)
     else:
+        if not isinstance(problem, (tuple, list)) or len(problem) != 2:
+            raise InputError(
+                f"problem = {shown(problem)}: expected a SparseCodingProblem or (D, Y)"
+            )
         D, Y = problem
         instance = read_instance(D, Y)
         decision = decide_codes(D, instance.m)

@@ -54,7 +54,7 @@ def test_one_array_of_floats_makes_the_arithmetic_bounded():
         ([[1, 1], [1, 0]], 3, "m = 3: expected at most K = 2"),
         ([[0], [0]], None, "m = 0"),
         ([[1, 1]], None, r"codes of shape \(1, 2\)"),
-        ([[1, 1], [1]], None, "different lengths"),
+        ([[1, 1], [1]], None, "rows of one length"),
         (np.array([[np.inf], [0.0]]), None, "finite"),
     ],
 )
