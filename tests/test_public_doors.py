@@ -99,7 +99,7 @@ def forms(value):
     return [table, torch.from_numpy(value.copy()), np.asfortranarray(value), swapped, whole]
 
 
-@pytest.mark.parametrize(("function", "place"), varied())
+@pytest.mark.parametrize(("function", "place"), list(varied()))
 def test_every_form_of_the_same_numbers_gives_the_same(function, place):
     value = FUNCTIONS[function][place]
     expected = numbers(called_with(function, place, value))
@@ -120,7 +120,7 @@ def unusable(value):
     return others
 
 
-@pytest.mark.parametrize(("function", "place"), varied())
+@pytest.mark.parametrize(("function", "place"), list(varied()))
 def test_what_is_no_such_array_or_law_is_refused_in_a_sentence(function, place):
     for value in unusable(FUNCTIONS[function][place]):
         with pytest.raises(InputError) as caught:

@@ -92,7 +92,7 @@ def with_entry(value, row=11):
         (with_entry(1e300), "row 11"),
         (np.array([[object()] * 8]), "cannot be read"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else f"{value.dtype}{value.shape}",
 )
 def test_activations_that_cannot_be_used_are_refused_before_anything_is_written(
     tmp_path, activations, array, said
