@@ -23,7 +23,7 @@ help: ## list the targets
 	@echo "Commands afterwards, each with --help: $(BIN)/osae-toy, $(BIN)/osae-claims, $(BIN)/osae-realdata, ..."
 	@echo "or $(BIN)/python -m benchmarks, -m osae_theory, -m realdata, which list what there is."
 
-toy: $(VENV)/.base ## the paper's toy cell: tables and figure in a folder of out/toy (ARGS="--seeds 3" for fewer)
+toy: $(VENV)/.base ## the paper's toy cell: tables and figure in a folder of out/toy (ARGS="--draws 3" for fewer)
 	$(BIN)/python -m benchmarks.toy $(ARGS)
 
 verify: $(VENV)/.base ## train runs of a results folder again, compare their bits (ARGS="results/toy --runs 5")
