@@ -43,6 +43,7 @@ def pytest_configure(config):
     config.stash[_LEDGERS] = []
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """With `-n`, a file's tests share a process, and all of the claims, which share their work."""
     for item in items:

@@ -76,7 +76,7 @@ def test_at_a_uniform_law_the_conclusion_can_fail_too():
 def test_many_descents_find_the_truth_at_the_small_instance():
     instance = three_in_a_plane()
     law = PrefixLaw(np.array(instance.law, dtype=float))
-    found = alternating(instance.X.astype(float), 4, 2, law, 30)
+    found = alternating(instance.X.astype(float), 4, 2, law, 100)
     assert found.loss == pytest.approx(float(instance.loss()), rel=1e-9)
     cosines = np.abs((found.dictionary * instance.D.astype(float)).sum(axis=0))
     np.testing.assert_allclose(cosines, 1, atol=1e-9)

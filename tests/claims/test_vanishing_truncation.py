@@ -93,7 +93,7 @@ def test_at_small_eps_descents_with_free_supports_end_no_lower_than_the_branch()
 
 
 def test_at_larger_eps_the_branch_is_not_the_minimiser():
-    problem, truncation = random_instance(0)
+    problem, truncation = random_instance(4)
     found = search(problem, truncation, 0.05, n_starts=0)
     law = truncation.mixed_with_full(0.95)
     D, Y, _ = branch(problem, truncation, 0.05)
@@ -174,6 +174,6 @@ def test_bad_input_is_named():
 
 
 def test_where_the_branch_has_ended_there_is_an_error():
-    problem, truncation = random_instance(6)
+    problem, truncation = random_instance(20)
     with pytest.raises(ArithmeticError, match="no local minimum"):
-        branch(problem, truncation, 0.2)
+        branch(problem, truncation, 0.4)
