@@ -25,6 +25,7 @@ def small_shapes(monkeypatch):
     for module in (shapes, command):
         monkeypatch.setattr(module, "SHAPES", {"toy": SMALL, "wide": SMALL})
     monkeypatch.setattr(study, "step_memory", lambda law, shape: 1000)
+    monkeypatch.setattr(command, "_STEPS", {})
     monkeypatch.setattr(arithmetic, "PAPER_CELL", Cell(5, 7, 2, 100))
     monkeypatch.setattr(arithmetic, "_TRAINING_STEPS", 4)
     monkeypatch.setattr(arithmetic, "_TRAININGS", 3)
