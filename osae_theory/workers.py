@@ -14,11 +14,21 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, as_c
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.reduction import ForkingPickler
+from types import MappingProxyType
 from typing import Any
 
 from osae_theory.errors import JobError
 
 THREADS_PER_WORKER = 1
+
+
+def _read_only(values: dict[Any, Any]) -> "MappingProxyType[Any, Any]":
+    return MappingProxyType(values)
+
+
+# Frozen values hold read-only mappings, which Python does not send to another process by itself.
+ForkingPickler.register(MappingProxyType, lambda mapping: (_read_only, (dict(mapping),)))
 
 
 def in_workers(

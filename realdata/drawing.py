@@ -70,7 +70,6 @@ def drawn(document: Mapping[str, Any], curves: pd.DataFrame) -> Drawn:
     """Return what the figures show, from the contents of RESULT and CURVES."""
     origin = document["provenance"]
     preset = origin["preset"]
-    groups = curves.groupby("of")
     fits = pd.DataFrame([*document["runs"], *document["other_m"]])
     return Drawn(
         model=f"{origin['model']['name']} ({document['note']})",
@@ -78,7 +77,7 @@ def drawn(document: Mapping[str, Any], curves: pd.DataFrame) -> Drawn:
         m=preset["m"],
         prefixes=tuple(document["prefixes"]),
         chance={int(prefix): level["stab"] for prefix, level in document["chance"].items()},
-        points={name: curve_points(groups.get_group(name)) for name in POINTS},
+        points={name: curve_points(curves[curves["of"] == name]) for name in POINTS},
         fits=fits[~fits["diverged"].astype(bool)],
         traded=tuple(dict.fromkeys(run["dataset"] for run in document["other_m"])),
     )

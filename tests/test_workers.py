@@ -76,6 +76,13 @@ def test_every_task_is_done_whatever_the_number_of_workers(helpers):
         assert sorted(in_workers(helpers.square, range(5), n_workers)) == [0, 1, 4, 9, 16]
 
 
+def test_frozen_values_with_read_only_mappings_travel_to_workers(helpers):
+    from types import MappingProxyType
+
+    tasks = [MappingProxyType({"x": x}) for x in range(2)]
+    assert sorted(in_workers(dict, tasks, 2), key=str) == [{"x": 0}, {"x": 1}]
+
+
 def test_there_are_no_more_workers_than_tasks_and_none_stays(helpers):
     found = set(in_workers(helpers.pid, range(2), 10))
     assert os.getpid() not in found

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,15 @@ def test_points_are_read_as_they_were_written(tmp_path):
     frame = pd.concat([point_frame(pairs), point_frame(drift)])
     frame.to_csv(tmp_path / "curves.csv", index=False)
     found = drawing.curve_points(pd.read_csv(tmp_path / "curves.csv"))
-    assert [vars(point) for point in found] == [vars(point) for point in pairs + drift]
+    # Why there is no interval is not written.
+    told = [
+        {
+            **vars(point),
+            "estimates": {n: replace(e, reason=None) for n, e in point.estimates.items()},
+        }
+        for point in pairs + drift
+    ]
+    assert [vars(point) for point in found] == told
 
 
 def test_the_floor_is_each_runs_own_pca(tmp_path):

@@ -141,7 +141,7 @@ def test_a_write_that_fails_leaves_the_older_checkpoint_and_nothing_else(tmp_pat
     def no_room(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", no_room)
+    monkeypatch.setattr("osae_theory.sae.checkpoint.save_file", no_room)
     with pytest.raises(InputError, match="No space left"):
         write_ours(tmp_path / "sae", checkpoint(m=4))
     assert load(str(tmp_path / "sae")).metadata["k"] == M

@@ -147,7 +147,6 @@ def test_an_export_reads_as_a_saelens_checkpoint_with_the_same_latents(checkpoin
         (["train", "absent", "--K", "8", "--m", "2", "--steps", "3", "--lr", "1", "--out", "o"],
          "absent has no manifest.json"),
         (["paint"], "invalid choice: 'paint'"),
-        ([], "command"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_one_line_and_nothing_is_written(

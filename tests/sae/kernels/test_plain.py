@@ -121,7 +121,7 @@ def test_portable_arithmetic_is_refused_where_its_bits_cannot_be_had(change, mes
 
 
 def test_portable_arithmetic_is_refused_in_other_precisions():
-    x = torch.zeros(20, 3, dtype=torch.bfloat16)
+    x = torch.zeros(20, 3, dtype=torch.float16)
     runs = [Run(RunSeeds.same(0), 1e-2, PrefixLaw.uniform(4))]
-    with pytest.raises(InputError, match=r"portable' in torch\.bfloat16: expected float32"):
+    with pytest.raises(InputError, match=r"portable' in torch\.float16: expected float32"):
         train(x, 4, runs, TrainingConfig(1, n_steps=2))
