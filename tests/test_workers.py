@@ -111,7 +111,8 @@ def test_workers_whose_results_nobody_wants_any_more_are_ended(helpers, tmp_path
     next(results)
     wait_until(lambda: len(list(marks.iterdir())) == 2)
     results.close()
-    assert not any(alive(int(mark.name)) for mark in marks.iterdir() if mark.name != "0")
+    started = [int(mark.name) for mark in marks.iterdir() if mark.name != "0"]
+    wait_until(lambda: not any(alive(process) for process in started))
 
 
 def _first_then_wait(helpers, marks):

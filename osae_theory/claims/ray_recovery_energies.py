@@ -15,7 +15,7 @@ K > 2 sufficient only (B1 is the sharp one).
 >>> finding.confirmed, finding.certificate["of which recovered in energy order"]
 (True, 200)
 >>> finding.certificate["of which mu >= p_K"]
-41
+35
 """
 
 import numpy as np

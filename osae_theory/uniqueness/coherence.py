@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Real, Shaped
 
+from osae_theory.arrays import ArrayLike
 from osae_theory.certificates import Certificate, Number
 from osae_theory.errors import InputError, check_integer
 from osae_theory.problems.geometry import welch_bound
@@ -53,7 +54,7 @@ class Cosines:
 
 
 def coherence_certificate(
-    D: Real[np.ndarray, "d K"] | Rows, max_products: int = MAX_PRODUCTS
+    D: Real[np.ndarray, "d K"] | Rows | ArrayLike, max_products: int = MAX_PRODUCTS
 ) -> Certificate:
     """Return the coherence mu(D), the largest |cosine| of two atoms.
 
@@ -118,7 +119,7 @@ def babel(
 
 
 def welch_certificate(
-    D: Real[np.ndarray, "d K"] | Rows, max_products: int = MAX_PRODUCTS
+    D: Real[np.ndarray, "d K"] | Rows | ArrayLike, max_products: int = MAX_PRODUCTS
 ) -> Certificate:
     """Return how far the coherence is above the least possible, mu(D) - Welch bound.
 
@@ -158,7 +159,7 @@ def welch_certificate(
 
 
 def absolute_cosines(
-    D: Real[np.ndarray, "d K"] | Rows, max_products: int = MAX_PRODUCTS
+    D: Real[np.ndarray, "d K"] | Rows | ArrayLike, max_products: int = MAX_PRODUCTS
 ) -> Cosines:
     """Return the |cosines| of the atoms, exact or in floats; nothing is multiplied yet.
 

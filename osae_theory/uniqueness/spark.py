@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Real
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from osae_theory.arrays import ArrayLike
 from osae_theory.certificates import Certificate, Kind
 from osae_theory.errors import check_integer, check_real
 from osae_theory.uniqueness.coherence import MAX_PRODUCTS, absolute_cosines, babel_values
@@ -92,7 +93,7 @@ def spark_exhaustive(
 
 
 def spark_by_coherence(
-    D: Real[np.ndarray, "d K"] | Rows, max_products: int = MAX_PRODUCTS
+    D: Real[np.ndarray, "d K"] | Rows | ArrayLike, max_products: int = MAX_PRODUCTS
 ) -> Certificate:
     """Return the lower bound on spark(D) that the cosines of the atoms give.
 

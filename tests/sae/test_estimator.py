@@ -163,7 +163,7 @@ def test_data_twice_as_large_any_number_of_times_give_the_same_fit_to_the_bit(
     assert one.score(data) == other.score(np.ldexp(data, exponent))
 
 
-@pytest.mark.parametrize("factor", [1e-30, 1e-3, 0.3, 70.0, 1e12, 1e18, 1e30])
+@pytest.mark.parametrize("factor", [1e-30, 0.3, 1e12, 1e30])
 def test_how_much_is_explained_does_not_depend_on_the_unit(problem, factor):
     data = problem.rows()[0][:2000]
     expected = small(n_steps=200).fit(data).score(data)
