@@ -44,8 +44,10 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """With `-n`, a file's tests share a process, and all of the claims, which share their work."""
+    if not config.pluginmanager.has_plugin("xdist"):
+        return
     for item in items:
         group = "claims" if "claims" in item.path.parts else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))

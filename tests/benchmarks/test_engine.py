@@ -13,6 +13,8 @@ from osae_theory.metrics import order_by
 from osae_theory.provenance import dictionary_sha256, provenance_here
 from small_runs import SMALL, small_configs
 
+pytestmark = pytest.mark.trains
+
 
 def numbers(records):
     """Everything a record holds but the clock."""

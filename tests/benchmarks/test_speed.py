@@ -16,6 +16,8 @@ from benchmarks.speed.shapes import Shape
 from benchmarks.speed.timing import paired
 from osae_theory.errors import InputError
 
+pytestmark = pytest.mark.trains
+
 SMALL = Shape(d=12, K=60, m=3, batch=32)
 RESULTS = Path(__file__).parents[2] / "results/speed"
 

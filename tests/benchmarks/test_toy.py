@@ -16,6 +16,8 @@ from benchmarks.store import RunStore
 from osae_theory import __version__
 from small_runs import small_configs
 
+pytestmark = pytest.mark.trains
+
 FAST = "--cell 6 8 2 400 --steps 20 --batch-size 100 --draws 3 --workers 1".split()
 MEASURED = (
     "stab_pairs stab_truth stab_truth_corrected ord_truth ord_recovered recovered_share"

@@ -30,6 +30,8 @@ from realdata.latents import as_sparse
 from realdata.stores import collect_all
 from realdata.training import run_record, snapshot_folder
 
+pytestmark = pytest.mark.trains
+
 PRESET = small_preset()
 RATES = {"topk": 0.005, "batch-topk": 0.005, "osae": 0.005}
 ALL_RATES = RATES | {"wide": 0.004}

@@ -26,6 +26,8 @@ from realdata.standardisation import Standardisation
 from realdata.stores import collect_all
 from realdata.training import Budget, Hardware, Job, RowsInMemory, RunSpec, rows_of, train
 
+pytestmark = pytest.mark.trains
+
 N, WIDTH = 700, 12
 BUDGET = Budget(K=24, m=3, n_steps=60, batch_size=32, snapshots=(0.0, 0.3, 1.0))
 

@@ -16,6 +16,8 @@ from osae_theory.prefixes import AnnealedLaw, PrefixLaw, RandomPrefixes
 from osae_theory.problems import toy_spec
 from osae_theory.sae import OrderedSAE
 
+pytestmark = pytest.mark.trains
+
 # Nothing is expected to fail: a check that cannot apply is listed here with its reason.
 EXPECTED_FAILURES: dict[str, str] = {}
 

@@ -23,6 +23,8 @@ from osae_theory.sae import (
 from osae_theory.sae.auxiliary import DeadLatents
 from osae_theory.seeds import Axis, generator
 
+pytestmark = pytest.mark.trains
+
 K, M = 11, 3
 PLAIN = TrainingConfig(M, n_steps=60, batch_size=101)
 
