@@ -4,19 +4,22 @@ Four are distinct and uniform on 1..K-1, the fifth is K; the variant draws all f
 1..K. Where K is too small for that many, all there are.
 """
 
-from benchmarks.methods.base import SAEMethod
+from benchmarks.contracts import Params
+from benchmarks.methods._sae import sae_method
 from osae_theory.prefixes import RandomPrefixes
 
 N_PREFIXES = 5
 
 
-def _with_full(K: int) -> RandomPrefixes:
+def _with_full(K: int, params: Params) -> RandomPrefixes:
     return RandomPrefixes(K, min(N_PREFIXES - 1, K - 1), include_full=True)
 
 
-def _without_full(K: int) -> RandomPrefixes:
+def _without_full(K: int, params: Params) -> RandomPrefixes:
     return RandomPrefixes(K, min(N_PREFIXES, K), include_full=False)
 
 
-MSAE_RANDOM = SAEMethod("msae-random", "Random MSAE", _with_full)
-MSAE_RANDOM_FREE = SAEMethod("msae-random-free", "Random MSAE (K not always)", _without_full)
+METHODS = (
+    sae_method("msae-random", "Random MSAE", _with_full),
+    sae_method("msae-random-free", "Random MSAE (K not always)", _without_full),
+)

@@ -6,28 +6,36 @@ The variants: a Zipf law with the toy's exponent; a law annealed to the plain lo
 
 from dataclasses import replace
 
-from benchmarks.methods.base import SAEMethod
+from benchmarks.contracts import Params
+from benchmarks.methods._sae import sae_method
+from benchmarks.parameters import Parameter
 from osae_theory.prefixes import AnnealedLaw, PrefixLaw
 from osae_theory.sae import TrainingConfig, UnitSweep
 
-ZIPF_ALPHA = 1.2
+ALPHA = Parameter("alpha", "real", "exponent of the Zipf law", default=1.2)
 
 
-def _zipf(K: int) -> PrefixLaw:
-    return PrefixLaw.zipf(K, ZIPF_ALPHA)
+def _uniform(K: int, params: Params) -> PrefixLaw:
+    return PrefixLaw.uniform(K)
 
 
-def _annealed(K: int) -> AnnealedLaw:
+def _zipf(K: int, params: Params) -> PrefixLaw:
+    return PrefixLaw.zipf(K, float(params["alpha"]))
+
+
+def _annealed(K: int, params: Params) -> AnnealedLaw:
     return AnnealedLaw(PrefixLaw.uniform(K), begin=0.3, end=0.7)
 
 
-def _swept(config: TrainingConfig, K: int) -> TrainingConfig:
+def _swept(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
     burn_in = config.n_steps // 2
     every = max(1, (config.n_steps - burn_in) // K)
     return replace(config, unit_sweep=UnitSweep(burn_in, every))
 
 
-OSAE = SAEMethod("osae", "OSAE", PrefixLaw.uniform)
-OSAE_ZIPF = SAEMethod("osae-zipf", "OSAE (Zipf law)", _zipf)
-OSAE_ANNEALED = SAEMethod("osae-annealed", "OSAE (annealed)", _annealed)
-OSAE_SWEPT = SAEMethod("osae-swept", "OSAE (unit sweeping)", PrefixLaw.uniform, _swept)
+METHODS = (
+    sae_method("osae", "OSAE", _uniform),
+    sae_method("osae-zipf", "OSAE (Zipf law)", _zipf, parameters=(ALPHA,)),
+    sae_method("osae-annealed", "OSAE (annealed)", _annealed),
+    sae_method("osae-swept", "OSAE (unit sweeping)", _uniform, _swept),
+)

@@ -1,6 +1,6 @@
 """Top-m SAE: the plain loss L_K, every weight 1. The paper's "vanilla" baseline."""
 
-from benchmarks.methods.base import SAEMethod
+from benchmarks.methods._sae import sae_method
 from osae_theory.prefixes import PrefixLaw
 
-TOPK = SAEMethod("topk", "top-m SAE", PrefixLaw.full)
+METHOD = sae_method("topk", "top-m SAE", lambda K, params: PrefixLaw.full(K))

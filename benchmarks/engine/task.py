@@ -1,0 +1,228 @@
+"""The work itself: draw a problem, fit one setting's runs on it, measure them.
+
+Every task trains with one intra-op thread, so that a run's numbers do not depend on how many
+processes there are, nor on its company.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from benchmarks import catalogue
+from benchmarks.code_state import code_state
+from benchmarks.contracts import Data, Fit, Fitted, Method, Scored
+from benchmarks.discovery import module_of
+from benchmarks.encoders import stored_arrays
+from benchmarks.outcome import Outcome
+from benchmarks.spec import RunSpec, Setting, run_seeds
+from osae_theory.errors import JobError
+from osae_theory.problems import ProblemSpec, SparseCodingProblem
+from osae_theory.provenance import dictionary_sha256, provenance_here
+from osae_theory.threads import limited_threads
+from osae_theory.workers import THREADS_PER_WORKER
+
+_LONGEST_REASON = 300
+_WARM_UP_STEPS = 2
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """Runs of one setting, to be fitted together.
+
+    Attributes
+    ----------
+    runs : tuple of RunSpec
+        At least one; all of one setting.
+    code : str
+        The state of the code that the job began with.
+    device : str
+        Torch device.
+    """
+
+    runs: tuple[RunSpec, ...]
+    code: str
+    device: str = "cpu"
+
+    @property
+    def setting(self) -> Setting:
+        """What the runs share."""
+        return self.runs[0].setting
+
+
+def code_of(family_name: str, method_name: str) -> str:
+    """Return the state of the code that decides the numbers of a method's runs on a family."""
+    method = catalogue.methods()[method_name]
+    family = catalogue.families()[family_name]
+    metrics = (of.__module__ for m in catalogue.metrics().values() if (of := m.of_run))
+    own = (module_of("methods", method), module_of("families", family))
+    return code_state(__name__, *own, *sorted(set(metrics)))
+
+
+def run_task(task: FitTask) -> list[Outcome]:
+    """Fit and measure a task's runs; what a method does wrong is an outcome, not an exception.
+
+    Raises
+    ------
+    JobError
+        If this process has imported other code than the job began with.
+    """
+    with limited_threads(THREADS_PER_WORKER):
+        try:
+            _warm_up(task.setting, task.device)
+        except Exception as error:
+            return _failed(task, _reason(error))
+        # Everything is imported by now: if the files are then those that the job began with, so
+        # is what was imported.
+        if _imported_code(task.setting.case.family, task.setting.method) != task.code:
+            raise JobError(
+                "the project's code was changed while the job was starting: the same command"
+                " begins again with the code as it is now"
+            )
+        return _fitted_and_measured(task)
+
+
+def _fitted_and_measured(task: FitTask) -> list[Outcome]:
+    setting = task.setting
+    found = catalogue.variant_of(setting)
+    spec = catalogue.problem_spec(setting.case)
+    problem = spec.draw()
+    how = Fit(found.values, setting.budget, task.device, setting.arithmetic)
+    started = time.perf_counter()
+    try:
+        fits = found.method.fit(
+            data_for(found.method, problem, spec), how, [run.seeds for run in task.runs]
+        )
+        if len(fits) != len(task.runs):
+            raise ValueError(f"{len(fits)} fits: expected {len(task.runs)}, one a run")
+    except Exception as error:
+        return _failed(task, _reason(error))
+    seconds = (time.perf_counter() - started) / len(task.runs)
+    heldout = spec.draw("heldout", catalogue.families()[setting.case.family].n_heldout)
+    return [
+        _outcome(task, run, fit, problem, heldout, seconds)
+        for run, fit in zip(task.runs, fits, strict=True)
+    ]
+
+
+def data_for(method: Method, problem: SparseCodingProblem, spec: ProblemSpec) -> Data:
+    """Return what a method may see of a problem."""
+    rows, _, _ = problem.rows(np.float32)
+    return Data(rows, spec.K, spec.m, problem if method.sees == "truth" else None)
+
+
+def _outcome(
+    task: FitTask,
+    run: RunSpec,
+    fit: Fitted | None,
+    problem: SparseCodingProblem,
+    heldout: SparseCodingProblem,
+    seconds: float,
+) -> Outcome:
+    tried = Outcome(
+        run,
+        "diverged",
+        "a loss that is not finite",
+        seconds=seconds,
+        provenance=provenance_here(task.device, run.setting.arithmetic),
+        code=task.code,
+    )
+    if fit is None:
+        return tried
+    try:
+        wrong = _wrong(fit, problem)
+        if wrong:
+            return replace(tried, status="error", reason=wrong)
+        scored = Scored(fit, problem, heldout, run.seeds.initialisation)
+        return replace(
+            tried,
+            status="done",
+            reason="",
+            values=measured(scored),
+            vectors=vectors_of(scored),
+            arrays=stored_arrays(fit),
+            encoder=fit.encoder.kind,
+            dictionary_sha256=dictionary_sha256(fit.dictionary),
+        )
+    except Exception as error:
+        return replace(tried, status="error", reason=_reason(error))
+
+
+def measured(scored: Scored, names: Sequence[str] | None = None) -> dict[str, float | None]:
+    """Return the measurements of a run by the metrics' names; all that are of runs by default."""
+    chosen = {
+        name: metric.of_run
+        for name, metric in catalogue.metrics().items()
+        if metric.of_run is not None and (names is None or name in names)
+    }
+    return {name: defined(of_run(scored)) for name, of_run in chosen.items()}
+
+
+def vectors_of(scored: Scored) -> Mapping[str, np.ndarray]:
+    """Return one entry a latent of how a run matches the truth; see `benchmarks.outcome.VECTORS`.
+
+    "permutation" is the matched true index of each latent, "similarities" its cosine with it;
+    "energy_order" and "frequency_order" are the latents by falling energy and frequency.
+    """
+    return {
+        "permutation": scored.matching.permutation,
+        "similarities": scored.matching.similarities,
+        "energy_order": scored.by_energy,
+        "frequency_order": scored.by_frequency,
+    }
+
+
+def defined(value: float) -> float | None:
+    """Return None for NaN and infinity: a measurement that is not defined, as in JSON."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _wrong(fit: Fitted, problem: SparseCodingProblem) -> str:
+    """Return why a fit is no dictionary for its problem; empty if it is one."""
+    D = np.asarray(fit.dictionary)
+    expected = (problem.d, problem.K)
+    if D.shape != expected:
+        return f"a dictionary of shape {D.shape}: expected (d, K) = {expected}"
+    if not np.issubdtype(D.dtype, np.floating):
+        return f"a dictionary of dtype {D.dtype}: expected floating-point numbers"
+    if not np.isfinite(D).all():
+        return "the dictionary holds NaN or Inf: expected finite atoms"
+    return ""
+
+
+def _failed(task: FitTask, reason: str) -> list[Outcome]:
+    origin = provenance_here(task.device, task.setting.arithmetic)
+    return [
+        Outcome(run, "error", reason, provenance=origin, code=task.code) for run in task.runs
+    ]
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text[:_LONGEST_REASON]
+
+
+@cache
+def _imported_code(family: str, method: str) -> str:
+    return code_of(family, method)
+
+
+def _warm_up(setting: Setting, device: str) -> None:
+    """Compile what a run needs, by two steps on a few samples of its problem."""
+    case = replace(setting.case, problem_seed=0)
+    _warmed_up(replace(setting, case=case), device)
+
+
+@cache
+def _warmed_up(setting: Setting, device: str) -> None:
+    found = catalogue.variant_of(setting)
+    if setting.budget.unit != "steps":
+        return
+    spec = catalogue.problem_spec(setting.case)
+    few = spec.draw(n_samples=min(spec.n_samples, setting.budget.batch_size))
+    budget = replace(setting.budget, amount=_WARM_UP_STEPS)
+    how = Fit(found.values, budget, device, setting.arithmetic)
+    found.method.fit(data_for(found.method, few, spec), how, [run_seeds(0, 0)])

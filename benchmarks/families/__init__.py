@@ -1,0 +1,1 @@
+"""Families of problems with known truth: one file each; see `benchmarks.catalogue.families`."""

@@ -1,0 +1,72 @@
+"""What the top-m SAEs share: a linear encoder, one recipe, and a law of the prefix length."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from benchmarks.contracts import Data, Fit, FitFunction, Fitted, Method, Params
+from benchmarks.encoders import TopM
+from benchmarks.parameters import Parameter
+from osae_theory.prefixes import WeightSchedule
+from osae_theory.sae import Run, RunSeeds, TopMSAE, TrainingConfig, train
+
+LEARNING_RATE = Parameter("lr", "real", "peak learning rate, above 0", tuned=True, above=0)
+
+Schedule = Callable[[int, Params], WeightSchedule]
+Adapt = Callable[[TrainingConfig, int, Params], TrainingConfig]
+
+
+def _unchanged(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
+    return config
+
+
+def sae_method(
+    name: str,
+    title: str,
+    schedule: Schedule,
+    adapt: Adapt = _unchanged,
+    parameters: Sequence[Parameter] = (),
+) -> Method:
+    """Return a top-m SAE as a method: it is its schedule of prefix laws.
+
+    Parameters
+    ----------
+    name, title : str
+        As in `Method`.
+    schedule : callable
+        Gives the prefix law, or the schedule of laws, for K atoms and the method's parameters.
+    adapt : callable, optional
+        Changes the common training configuration where the method needs it.
+    parameters : sequence of Parameter
+        Its own, besides the learning rate.
+    """
+    return Method(name, title, _fit(schedule, adapt), (*parameters, LEARNING_RATE))
+
+
+def _fit(schedule: Schedule, adapt: Adapt) -> FitFunction:
+    def fit(data: Data, how: Fit, seeds: Sequence[RunSeeds]) -> list[Fitted | None]:
+        common = TrainingConfig(
+            data.m,
+            n_steps=how.budget.amount,
+            batch_size=how.budget.batch_size,
+            arithmetic=how.arithmetic,
+        )
+        law = schedule(data.K, how.params)
+        rate = float(how.params["lr"])
+        result = train(
+            torch.from_numpy(data.rows).to(how.device),
+            data.K,
+            [Run(own, rate, law) for own in seeds],
+            adapt(common, data.K, how.params),
+        )
+        return [
+            None if diverged else _fitted(result.model.run(s), data.m)
+            for s, diverged in enumerate(result.diverged.tolist())
+        ]
+
+    return fit
+
+
+def _fitted(model: TopMSAE, m: int) -> Fitted:
+    return Fitted(model.atoms[0].detach().cpu().double().numpy().T, TopM(model, m))
+

@@ -1,0 +1,23 @@
+"""Chance levels that several metrics share, and the margin below which a difference is none."""
+
+from benchmarks.contracts import Shape
+from osae_theory.metrics import ChanceLevel, chance_stability
+
+# Differences in Stab and in Ord that are smaller count as none: fixed beforehand.
+MARGIN = 0.02
+CHANCE_DRAWS = 100
+
+
+def random_level(shape: Shape) -> ChanceLevel:
+    """Return Stab's level for unrelated isotropic dictionaries."""
+    return chance_stability(shape.d, shape.K, n_draws=CHANCE_DRAWS)
+
+
+def random_dictionaries(shape: Shape) -> float:
+    """Return the mean of `random_level`."""
+    return random_level(shape).mean
+
+
+def no_order(shape: Shape) -> float | None:
+    """Return the mean of Ord over random permutations; None where there is one latent."""
+    return 0.0 if shape.K > 1 else None

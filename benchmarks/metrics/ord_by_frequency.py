@@ -1,0 +1,21 @@
+"""Ord(D, D*) with the latents sorted by frequency after training."""
+
+from benchmarks.contracts import Metric, Scored
+from benchmarks.metrics._levels import MARGIN, no_order
+
+
+def _orderedness(scored: Scored) -> float:
+    return scored.matching.reordered(scored.by_frequency).orderedness
+
+
+METRIC = Metric(
+    "ord_by_frequency",
+    "Ord, sorted by frequency",
+    "Ord by frequency",
+    70,
+    of_run=_orderedness,
+    margin=MARGIN,
+    bounds=(-1.0, 1.0),
+    chance=no_order,
+    question=True,
+)

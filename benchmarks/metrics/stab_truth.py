@@ -1,0 +1,21 @@
+"""Stab(D, D*): how alike a dictionary and the true one are, by signed cosines of matched atoms."""
+
+from benchmarks.contracts import Metric, Scored
+from benchmarks.metrics._levels import MARGIN, random_dictionaries
+
+
+def _stability(scored: Scored) -> float:
+    return scored.matching.stability
+
+
+METRIC = Metric(
+    "stab_truth",
+    "Stab(D, D*)",
+    "Stab(D, D*)",
+    20,
+    of_run=_stability,
+    margin=MARGIN,
+    bounds=(-1.0, 1.0),
+    chance=random_dictionaries,
+    question=True,
+)

@@ -1,0 +1,20 @@
+"""Stab(D, D*) by absolute cosines: an atom's sign does not count."""
+
+from benchmarks.contracts import Metric, Scored
+from benchmarks.metrics._levels import MARGIN
+from osae_theory.metrics import match
+
+
+def _stability(scored: Scored) -> float:
+    return match(scored.fitted.dictionary, scored.problem.dictionary, absolute=True).stability
+
+
+METRIC = Metric(
+    "stab_truth_abs",
+    "Stab(D, D*), absolute cosines",
+    "- |cosine|",
+    40,
+    of_run=_stability,
+    margin=MARGIN,
+    bounds=(0.0, 1.0),
+)
