@@ -12,10 +12,12 @@ from typing import Any
 
 from benchmarks.contracts import Family, Method, Metric, Params, Preset, Shape
 from benchmarks.discovery import EXTRA, collected
-from benchmarks.parameters import Items, Value, bind, selector, selectors
+from benchmarks.parameters import Items, Value, bind, selector, selectors, written
 from benchmarks.spec import Budget, Case, RunSpec, Setting, run_seeds
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.problems import ProblemSpec
+
+_BYTES_PER_ENTRY = 8
 
 
 @cache
@@ -213,3 +215,29 @@ def _tuned(file: Path) -> Mapping[str, Value]:
         return MappingProxyType(dict(content["chosen"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} cannot be read: expected tuned values") from error
+
+
+def slug(case: Case) -> str:
+    """Return a name for files of a case's problem, the draw left out."""
+    parts = [f"{name}{written(value)}" for name, value in case_params(case).items()]
+    own = [] if case.family == "toy" else [case.family]
+    return "_".join([*own, *parts])
+
+
+def check_memory(case: Case) -> None:
+    """Raise InputError if a case's data alone do not fit into this machine's memory."""
+    shape = shape_of(case)
+    samples = shape.N + families()[case.family].n_heldout + shape.K
+    needed = _BYTES_PER_ENTRY * (shape.K + shape.d) * samples
+    if needed > _physical_memory():
+        raise InputError(
+            f"problem ({case_title(case)}) needs {needed / 2**30:,.0f} GiB for its data alone:"
+            f" expected at most this machine's {_physical_memory() / 2**30:,.0f} GiB"
+        )
+
+
+def _physical_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system: do not judge
+        return 2**63

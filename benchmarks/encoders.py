@@ -42,9 +42,7 @@ class TopM:
         }
 
     @classmethod
-    def of(
-        cls, dictionary: Float[np.ndarray, "d K"], arrays: Mapping[str, np.ndarray]
-    ) -> "TopM":
+    def of(cls, dictionary: Float[np.ndarray, "d K"], arrays: Mapping[str, np.ndarray]) -> "TopM":
         """Return the encoder that a dictionary and `arrays` stand for."""
         encoder = torch.from_numpy(arrays["encoder"].T.copy())[None]
         bias = arrays.get("bias")

@@ -35,9 +35,10 @@ class Parameter:
     introduced : int, float, str or None
         The default that it was introduced with, where that has been changed since: it is this
         one that identities leave out. None if `default` has never been changed.
-    tuned : bool
-        Whether its value comes from the method's file of tuned values where nobody says. It has
-        no default then, and always stands in the identity.
+    candidates : tuple of values
+        What the tuning protocol chooses from. With candidates its value comes from the method's
+        file of tuned values where nobody says, it has no default, and it always stands in the
+        identity.
     at_least, above, at_most, below : float
         The range of a number.
     choices : tuple of str
@@ -49,7 +50,7 @@ class Parameter:
     help: str
     default: Value | None = None
     introduced: Value | None = None
-    tuned: bool = False
+    candidates: tuple[Value, ...] = ()
     at_least: float = -math.inf
     above: float = -math.inf
     at_most: float = math.inf
@@ -91,6 +92,11 @@ class Parameter:
                 below=self.below,
             )
         return canonical(number)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the tuning protocol chooses its value."""
+        return bool(self.candidates)
 
     @property
     def left_out(self) -> Value | None:

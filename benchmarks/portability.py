@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 import numpy as np
@@ -22,8 +22,9 @@ import pandas as pd
 import torch
 from joblib import cpu_count
 
-from benchmarks.config import Cell, RunConfig, run_seeds
-from benchmarks.engine import run_task
+from benchmarks import catalogue
+from benchmarks.engine.task import FitTask, code_of, run_task
+from benchmarks.spec import Budget, Case, Setting
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import InputError
 from osae_theory.metrics import chance_stability
@@ -36,11 +37,12 @@ MODULE = "benchmarks.portability"
 EXIT_DIFFERENT = 1
 PINNED = resources.files("benchmarks") / "portability.json"
 # The second fits a computation in plain Python; the third wakes a second thread.
-SIZES: Mapping[str, tuple[Cell, int]] = {
-    "small": (Cell(20, 33, 3, 3000), 80),
-    "tiny": (Cell(5, 7, 2, 150), 8),
-    "wide": (Cell(64, 128, 16, 2048), 6),
+SIZES: Mapping[str, tuple[Mapping[str, int], int]] = {
+    "small": ({"d": 20, "K": 33, "m": 3, "N": 3000}, 80),
+    "tiny": ({"d": 5, "K": 7, "m": 2, "N": 150}, 8),
+    "wide": ({"d": 64, "K": 128, "m": 16, "N": 2048}, 6),
 }
+_BATCH_SIZE = 512
 # The shapes of the sweep: in fast arithmetic a run in a batch is not always the run alone.
 SWEPT = tuple(
     (d, K)
@@ -50,8 +52,8 @@ SWEPT = tuple(
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One way of pretending.
+class Pretence:
+    """One way of pretending to be another machine.
 
     Attributes
     ----------
@@ -72,17 +74,17 @@ class Setting:
     workers: int = 1
 
 
-def _set(variables: str, size: str = "small") -> Setting:
+def _set(variables: str, size: str = "small") -> Pretence:
     pairs = dict(pair.split("=", 1) for pair in variables.split())
-    return Setting(variables, size, pairs)
+    return Pretence(variables, size, pairs)
 
 
 _OLD_NUMPY = "AVX2,FMA3,AVX512F,AVX512CD,AVX512_SKX"
 SETTINGS = (
-    Setting("default"),
-    Setting("two workers", workers=2),
-    Setting("default", "wide"),
-    Setting("two threads", "wide", threads=2),
+    Pretence("default"),
+    Pretence("two workers", workers=2),
+    Pretence("default", "wide"),
+    Pretence("two threads", "wide", threads=2),
     _set("MKL_CBWR=COMPATIBLE"),
     _set("MKL_CBWR=AVX2"),
     _set("MKL_ENABLE_INSTRUCTIONS=SSE4_2"),
@@ -90,10 +92,10 @@ SETTINGS = (
     _set("OPENBLAS_CORETYPE=Nehalem"),
     _set("OPENBLAS_CORETYPE=Haswell"),
     _set("ATEN_CPU_CAPABILITY=default"),
-    Setting("numpy without AVX2 and FMA3", environment={"NPY_DISABLE_CPU_FEATURES": _OLD_NUMPY}),
+    Pretence("numpy without AVX2 and FMA3", environment={"NPY_DISABLE_CPU_FEATURES": _OLD_NUMPY}),
     _set("NUMBA_CPU_NAME=nehalem NUMBA_CPU_FEATURES="),
     _set("NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx2,+fma"),
-    Setting("default", "tiny"),
+    Pretence("default", "tiny"),
     _set("NUMBA_DISABLE_JIT=1", "tiny"),
 )
 
@@ -104,45 +106,50 @@ def fingerprints(size: str, threads: int = 1, workers: int = 1) -> dict[str, str
     Two methods are trained, two runs each; "everything" is a training with the options that a
     method may use beside: signed codes, a decoder bias, an auxiliary loss.
     """
-    cell, n_steps = SIZES[size]
+    params, n_steps = SIZES[size]
+    case = catalogue.case_of("toy", params, 0)
     found: dict[str, str] = {}
-    tasks = [[_config(cell, n_steps, method, i) for i in range(2)] for method in ("topk", "osae")]
+    tasks = [_task(case, n_steps, method) for method in ("topk", "osae")]
     if workers > 1:
-        tasks = [[config] for task in tasks for config in task]
-    for records in in_workers(run_task, tasks, workers):
-        for record in records:
-            name = f"{record.config.method} {record.config.seeds.initialisation}"
-            found[name] = str(record.scalars["dictionary_sha256"])
-            measured = {key: value for key, value in record.scalars.items() if key != "seconds"}
+        tasks = [replace(task, runs=(run,)) for task in tasks for run in task.runs]
+    for outcomes in in_workers(run_task, tasks, workers):
+        for outcome in outcomes:
+            name = f"{outcome.spec.setting.method} {outcome.spec.seeds.initialisation}"
+            found[name] = outcome.dictionary_sha256
+            measured = dict(outcome.values) | {"dictionary_sha256": outcome.dictionary_sha256}
             found[f"{name}, measured"] = _digest(json.dumps(measured, sort_keys=True).encode())
     with limited_threads(threads):
-        problem = cell.spec(0).draw()
+        spec = catalogue.problem_spec(case)
+        problem = spec.draw()
         data = np.ascontiguousarray(problem.data)
         found["data"] = _digest(data.tobytes())
-        found["everything"] = _everything(problem.rows()[0], cell, n_steps)
-        level = chance_stability(cell.d, cell.K, n_draws=4)
+        found["everything"] = _everything(problem.rows()[0], spec.K, spec.m, n_steps)
+        level = chance_stability(spec.d, spec.K, n_draws=4)
         found["chance"] = _digest(np.float64(level.mean).tobytes())
     return dict(sorted(found.items()))
 
 
-def _config(cell: Cell, n_steps: int, method: str, index: int) -> RunConfig:
-    return RunConfig(cell, 0, method, run_seeds(0, index), 0.01, n_steps, min(cell.N, 512))
+def _task(case: Case, n_steps: int, method: str) -> FitTask:
+    found = catalogue.variant(f"{method}[lr=0.01]")
+    budget = Budget("steps", n_steps, min(catalogue.shape_of(case).N, _BATCH_SIZE))
+    runs = catalogue.run_specs(Setting(case, method, found.identity, budget), 2)
+    return FitTask(tuple(runs), code_of("toy", method))
 
 
-def _everything(rows: np.ndarray, cell: Cell, n_steps: int) -> str:
+def _everything(rows: np.ndarray, K: int, m: int, n_steps: int) -> str:
     config = TrainingConfig(
-        cell.m,
+        m,
         n_steps=n_steps,
-        batch_size=min(cell.N, 512),
+        batch_size=min(len(rows), _BATCH_SIZE),
         activation="signed",
         use_decoder_bias=True,
         dead_latent_loss=DeadLatentLoss(dead_after=2),
     )
     runs = [
-        Run(RunSeeds.same(0), 0.01, RandomPrefixes(cell.K)),
-        Run(RunSeeds.same(1), 0.02, PrefixLaw.geometric(cell.K, 0.9)),
+        Run(RunSeeds.same(0), 0.01, RandomPrefixes(K)),
+        Run(RunSeeds.same(1), 0.02, PrefixLaw.geometric(K, 0.9)),
     ]
-    model = train(torch.from_numpy(rows), cell.K, runs, config).model
+    model = train(torch.from_numpy(rows), K, runs, config).model
     return _digest(b"".join(p.detach().contiguous().numpy().tobytes() for p in model.parameters()))
 
 
@@ -150,7 +157,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def under(setting: Setting) -> dict[str, str]:
+def under(setting: Pretence) -> dict[str, str]:
     """Return the fingerprints that a process of its own finds under a setting.
 
     Raises
@@ -213,7 +220,7 @@ def study(options: argparse.Namespace) -> bool:
         print(json.dumps(fingerprints(options.child, options.threads, options.workers)))
         return True
     if options.pin:
-        found = {size: under(Setting("default", size)) for size in SIZES}
+        found = {size: under(Pretence("default", size)) for size in SIZES}
         text = json.dumps(found, indent=2) + "\n"
         with resources.as_file(PINNED) as path:
             path.write_text(text, encoding="utf-8")

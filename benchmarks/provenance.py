@@ -1,7 +1,7 @@
 """Where a table comes from: the command, the versions, the machine, the threads, the seed."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -14,17 +14,16 @@ _LIBRARIES = ("numba", "numpy", "scipy", "torch")
 
 
 def provenance(
-    command: Sequence[str], seed: int, n_workers: int, learning_rates: Mapping[str, float]
+    command: Sequence[str], seed: int, n_workers: int, device: str = "cpu"
 ) -> dict[str, Any]:
     """Return what somebody needs to get the same numbers again; no clock and no host."""
     return {
         "command": " ".join(command),
         "versions": versions(),
-        "origin": asdict(provenance_here()),
+        "origin": asdict(provenance_here(device)),
         "threads": THREADS_PER_WORKER,
         "workers": n_workers,
         "seed": seed,
-        "learning_rates": dict(learning_rates),
     }
 
 

@@ -1,6 +1,7 @@
 """`python -m benchmarks.toy`: compare methods on the paper's toy model, where the truth is known.
 
-Command line only: it turns options into runs, and finished runs into tables and a figure.
+Command line only: it turns options into runs, has those trained that the store lacks, and has
+tables and figures made of what the store holds.
 """
 
 import argparse
@@ -8,87 +9,61 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from joblib import cpu_count
 
-from benchmarks import figures, tables
-from benchmarks.ceiling import ceilings
-from benchmarks.config import PAPER_CELL, Cell, RunConfig, draw_seed, run_seeds
-from benchmarks.engine import complete
-from benchmarks.grid import PRESETS
-from benchmarks.methods import METHODS, PAPER_METHODS, method_names, tuned_learning_rate
+from benchmarks import catalogue, report
+from benchmarks.contracts import Params
+from benchmarks.engine.plan import Shard, plan
+from benchmarks.engine.run import ENGINES, complete
+from benchmarks.parameters import selector
+from benchmarks.presets._toy import PAPER_CELL, PAPER_METHODS
 from benchmarks.provenance import provenance
-from benchmarks.store import RunRecord, RunStore
-from benchmarks.summary import PUBLISHED_DRAWS, Summary, chance_level, summarise
-from benchmarks.terminal import terminal_table
+from benchmarks.report.terminal import terminal_table
+from benchmarks.report.tables import document
+from benchmarks.spec import RunSpec, Setting, draw_seed
+from benchmarks.store import Store
 from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
-from osae_theory.errors import InputError, check_choice, check_integer
+from osae_theory.errors import InputError, JobError, check_choice, check_integer
 from osae_theory.files import check_writable
 from osae_theory.progress import progress
 from osae_theory.sae.kernels import ARITHMETICS
 
 MODULE = "benchmarks.toy"
+CEILING = "truth"
+PUBLISHED_DRAWS = 20
 _DEFAULT_OUT = Path("out/toy")
-_UNFINISHED = ".unfinished"
+_QUICK = (5, 2)
 _MOST_SEEDS = 10_000
 _MOST_RUNS = 100_000  # of a method, in each cell
 _MOST_WORKERS = 4096
-_CELL_FILES = ("table.md", "table.tex", "table.csv", "runs.parquet", "pairs.parquet")
-_CELL_FILES += ("comparisons.md", "comparisons.csv", "matched_pairs.png")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a command line asks for, checked."""
+    """What a command line asks for, checked.
 
-    cells: tuple[Cell, ...]
+    Attributes
+    ----------
+    runs : tuple of RunSpec
+        All that is wanted, the ceiling's included.
+    name : str
+        Of the folder in `out/toy`, where no other is given.
+    grid : str or None
+        The preset.
+    seed : int
+        What draws and runs were derived from.
+    """
+
+    runs: tuple[RunSpec, ...]
+    name: str
     grid: str | None
-    methods: tuple[str, ...]
-    learning_rates: tuple[float, ...]
-    n_draws: int
-    n_seeds: int
     seed: int
-    n_steps: int
-    batch_size: int
-    device: str
-    arithmetic: str
-    n_workers: int
-    out: Path
-
-    def folder(self, cell: Cell) -> Path:
-        """Return where the results of one cell go."""
-        return self.out if self.grid is None else self.out / cell.slug
-
-    def configs(self, cell: Cell) -> list[RunConfig]:
-        """Return the runs of one cell: draw by draw, each method's, seed by seed."""
-        rates = dict(zip(self.methods, self.learning_rates, strict=True))
-        return [
-            RunConfig(
-                cell,
-                problem_seed,
-                method,
-                run_seeds(problem_seed, index),
-                rate,
-                self.n_steps,
-                self.batch_size,
-                self.device,
-                self.arithmetic,
-            )
-            for problem_seed in self.problem_seeds
-            for method, rate in rates.items()
-            for index in range(self.n_seeds)
-        ]
-
-    @property
-    def problem_seeds(self) -> list[int]:
-        """The seeds of the problem draws, the same ones in every cell."""
-        return [draw_seed(self.seed, draw) for draw in range(self.n_draws)]
 
 
 def parser() -> Parser:
@@ -99,207 +74,226 @@ def parser() -> Parser:
         resumes=True,
     )
     c = PAPER_CELL
-    p.add_argument(
+    what = p.add_argument_group("what is compared")
+    what.add_argument(
         "--cell",
         nargs=4,
         type=int,
         metavar=("D", "K", "M", "N"),
-        help="dimension, atoms, sparsity, training samples (default: the paper's,"
-        f" {c.d} {c.K} {c.m} {c.N})",
+        help="a toy problem's dimension, atoms, sparsity, training samples (default: the paper's,"
+        f" {c['d']} {c['K']} {c['m']} {c['N']})",
     )
-    p.add_argument(
-        "--alpha", type=number, help=f"Zipf exponent of the supports (default: {c.alpha:g})"
+    what.add_argument("--alpha", type=number, help="Zipf exponent of its supports (default: 1.2)")
+    what.add_argument(
+        "--problem",
+        metavar="FAMILY[...]",
+        help="a problem of any family in place of --cell, such as 'toy[d=16,K=20,m=2,N=20000]':"
+        f" {', '.join(catalogue.families())}",
     )
-    p.add_argument(
+    what.add_argument(
         "--grid",
         nargs="?",
         const="default",
         metavar="PRESET",
-        help=f"a grid of cells in place of one: {', '.join(PRESETS)}",
+        help="a named study in place of one problem: " + ", ".join(catalogue.presets()),
     )
-    p.add_argument(
+    what.add_argument(
         "--methods",
-        default=",".join(PAPER_METHODS),
-        help=f"comma-separated, of {', '.join(METHODS)} (default: the first four)",
+        help=f"comma-separated, with settings where wanted, such as 'osae-zipf[alpha=1]': of"
+        f" {', '.join(catalogue.methods())} (default: {', '.join(PAPER_METHODS)}, or the preset's)",
     )
-    p.add_argument(
+    what.add_argument(
         "--draws",
         type=int,
-        default=5,
-        help="problem draws, the units of all intervals (default: 5, a quick look;"
-        f" published tables have {PUBLISHED_DRAWS})",
+        help=f"problem draws, the units of all intervals (default: {_QUICK[0]}, a quick look, or"
+        f" the preset's; published tables have {PUBLISHED_DRAWS})",
     )
-    p.add_argument(
-        "--seeds", type=int, default=2, help="runs of each method on each draw (default: 2)"
+    what.add_argument(
+        "--seeds",
+        type=int,
+        help=f"runs of each method on each draw (default: {_QUICK[1]}, or the preset's)",
     )
-    p.add_argument(
+    what.add_argument(
         "--seed",
         type=int,
         default=0,
         metavar="BASE",
         help="selects the draws and the runs' seeds (default: 0)",
     )
-    p.add_argument(
-        "--steps", type=int, default=1960, help="optimiser steps of each run (default: 1960)"
+    what.add_argument(
+        "--steps", type=int, help="optimiser steps of each run (default: the method's, or preset's)"
     )
-    p.add_argument(
-        "--lr", type=number, help="learning rate of every method (default: each method's tuned one)"
+    what.add_argument(
+        "--lr", type=number, help="learning rate of every method that has one (default: as tuned)"
     )
-    p.add_argument(
-        "--batch-size", type=int, default=1024, help="samples a step (default: 1024; at most N)"
+    what.add_argument(
+        "--batch-size", type=int, help="samples a step (default: the method's; at most N)"
     )
-    p.add_argument(
-        "--device", default="cpu", help="torch device (default: cpu, the only one run by us)"
-    )
-    p.add_argument(
+    what.add_argument(
         "--arithmetic",
         default=ARITHMETICS[0],
         help="portable: the same bits on every processor; fast: this machine's linear algebra"
         " (default: portable)",
     )
-    p.add_argument(
+    how = p.add_argument_group("how it is done; the numbers do not depend on it")
+    how.add_argument(
+        "--out",
+        type=Path,
+        help="folder of the store, which grows (default: one in out/toy, named by the problem)",
+    )
+    how.add_argument(
+        "--plan", action="store_true", help="print what there is to do and its cost; do nothing"
+    )
+    how.add_argument("--force", action="store_true", help="train anew what the store holds")
+    how.add_argument(
         "--workers",
         type=int,
         default=cpu_count(),
-        help="processes; the numbers do not depend on it (default: the machine's cores)",
+        help="processes (default: the machine's cores)",
     )
-    p.add_argument(
-        "--out",
-        type=Path,
-        help="folder for results (default: in out/toy, a folder named by the cell or the grid)",
+    how.add_argument(
+        "--timeout", type=number, metavar="SECONDS", help="most that a task may take (default: any)"
     )
-    p.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    how.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="do only the I-th of N shares: N machines with one --out share the work",
+    )
+    how.add_argument(
+        "--engine", default=ENGINES[0], help=f"{' or '.join(ENGINES)} (default: {ENGINES[0]})"
+    )
+    how.add_argument("--address", help="of a Ray cluster (default: Ray starts on this machine)")
+    how.add_argument(
+        "--device", default="cpu", help="torch device (default: cpu, the only one run by us)"
+    )
+    how.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     return p
 
 
 def job_of(options: argparse.Namespace) -> Job:
     """Return the job a command line asks for; raise InputError where it cannot be done."""
-    methods = method_names(options.methods)
-    check_integer("--draws", options.draws, 1, _MOST_SEEDS)
-    check_integer("--seeds", options.seeds, 1, _MOST_SEEDS)
-    check_integer("--draws times --seeds", options.draws * options.seeds, 1, _MOST_RUNS)
-    check_integer("--workers", options.workers, 1, _MOST_WORKERS)
-    check_device(options.device)
-    rates = [tuned_learning_rate(m) if options.lr is None else options.lr for m in methods]
-    cells = _cells(options)
-    own_name = cells[0].slug if options.grid is None else f"grid-{options.grid}"
-    job = Job(
-        cells=cells,
-        grid=options.grid,
-        methods=methods,
-        learning_rates=tuple(rates),
-        n_draws=options.draws,
-        n_seeds=options.seeds,
-        seed=options.seed,
-        n_steps=options.steps,
-        batch_size=options.batch_size,
-        device=options.device,
-        arithmetic=options.arithmetic,
-        n_workers=options.workers if options.device == "cpu" else 1,
-        out=_DEFAULT_OUT / own_name if options.out is None else options.out,
-    )
-    for cell in job.cells:
-        job.configs(cell)
-        check_writable(job.folder(cell), files=_CELL_FILES)
-    check_writable(job.out, files=("result.json", "grid.csv", "grid_comparisons.csv"))
-    check_writable(job.out / _UNFINISHED)
-    return job
-
-
-def _cells(options: argparse.Namespace) -> tuple[Cell, ...]:
-    shape: list[int] | None = options.cell
+    preset = None
     if options.grid is not None:
-        if shape is not None or options.alpha is not None:
-            raise InputError("--grid has its own cells: expected no --cell and no --alpha with it")
-        check_choice("grid preset", options.grid, PRESETS)
-        return PRESETS[options.grid]
-    alpha = PAPER_CELL.alpha if options.alpha is None else options.alpha
-    d, K, m, N = shape or (PAPER_CELL.d, PAPER_CELL.K, PAPER_CELL.m, PAPER_CELL.N)
-    return (Cell(d, K, m, N, alpha),)
+        if options.cell or options.problem or options.alpha is not None:
+            raise InputError(
+                "--grid has its own problems: expected no --cell, --problem and --alpha with it"
+            )
+        check_choice("grid preset", options.grid, catalogue.presets())
+        preset = catalogue.presets()[options.grid]
+    problems = list(preset.problems) if preset else [_problem(options)]
+    methods = options.methods or ",".join(preset.methods if preset else PAPER_METHODS)
+    given = {} if options.lr is None else {"lr": options.lr}
+    n_draws, n_seeds = _numbers(options, (preset.draws, preset.seeds) if preset else _QUICK)
+    amounts = dict(preset.budget) if preset else {}
+    if options.steps is not None:
+        amounts["steps"] = options.steps
+    variants = catalogue.variants(methods, given)
+    if CEILING not in (one.method.name for one in variants):
+        variants.append(catalogue.variant(CEILING))
+    runs = []
+    for family, params in problems:
+        catalogue.check_memory(catalogue.case_of(family, params, 0))
+        for draw in range(n_draws):
+            case = catalogue.case_of(family, params, draw_seed(options.seed, draw))
+            for one in variants:
+                budget = catalogue.budget_of(one.method, amounts, options.batch_size)
+                setting = Setting(case, one.method.name, one.identity, budget, options.arithmetic)
+                runs += catalogue.run_specs(setting, n_seeds)
+    family, params = problems[0]
+    name = f"grid-{preset.name}" if preset else catalogue.slug(catalogue.case_of(family, params, 0))
+    return Job(tuple(runs), name, preset.name if preset else None, options.seed)
 
 
-def do(job: Job, command: Sequence[str], as_json: bool) -> None:
+def _problem(options: argparse.Namespace) -> tuple[str, Params]:
+    if options.problem is not None:
+        if options.cell or options.alpha is not None:
+            raise InputError("--problem says it all: expected no --cell and no --alpha with it")
+        family, settings = selector(options.problem)
+        return family, settings
+    params = dict(PAPER_CELL)
+    if options.cell:
+        params = dict(zip(("d", "K", "m", "N"), options.cell, strict=True))
+    if options.alpha is not None:
+        params["alpha"] = options.alpha
+    return "toy", params
+
+
+def _numbers(options: argparse.Namespace, default: tuple[int, int]) -> tuple[int, int]:
+    n_draws = default[0] if options.draws is None else options.draws
+    n_seeds = default[1] if options.seeds is None else options.seeds
+    check_integer("--draws", n_draws, 1, _MOST_SEEDS)
+    check_integer("--seeds", n_seeds, 1, _MOST_SEEDS)
+    check_integer("--draws times --seeds", n_draws * n_seeds, 1, _MOST_RUNS)
+    return n_draws, n_seeds
+
+
+def do(options: argparse.Namespace, command: Sequence[str]) -> None:
     """Train what is missing, write tables and figures, and print the result."""
-    origin = provenance(
-        command, job.seed, job.n_workers, dict(zip(job.methods, job.learning_rates, strict=True))
-    )
-    store = RunStore(job.out / _UNFINISHED)
-    configs = [config for cell in job.cells for config in job.configs(cell)]
-    with progress(len(configs), "runs") as bar:
-        records = complete(configs, store, job.n_workers, bar.update)
-    summaries = _summaries(job, records)
+    check_integer("--workers", options.workers, 1, _MOST_WORKERS)
+    check_choice("--engine", options.engine, ENGINES)
+    check_device(options.device)
+    if options.timeout is not None and options.timeout <= 0:
+        raise InputError(f"--timeout {options.timeout:g}: expected a number of seconds above 0")
+    shard = None if options.shard is None else Shard.read(options.shard)
+    job = job_of(options)
+    out = _DEFAULT_OUT / job.name if options.out is None else options.out
+    if options.plan:
+        store = Store.at(out) if out.exists() else None
+        print(plan(job.runs, store, force=options.force, shard=shard).table())
+        return
+    check_writable(out)
+    store = Store.at(out, create=True)
+    with progress(len(job.runs), "runs") as bar:
+        done = complete(
+            job.runs,
+            store,
+            n_workers=options.workers if options.device == "cpu" else 1,
+            device=options.device,
+            engine=options.engine,
+            address=options.address,
+            timeout=options.timeout,
+            shard=shard,
+            force=options.force,
+            on_progress=bar.update,
+        )
+    if shard is not None:
+        print(
+            f"{done.sentence} When all {shard.n} shares are done: python -m benchmarks.report {out}"
+        )
+    else:
+        _report(job, store, out, command, options)
+    if done.failures:
+        raise JobError("; ".join(done.failures))
+
+
+def _report(
+    job: Job, store: Store, out: Path, command: Sequence[str], options: argparse.Namespace
+) -> None:
+    frames = store.frames()
+    text = " ".join(command)
     # All is on disk before anything is printed: a reader that goes away costs no result.
-    for summary in summaries:
-        runs = [record for record in records if record.config.cell == summary.cell]
-        _write_cell(summary, runs, job.folder(summary.cell), origin)
-    found = _document(job, summaries) | {"provenance": origin}
-    tables.write_text(job.out / "result.json", json.dumps(found, indent=2, allow_nan=False))
-    store.discard(configs)
-    if as_json:
+    report.write(frames, out / "report", text)
+    asked = report.summaries(frames.only({spec.id for spec in job.runs}))
+    found: dict[str, Any] = {"cells": [document(summary) for summary in asked]}
+    if job.grid is None and len(asked) == 1:
+        found = found["cells"][0]
+    else:
+        found["grid"] = job.grid
+    found["provenance"] = provenance(command, job.seed, options.workers, options.device)
+    if options.json:
         print(json.dumps(found, allow_nan=False))
         return
     width = shutil.get_terminal_size().columns
-    for summary in summaries:
+    for summary in asked:
         print(terminal_table(summary, width), end="\n\n")
-    print(f"Written to {job.out}: the whole table, all pairs of methods, every run, a figure.")
-
-
-def _summaries(job: Job, records: Sequence[RunRecord]) -> list[Summary]:
-    draws = [(cell, seed) for cell in job.cells for seed in job.problem_seeds]
-    with progress(len(draws), "ceilings", unit="draw") as bar:
-        tops = ceilings(draws, job.n_workers, bar.update)
-    return [
-        summarise(
-            [record for record in records if record.config.cell == cell],
-            chance_level(cell),
-            [tops[cell, seed] for seed in job.problem_seeds],
-        )
-        for cell in job.cells
-    ]
-
-
-def _document(job: Job, summaries: Sequence[Summary]) -> dict[str, Any]:
-    found = [tables.document(summary) for summary in summaries]
-    if job.grid is None:
-        return found[0]
-    for name, part in (("grid", "rows"), ("grid_comparisons", "comparisons")):
-        frames = [
-            tables.flat_frame(cell, one[part]) for cell, one in zip(job.cells, found, strict=True)
-        ]
-        tables.write_text(job.out / f"{name}.csv", pd.concat(frames).to_csv(index=False))
-    return {"grid": job.grid, "cells": found}
-
-
-def _write_cell(
-    summary: Summary, records: Sequence[RunRecord], folder: Path, origin: Mapping[str, Any]
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    found = tables.document(summary)
-    table, text = tables.reading_table(summary), tables.caption(summary)
-    pairs = tables.comparison_table(summary)
-    source = f"\nMade by `{origin['command']}`.\n"
-    comparisons = tables.markdown(pairs, tables.comparison_caption(summary), index=False)
-    for name, content in (
-        ("table.md", tables.markdown(table, text) + source),
-        ("table.tex", tables.latex(table, text)),
-        ("table.csv", tables.flat_frame(summary.cell, found["rows"]).to_csv(index=False)),
-        ("comparisons.md", comparisons + source),
-        (
-            "comparisons.csv",
-            tables.flat_frame(summary.cell, found["comparisons"]).to_csv(index=False),
-        ),
-    ):
-        tables.write_text(folder / name, content)
-    tables.write_parquet(folder / "runs.parquet", tables.run_frame(records, summary.chance))
-    tables.write_parquet(folder / "pairs.parquet", tables.pair_frame(records))
-    figures.save(figures.matched_pairs(records, summary), folder / "matched_pairs.png")
+    print(f"Kept in {out}; all that it holds, as tables, figures and a page: {out / 'report'}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     command = ["python", "-m", MODULE, *map(shlex.quote, given)]
-    return run(parser(), lambda options: do(job_of(options), command, options.json), given)
+    return run(parser(), lambda options: do(options, command), given)
 
 
 if __name__ == "__main__":

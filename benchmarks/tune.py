@@ -1,53 +1,58 @@
-"""`python -m benchmarks.tune`: choose each method's learning rate, on draws never reported.
+"""`python -m benchmarks.tune`: choose each method's tuned parameters, on draws never reported.
 
-The protocol is written beside the rates.
+The protocol is written beside the values.
 """
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from joblib import cpu_count
 
-from benchmarks.config import PAPER_CELL, RunConfig, run_seeds
-from benchmarks.engine import complete
-from benchmarks.methods import METHODS, method_names
-from benchmarks.methods.base import LEARNING_RATES
+from benchmarks import catalogue
+from benchmarks.contracts import Method
+from benchmarks.engine.run import complete
+from benchmarks.files import write_text
+from benchmarks.parameters import Items, bind, label, selectors
+from benchmarks.presets._toy import PAPER_CELL
 from benchmarks.provenance import provenance
-from benchmarks.store import RunRecord, RunStore
-from benchmarks.tables import write_text
+from benchmarks.spec import RunSpec, Setting, tuning_seed
+from benchmarks.store import Store
 from osae_theory.command_line import Parser, run
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
 from osae_theory.progress import progress
-from osae_theory.seeds import Axis, derived_seed
 
 MODULE = "benchmarks.tune"
-CANDIDATES = (0.003, 0.0055, 0.01, 0.018, 0.032)
 N_DRAWS = 3
+METRIC = "mse"
 PROTOCOL = (
     "The protocol, the same for every method: on three tuning draws of the paper's cell, whose"
-    " seeds come from an axis of their own, train one run at each candidate rate with the"
-    " benchmark's budget, and take the rate with the lowest mean held-out MSE. The truth is not"
-    " looked at. A rate at which any run diverges is out."
+    " seeds come from an axis of their own, train one run at each candidate value (each"
+    " combination of values, where a method has several tuned parameters) with the benchmark's"
+    " budget, and take the one with the lowest mean held-out MSE. The truth is not looked at. A"
+    " value at which any run diverges is out."
 )
 _MOST_WORKERS = 4096
 
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Choose each method's learning rate on tuning draws.", resumes=True)
+    p = Parser(MODULE, "Choose each method's tuned parameters on tuning draws.", resumes=True)
     p.add_argument(
-        "--methods", default=",".join(METHODS), help="comma-separated (default: every method)"
+        "--methods",
+        default=",".join(tunable()),
+        help="comma-separated (default: every method that has tuned parameters)",
     )
-    p.add_argument(
-        "--steps", type=int, default=1960, help="optimiser steps of each run (default: 1960)"
-    )
+    p.add_argument("--steps", type=int, help="optimiser steps of each run (default: the method's)")
     p.add_argument(
         "--workers", type=int, default=cpu_count(), help="processes (default: the machine's cores)"
     )
@@ -55,67 +60,111 @@ def parser() -> Parser:
         "--out",
         type=Path,
         default=Path("out/tune"),
-        help="folder for runs while the job is under way (default: out/tune)",
+        help="folder of the store that keeps the runs (default: out/tune)",
     )
     return p
 
 
-def configs(methods: tuple[str, ...], n_steps: int) -> list[RunConfig]:
-    """Return every run of the protocol."""
-    draws = [derived_seed(0, Axis.TUNING, draw) for draw in range(N_DRAWS)]
+def tunable() -> list[str]:
+    """Return the names of the methods that have tuned parameters."""
+    return [name for name, method in catalogue.methods().items() if method.tuned]
+
+
+def candidates(method: Method) -> list[Items]:
+    """Return every combination of candidate values of a method's tuned parameters."""
+    tuned = [parameter for parameter in method.parameters if parameter.tuned]
+    names = [parameter.name for parameter in tuned]
     return [
-        RunConfig(PAPER_CELL, seed, method, run_seeds(seed, 0), rate, n_steps)
-        for method in methods
-        for seed in draws
-        for rate in CANDIDATES
+        tuple(zip(names, values, strict=True))
+        for values in product(*(parameter.candidates for parameter in tuned))
     ]
 
 
-def choose(records: list[RunRecord]) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
-    """Return each method's rate, and the mean held-out MSE at every candidate."""
-    errors: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
+def runs_of(name: str, n_steps: int | None) -> dict[RunSpec, Items]:
+    """Return every run of the protocol for a method, with the candidate that it tries."""
+    method = catalogue.methods()[name]
+    budget = catalogue.budget_of(method, {} if n_steps is None else {"steps": n_steps}, None)
+    found = {}
+    for candidate in candidates(method):
+        identity = bind(name, method.parameters, candidate).identity
+        for draw in range(N_DRAWS):
+            case = catalogue.case_of("toy", PAPER_CELL, tuning_seed(draw))
+            [spec] = catalogue.run_specs(Setting(case, name, identity, budget), 1)
+            found[spec] = candidate
+    return found
+
+
+def choose(
+    name: str, tried: Mapping[RunSpec, Items], errors: Mapping[str, float]
+) -> tuple[Items, dict[str, float | None]]:
+    """Return a method's best candidate, and the mean held-out error of every one.
+
+    Parameters
+    ----------
+    name : str
+        The method.
+    tried : mapping of RunSpec to candidate
+        The protocol's runs.
+    errors : mapping of str to float
+        The held-out error of each run that is done and has one, by the run's id.
+
+    Raises
+    ------
+    InputError
+        If there is no candidate at which every run is done.
+    """
+    by_candidate: dict[Items, list[float]] = defaultdict(list)
+    for spec, candidate in tried.items():
         # An error that is not defined is no small one.
-        mse = record.scalars.get("mse")
-        error = np.inf if record.status != "done" or mse is None else float(mse)
-        errors[record.config.method][record.config.learning_rate].append(error)
-    means = {m: {r: float(np.mean(e)) for r, e in by_rate.items()} for m, by_rate in errors.items()}
-    chosen = {}
-    for method, by_rate in means.items():
-        best = min(by_rate, key=lambda rate: by_rate[rate])
-        if not np.isfinite(by_rate[best]):
-            raise InputError(f"method {method!r}: expected a candidate rate that does not diverge")
-        chosen[method] = best
-    table = {
-        method: {f"{r:g}": e if np.isfinite(e) else None for r, e in by_rate.items()}
-        for method, by_rate in means.items()
+        by_candidate[candidate].append(errors.get(spec.id, math.inf))
+    means = {candidate: float(np.mean(found)) for candidate, found in by_candidate.items()}
+    best = min(means, key=lambda candidate: means[candidate])
+    if not math.isfinite(means[best]):
+        raise InputError(f"method {name!r}: expected a candidate at which every run is done")
+    return best, {
+        label("", candidate)[1:-1]: mean if math.isfinite(mean) else None
+        for candidate, mean in means.items()
     }
-    return chosen, table
 
 
-def do(options: argparse.Namespace, command: list[str]) -> None:
-    """Run the protocol and write the chosen rates, keeping those of methods not asked for."""
-    methods = method_names(options.methods)
+def do(options: argparse.Namespace, command: Sequence[str]) -> None:
+    """Run the protocol and write the chosen values, a file a method."""
+    names = selectors(options.methods)
+    for name in names:
+        check_choice("method with tuned parameters", name, tunable())
+    if len(set(names)) < len(names):
+        raise InputError(f"methods {options.methods!r}: expected each method once")
     check_integer("--workers", options.workers, 1, _MOST_WORKERS)
-    runs = configs(methods, options.steps)
-    store = RunStore(options.out / ".unfinished")
-    target = Path(str(LEARNING_RATES))
-    check_writable(store.folder)
-    check_writable(target.parent, "the folder of the tuned rates", files=(target.name,))
-    with progress(len(runs), "runs") as bar:
-        records = complete(runs, store, options.workers, bar.update)
-    chosen, errors = choose(records)
-    known = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
+    tried = {name: runs_of(name, options.steps) for name in names}
+    for name in names:
+        target = catalogue.tuned_file(name)
+        check_writable(target.parent, "the folder of the tuned values", files=(target.name,))
+    check_writable(options.out)
+    store = Store.at(options.out, create=True)
+    every = [spec for runs in tried.values() for spec in runs]
+    with progress(len(every), "runs") as bar:
+        complete(every, store, n_workers=options.workers, on_progress=bar.update)
+    found = store.frames().measurements
+    found = found[found["metric"].eq(METRIC) & found["value"].notna()]
+    errors = dict(zip(found["run"].astype(str), found["value"].astype(float), strict=True))
+    origin = provenance(command, 0, options.workers)
+    for name in names:
+        best, means = choose(name, tried[name], errors)
+        _write(name, best, means, origin)
+        print(label(name, best))
+
+
+def _write(
+    name: str, best: Items, means: Mapping[str, float | None], origin: Mapping[str, Any]
+) -> None:
     document = {
         "protocol": PROTOCOL,
-        "chosen": known.get("chosen", {}) | chosen,
-        "heldout_mse": known.get("heldout_mse", {}) | errors,
-        "provenance": provenance(command, 0, options.workers, chosen),
+        "chosen": dict(best),
+        "heldout_mse": dict(means),
+        "provenance": dict(origin),
     }
-    del document["provenance"]["learning_rates"]
-    write_text(target, json.dumps(document, indent=2, allow_nan=False) + "\n")
-    store.discard(runs)
-    print(json.dumps(document["chosen"], indent=2))
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    write_text(catalogue.tuned_file(name), text)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,49 +1,43 @@
 """`python -m benchmarks.verify DIR`: train runs of a results folder again and compare their bits.
 
-A folder that `benchmarks.toy` wrote holds, for each run, all that decided it, the sha256 of its
-dictionary, and the machine and versions that made it. The same runs are trained here, and the
-hashes compared.
+A store holds, for each run, all that decided it, the sha256 of its dictionary, and the machine
+and versions that made it. The same runs are trained here, and the hashes compared.
 """
 
 import argparse
-import json
 import re
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from joblib import cpu_count
 
-from benchmarks.config import Cell, RunConfig
-from benchmarks.engine import run_task
-from benchmarks.methods import METHODS
-from benchmarks.store import RunRecord
+from benchmarks import catalogue
+from benchmarks.engine.task import FitTask, code_of, run_task
+from benchmarks.outcome import Outcome
+from benchmarks.spec import RunSpec
+from benchmarks.store import Store
 from osae_theory.command_line import Parser, run
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer
-from osae_theory.sae import RunSeeds
+from osae_theory.provenance import Provenance
 from osae_theory.seeds import Axis, generator
 from osae_theory.workers import in_workers
 
 MODULE = "benchmarks.verify"
 EXIT_DIFFERENT = 1
-_WHOLE = ("d", "K", "m", "N", "problem_seed", "initialisation_seed", "data_order_seed")
-_WHOLE += ("prefix_seed", "n_steps", "batch_size")
-_REAL = ("alpha", "learning_rate")
-_TEXT = ("method", "device", "arithmetic", "status", "dictionary_sha256", "provenance")
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One run of a results folder.
+    """One run of a store.
 
     Attributes
     ----------
-    config : RunConfig
+    spec : RunSpec
         What was run.
     sha256 : str
         Of its dictionary.
@@ -51,94 +45,60 @@ class StoredRun:
         What made it: commit, processor, system, versions, backend.
     """
 
-    config: RunConfig
+    spec: RunSpec
     sha256: str
     provenance: Mapping[str, Any]
 
     def __str__(self) -> str:
-        seeds = self.config.seeds
+        setting = self.spec.setting
         return (
-            f"{self.config.method}, problem {self.config.problem_seed}, initialisation"
-            f" {seeds.initialisation} ({self.config.cell})"
+            f"{setting.variant}, problem {setting.case.problem_seed}, initialisation"
+            f" {self.spec.seeds.initialisation} ({setting.case.cell})"
         )
 
 
 def stored_runs(folder: Path) -> list[StoredRun]:
-    """Return the finished runs of a results folder, or of a grid's folders below it.
+    """Return the finished runs of a store whose methods are known.
 
     Raises
     ------
     InputError
-        If there is no table of runs, it cannot be read, it lacks what a run needs, or its runs
-        have no hashes.
+        If the folder is no store, or a run in it cannot be read or is of an unknown method or
+        family.
     """
-    if not folder.is_dir():
-        raise InputError(f"{str(folder)!r}: expected a folder that benchmarks.toy wrote")
-    own = folder / "runs.parquet"
-    files = [own] if own.is_file() else sorted(folder.glob("*/runs.parquet"))
-    if not files:
-        raise InputError(f"{str(folder)!r} holds no runs.parquet: expected a folder of results")
-    return [stored for file in files for stored in _runs_of(file)]
+    frames = Store.at(folder).frames()
+    origins = frames.provenance.set_index("run")
+    names = [field.name for field in fields(Provenance)]
+    done = frames.runs[frames.runs["status"].eq("done")]
+    found = []
+    for row in done.to_dict("records"):
+        spec = RunSpec.read(str(row["text"]))
+        check_choice("method", spec.setting.method, catalogue.methods())
+        check_choice("problem family", spec.setting.case.family, catalogue.families())
+        sha256 = str(row["dictionary_sha256"])
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise InputError(f"run {row['run']}: {sha256[:12]!r} is no sha256 of a dictionary")
+        origin = origins.loc[row["run"]] if row["run"] in origins.index else {}
+        found.append(StoredRun(spec, sha256, {n: _plain(origin.get(n)) for n in names}))
+    return found
 
 
-def _runs_of(file: Path) -> list[StoredRun]:
-    try:
-        frame = pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(file)!r} cannot be read: expected a table of runs") from error
-    if "dictionary_sha256" not in frame:
-        raise InputError(
-            f"{str(file)!r} has no hashes of its dictionaries (column dictionary_sha256):"
-            " expected results of this version of benchmarks.toy, or a later one"
-        )
-    missing = [name for name in (*_WHOLE, *_REAL, *_TEXT) if name not in frame]
-    if missing:
-        raise InputError(f"{str(file)!r} has no column {missing[0]!r}: expected a table of runs")
-    done = frame[frame["status"] == "done"]
-    return [_stored(file, row) for row in done.to_dict("records")]
-
-
-def _stored(file: Path, row: Mapping[Any, Any]) -> StoredRun:
-    try:
-        whole = {name: _whole(row[name]) for name in _WHOLE}
-        real = {name: float(row[name]) for name in _REAL}
-        text = {name: str(row[name]) for name in _TEXT}
-        provenance = json.loads(text["provenance"])
-        if not re.fullmatch("[0-9a-f]{64}", text["dictionary_sha256"]):
-            raise ValueError(f"{text['dictionary_sha256'][:12]!r} is no sha256")
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{str(file)!r} holds a run that cannot be read: {error}") from error
-    check_choice("method", text["method"], METHODS)
-    config = RunConfig(
-        cell=Cell(whole["d"], whole["K"], whole["m"], whole["N"], real["alpha"]),
-        problem_seed=whole["problem_seed"],
-        method=text["method"],
-        seeds=RunSeeds(
-            whole["initialisation_seed"], whole["data_order_seed"], whole["prefix_seed"]
-        ),
-        learning_rate=real["learning_rate"],
-        n_steps=whole["n_steps"],
-        batch_size=whole["batch_size"],
-        device=text["device"],
-        arithmetic=text["arithmetic"],
-    )
-    return StoredRun(config, text["dictionary_sha256"], provenance)
-
-
-def _whole(value: Any) -> int:
-    if value != int(value):
-        raise ValueError(f"{value!r} is no whole number")
-    return int(value)
+def _plain(value: Any) -> Any:
+    """Return a cell of a table as a plain value; what is missing is None."""
+    if value is None or value != value:
+        return None
+    return value.item() if hasattr(value, "item") else value
 
 
 def chosen(runs: Sequence[StoredRun], n: int | None, seed: int) -> list[StoredRun]:
-    """Return `n` of the runs, drawn by a seed and spread over cells and methods; None is all."""
+    """Return `n` of the runs, drawn by a seed and spread over problems and methods; None is all."""
     if n is None:
         return list(runs)
     rng = generator(seed, Axis.CHOICE)
-    groups: dict[tuple[Cell, str], list[StoredRun]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
     for place in rng.permutation(len(runs)):
-        groups[runs[place].config.cell, runs[place].config.method].append(runs[place])
+        setting = runs[place].spec.setting
+        groups[setting.case.cell, setting.variant].append(runs[place])
     # One of each group, then a second of each, and so on.
     ranked = [(turn, stored) for group in groups.values() for turn, stored in enumerate(group)]
     return [stored for _, stored in sorted(ranked, key=lambda pair: pair[0])][:n]
@@ -156,10 +116,11 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def parser() -> Parser:
     """Return the command line's parser."""
     p = Parser(MODULE, "Train runs of a results folder again and compare their dictionaries' bits.")
-    p.add_argument("folder", type=Path, metavar="DIR", help="a folder that benchmarks.toy wrote")
+    p.add_argument("folder", type=Path, metavar="DIR", help="a store that benchmarks.toy wrote")
     p.add_argument("--runs", type=int, default=5, help="how many runs (default: 5)")
     p.add_argument("--all", action="store_true", help="every run, in place of --runs")
     p.add_argument("--seed", type=int, default=0, help="decides which runs (default: 0)")
+    p.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     p.add_argument(
         "--workers", type=int, default=cpu_count(), help="processes (default: the machine's cores)"
     )
@@ -171,31 +132,34 @@ def verify(options: argparse.Namespace) -> bool:
     check_integer("--runs", options.runs, 1)
     check_integer("--seed", options.seed, 0)
     check_integer("--workers", options.workers, 1)
+    check_device(options.device)
     runs = stored_runs(options.folder)
     if not runs:
         raise InputError(f"{str(options.folder)!r}: expected at least one run that is done")
     asked = chosen(runs, None if options.all else options.runs, options.seed)
-    for device in dict.fromkeys(stored.config.device for stored in asked):
-        check_device(device)
-    by_config = {stored.config: stored for stored in asked}
+    by_id = {stored.spec.id: stored for stored in asked}
     print(f"{len(asked)} of {len(runs)} runs of {options.folder} are trained again", flush=True)
     agreeing = 0
-    tasks = [[stored.config] for stored in asked]
-    for [record] in in_workers(run_task, tasks, options.workers):
-        agreeing += _report(by_config[record.config], record)
+    tasks = [_task(stored.spec, options.device) for stored in asked]
+    for [outcome] in in_workers(run_task, tasks, options.workers):
+        agreeing += _report(by_id[outcome.spec.id], outcome)
     print(f"{agreeing} of {len(asked)} agree bit for bit")
     return agreeing == len(asked)
 
 
-def _report(stored: StoredRun, record: RunRecord) -> bool:
+def _task(spec: RunSpec, device: str) -> FitTask:
+    return FitTask((spec,), code_of(spec.setting.case.family, spec.setting.method), device)
+
+
+def _report(stored: StoredRun, outcome: Outcome) -> bool:
     """Print how one run came out again; return whether it agrees."""
-    found = record.scalars.get("dictionary_sha256")
+    found = outcome.dictionary_sha256
     if found == stored.sha256:
         print(f"agrees   {stored}: {stored.sha256[:12]}", flush=True)
         return True
-    what = f"{str(found)[:12]} now" if record.status == "done" else f"{record.status} now"
+    what = f"{found[:12]} now" if outcome.status == "done" else f"{outcome.status} now"
     print(f"differs  {stored}: {stored.sha256[:12]} then, {what}")
-    now = {} if record.provenance is None else asdict(record.provenance)
+    now = {} if outcome.provenance is None else asdict(outcome.provenance)
     lines = differences(stored.provenance, now) or ["same versions and machine"]
     print("\n".join(f"         {line}" for line in lines), flush=True)
     return False

@@ -195,9 +195,7 @@ def _wrong(fit: Fitted, problem: SparseCodingProblem) -> str:
 
 def _failed(task: FitTask, reason: str) -> list[Outcome]:
     origin = provenance_here(task.device, task.setting.arithmetic)
-    return [
-        Outcome(run, "error", reason, provenance=origin, code=task.code) for run in task.runs
-    ]
+    return [Outcome(run, "error", reason, provenance=origin, code=task.code) for run in task.runs]
 
 
 def _reason(error: BaseException) -> str:

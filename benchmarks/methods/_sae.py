@@ -10,7 +10,13 @@ from benchmarks.parameters import Parameter
 from osae_theory.prefixes import WeightSchedule
 from osae_theory.sae import Run, RunSeeds, TopMSAE, TrainingConfig, train
 
-LEARNING_RATE = Parameter("lr", "real", "peak learning rate, above 0", tuned=True, above=0)
+LEARNING_RATE = Parameter(
+    "lr",
+    "real",
+    "peak learning rate, above 0",
+    candidates=(0.003, 0.0055, 0.01, 0.018, 0.032),
+    above=0,
+)
 
 Schedule = Callable[[int, Params], WeightSchedule]
 Adapt = Callable[[TrainingConfig, int, Params], TrainingConfig]
@@ -69,4 +75,3 @@ def _fit(schedule: Schedule, adapt: Adapt) -> FitFunction:
 
 def _fitted(model: TopMSAE, m: int) -> Fitted:
     return Fitted(model.atoms[0].detach().cpu().double().numpy().T, TopM(model, m))
-

@@ -15,11 +15,10 @@ import torch
 from joblib import cpu_count
 from tqdm import tqdm
 
-from benchmarks import figures
+from benchmarks.files import save_figure, write_text
 from benchmarks.provenance import versions
 from benchmarks.speed import report, study
 from benchmarks.speed.shapes import SHAPES
-from benchmarks.tables import write_text
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import check_writable
@@ -99,7 +98,7 @@ def redraw(folder: Path) -> list[Path]:
             f" {RESULT} of `python -m {MODULE}`"
         ) from error
     for name, figure in drawn.items():
-        figures.save(figure, folder / f"{name}.png")
+        save_figure(figure, folder / f"{name}.png")
     return [folder / f"{name}.png" for name in drawn]
 
 
@@ -129,7 +128,7 @@ def do(options: argparse.Namespace, command: str) -> None:
     write_text(options.out / "table.md", table)
     for document in documents:
         name = document["shape"]["name"]
-        figures.save(report.figure(document), options.out / f"{name}.png")
+        save_figure(report.figure(document), options.out / f"{name}.png")
     print(json.dumps(whole | {"provenance": origin}) if options.json else table)
 
 

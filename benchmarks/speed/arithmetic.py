@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmarks.config import PAPER_CELL
+from benchmarks import catalogue
 from benchmarks.peers.measure import interleaved
+from benchmarks.presets._toy import PAPER_CELL
 from benchmarks.speed import steps
 from benchmarks.speed.shapes import Shape
 from benchmarks.speed.timing import Ratio, paired
@@ -38,10 +39,12 @@ def training_ratio() -> Ratio:
 
 def _problems() -> Iterator[Float[Tensor, "N d"]]:
     for draw in range(_TRAININGS + 1):
-        yield torch.from_numpy(PAPER_CELL.spec(draw).draw().rows()[0])
+        yield torch.from_numpy(
+            catalogue.problem_spec(catalogue.case_of("toy", PAPER_CELL, draw)).draw().rows()[0]
+        )
 
 
 def _training(arithmetic: str) -> Callable[[Float[Tensor, "N d"]], object]:
-    config = TrainingConfig(PAPER_CELL.m, n_steps=_TRAINING_STEPS, arithmetic=arithmetic)
-    runs = [Run(RunSeeds.same(0), 0.01, PrefixLaw.uniform(PAPER_CELL.K))]
-    return lambda x: train(x, PAPER_CELL.K, runs, config)
+    config = TrainingConfig(int(PAPER_CELL["m"]), n_steps=_TRAINING_STEPS, arithmetic=arithmetic)
+    runs = [Run(RunSeeds.same(0), 0.01, PrefixLaw.uniform(int(PAPER_CELL["K"])))]
+    return lambda x: train(x, int(PAPER_CELL["K"]), runs, config)

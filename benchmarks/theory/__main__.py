@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from benchmarks import figures, tables
+from benchmarks.files import save_figure, write_text
 from benchmarks.provenance import versions
 from benchmarks.theory import (
     limit_order,
@@ -96,7 +96,7 @@ def redraw(folder: Path, names: Sequence[str]) -> list[Path]:
                 f" the {name}.csv of `python -m {MODULE}`"
             ) from error
         paths.append(folder / f"{name}.png")
-        figures.save(figure, paths[-1])
+        save_figure(figure, paths[-1])
     return paths
 
 
@@ -113,13 +113,11 @@ def do(options: argparse.Namespace, command: list[str]) -> None:
     for name in tqdm(names, desc="studies", file=sys.stderr):
         study = STUDIES[name]
         frame = study.measure(study.settings)
-        tables.write_text(
-            options.out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g")
-        )
-        figures.save(study.draw(frame), options.out / f"{name}.png")
+        write_text(options.out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
+        save_figure(study.draw(frame), options.out / f"{name}.png")
     used = ", ".join(f"{library} {number}" for library, number in versions().items())
     settings = "\n".join(f"- {name}: `{STUDIES[name].settings}`" for name in names)
-    tables.write_text(
+    write_text(
         options.out / "made_by.md", f"Made by `{' '.join(command)}` with {used}.\n\n{settings}\n"
     )
     print(f"Written to {options.out}")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.config import Cell
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import arithmetic, costs, losses, report, shapes, steps, study
 from benchmarks.speed.shapes import Shape
@@ -28,7 +27,7 @@ def small_shapes(monkeypatch):
         monkeypatch.setattr(module, "SHAPES", {"toy": SMALL, "wide": SMALL})
     monkeypatch.setattr(study, "step_memory", lambda law, shape: 1000)
     monkeypatch.setattr(command, "_STEPS", {})
-    monkeypatch.setattr(arithmetic, "PAPER_CELL", Cell(5, 7, 2, 100))
+    monkeypatch.setattr(arithmetic, "PAPER_CELL", {"d": 5, "K": 7, "m": 2, "N": 100})
     monkeypatch.setattr(arithmetic, "_TRAINING_STEPS", 4)
     monkeypatch.setattr(arithmetic, "_TRAININGS", 3)
 

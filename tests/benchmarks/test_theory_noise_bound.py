@@ -2,7 +2,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from benchmarks.figures import save
+from benchmarks.files import save_figure
 from benchmarks.theory.noise_bound import NoiseBound, draw, measure
 from osae_theory.errors import InputError
 
@@ -41,7 +41,7 @@ def test_the_figure_has_a_panel_for_each_way_to_minimise(frame, tmp_path):
     figure = draw(frame)
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["N = 6 samples", "N = 30 samples"]
-    save(figure, tmp_path / "figure.png")
+    save_figure(figure, tmp_path / "figure.png")
     assert matplotlib.image.imread(tmp_path / "figure.png").std() > 0.01
 
 

@@ -2,7 +2,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from benchmarks.figures import save
+from benchmarks.files import save_figure
 from benchmarks.theory.recovery_threshold import RecoveryThreshold, draw, measure
 from osae_theory.errors import InputError
 
@@ -46,7 +46,7 @@ def test_the_figure_has_three_panels_and_the_shares_of_the_frame(frame, tmp_path
     assert len(figure.axes) == 3
     shares = np.concatenate([line.get_ydata() for line in figure.axes[0].lines])
     assert ((shares >= 0) & (shares <= 1)).all()
-    save(figure, tmp_path / "figure.png")
+    save_figure(figure, tmp_path / "figure.png")
     assert matplotlib.image.imread(tmp_path / "figure.png").std() > 0.01
 
 
