@@ -1,4 +1,4 @@
-"""What the items of the benchmark's folders are: families, methods, metrics; and what passes between.
+"""What the items of the benchmark's folders are, and what passes between them.
 
 A method never knows which metric scores it, a metric never knows which method it scores, and an
 honest method is given data without the truth.
@@ -24,6 +24,8 @@ from osae_theory.problems import ProblemSpec, SparseCodingProblem
 from osae_theory.sae import RunSeeds
 
 Params = Mapping[str, Value]
+# The budget of the published tables.
+STEPS = Budget()
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class Method:
     fit: FitFunction
     parameters: Sequence[Parameter] = ()
     sees: Literal["data", "truth"] = "data"
-    budget: Budget = Budget()
+    budget: Budget = STEPS
     deterministic: bool = False
     skip: Callable[[Params, Shape], str | None] = never
 

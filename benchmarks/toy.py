@@ -23,8 +23,8 @@ from benchmarks.engine.run import ENGINES, complete
 from benchmarks.parameters import selector
 from benchmarks.presets._toy import PAPER_CELL, PAPER_METHODS
 from benchmarks.provenance import provenance
-from benchmarks.report.terminal import terminal_table
 from benchmarks.report.tables import document
+from benchmarks.report.terminal import terminal_table
 from benchmarks.spec import RunSpec, Setting, draw_seed
 from benchmarks.store import Store
 from osae_theory.command_line import Parser, number, run

@@ -54,11 +54,9 @@ def in_workers(
             yield from map(function, tasks)
         return
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        n_processes, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
-    )
+    pool = spawned_pool(n_processes)
     try:
-        with _interrupts_held():
+        with interrupts_held():
             futures = [pool.submit(_do, function, task) for task in tasks]
         yield from _results(futures)
     except BaseException:
@@ -69,6 +67,31 @@ def in_workers(
         raise
     finally:
         pool.shutdown()
+
+
+def spawned_pool(n_processes: int) -> ProcessPoolExecutor:
+    """Return a pool of spawned processes that end when this process does, however it ends.
+
+    Submit to it inside `interrupts_held`: that is when its processes start.
+    """
+    return ProcessPoolExecutor(
+        n_processes, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+    )
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Start processes in which Ctrl-C is blocked: their parent hears it, and ends them."""
+    # It unblocks interrupts when it starts: so it starts first.
+    resource_tracker.ensure_running()
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _results(futures: Sequence[Future[Any]]) -> Iterator[Any]:
@@ -111,18 +134,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Start processes in which Ctrl-C is blocked: their parent hears it, and ends them."""
-    # It unblocks interrupts when it starts: so it starts first.
-    resource_tracker.ensure_running()
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,20 +1,28 @@
-"""A small cell of the toy model, and runs on it that take a blink."""
+"""A small problem of the toy model, and runs on it that take a blink."""
 
-from benchmarks.config import Cell, RunConfig, run_seeds
+from benchmarks import catalogue
+from benchmarks.engine.task import FitTask, code_of, run_task
+from benchmarks.spec import Budget, Setting
 
-SMALL = Cell(d=6, K=8, m=2, N=400)
+SMALL = {"d": 6, "K": 8, "m": 2, "N": 400}
 
 
-def small_configs(method="topk", n=3, learning_rate=0.01, n_steps=30, problem_seed=0):
-    return [
-        RunConfig(
-            SMALL,
-            problem_seed,
-            method,
-            run_seeds(problem_seed, i),
-            learning_rate,
-            n_steps,
-            100,
-        )
-        for i in range(n)
-    ]
+def small_setting(method="topk", *, n_steps=30, problem_seed=0, problem=None, **changes):
+    """Return a setting of a method with learning rate 0.01 on the small problem."""
+    case = catalogue.case_of("toy", problem or SMALL, problem_seed)
+    found = catalogue.variant(method, {"lr": 0.01})
+    budget = found.method.budget
+    if budget.unit == "steps":
+        budget = Budget("steps", n_steps, 100)
+    return Setting(case, found.method.name, found.identity, budget, **changes)
+
+
+def small_runs(method="topk", n=3, **changes):
+    """Return runs of a method on the small problem."""
+    return catalogue.run_specs(small_setting(method, **changes), n)
+
+
+def outcomes(runs):
+    """Fit and measure runs of one setting."""
+    setting = runs[0].setting
+    return run_task(FitTask(tuple(runs), code_of(setting.case.family, setting.method)))

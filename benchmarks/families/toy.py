@@ -1,4 +1,4 @@
-"""The paper's toy Gaussian model (section 3.1): Gaussian atoms, Zipf supports, half-normal codes."""
+"""The paper's toy model (section 3.1): Gaussian atoms, Zipf supports, half-normal codes."""
 
 from benchmarks.contracts import Family, Params
 from benchmarks.parameters import Parameter

@@ -1,4 +1,4 @@
-"""The truth itself, as an oracle: the true dictionary with the true codes. The ceiling of a table."""
+"""The truth itself, as an oracle: the true dictionary with the true codes. A table's ceiling."""
 
 from collections.abc import Sequence
 

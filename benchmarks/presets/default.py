@@ -1,4 +1,4 @@
-"""Eight small cells: do the findings of the paper's cell hold at other shapes?"""
+"""Eight small cells, to see whether what the paper's cell shows holds at other shapes."""
 
 from benchmarks.contracts import Preset
 from benchmarks.presets._toy import PAPER_METHODS, toy_cells

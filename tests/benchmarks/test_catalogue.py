@@ -1,0 +1,119 @@
+import json
+
+import pytest
+
+from benchmarks import catalogue
+from benchmarks.contracts import Metric
+from osae_theory.errors import InputError
+from small_runs import SMALL
+
+
+def test_metrics_stand_in_the_order_of_their_places():
+    places = [metric.place for metric in catalogue.metrics().values()]
+    assert places == sorted(places)
+    assert len(set(places)) == len(places)
+
+
+def test_the_questions_are_those_fixed_beforehand():
+    asked = [name for name, metric in catalogue.metrics().items() if metric.question]
+    assert asked == ["stab_truth", "ord_truth", "ord_by_energy", "ord_by_frequency", "mse"]
+
+
+def test_a_case_has_its_parameters_its_sizes_and_its_title():
+    case = catalogue.case_of("toy", SMALL, 7)
+    assert catalogue.case_params(case) == {**SMALL, "alpha": 1.2}
+    shape = catalogue.shape_of(case)
+    assert (shape.d, shape.K, shape.m, shape.N) == (6, 8, 2, 400)
+    assert catalogue.case_title(case) == "d = 6, K = 8, m = 2, N = 400, alpha = 1.2"
+    assert catalogue.slug(case) == "d6_K8_m2_N400_alpha1.2"
+    assert case.cell == "toy[K=8,N=400,d=6,m=2]"
+
+
+@pytest.mark.parametrize(
+    ("family", "given", "message"),
+    [
+        ("toys", SMALL, "problem family 'toys' is unknown .did you mean 'toy'"),
+        ("toy", {**SMALL, "m": 9}, "m = 9: expected at most K = 8"),
+        ("toy", {**SMALL, "k": 9}, "toy: parameter 'k' is unknown"),
+        ("toy", {"d": 3}, "toy: K is missing"),
+        ("toy", {**SMALL, "d": 0}, "toy: d = 0"),
+        ("toy", {**SMALL, "alpha": "nan"}, "toy: alpha = nan: expected a finite number"),
+    ],
+)
+def test_a_case_that_cannot_be_is_one_sentence(family, given, message):
+    with pytest.raises(InputError, match=message):
+        catalogue.case_of(family, given, 0)
+
+
+def test_a_problem_that_no_memory_holds_is_refused_in_time():
+    case = catalogue.case_of("toy", {**SMALL, "N": 10**13}, 0)
+    with pytest.raises(InputError, match="GiB for its data alone: expected at most this machine's"):
+        catalogue.check_memory(case)
+    catalogue.check_memory(catalogue.case_of("toy", SMALL, 0))
+
+
+def test_a_variant_says_in_its_title_what_is_not_as_usual():
+    titles = [
+        catalogue.variant(text).title
+        for text in ("osae", "osae[lr=0.5]", "osae-zipf", "osae-zipf[alpha=1]")
+    ]
+    assert titles == ["OSAE", "OSAE (lr 0.5)", "OSAE (Zipf law)", "OSAE (Zipf law) (alpha 1)"]
+
+
+def test_a_common_setting_is_for_those_that_have_it_and_a_selectors_own_goes_before():
+    topk, zipf, truth = catalogue.variants("topk[lr=1],osae-zipf,truth", {"lr": 0.5})
+    assert dict(topk.identity) == {"lr": 1}
+    assert dict(zipf.identity) == {"lr": 0.5}
+    assert truth.identity == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "message"),
+    [
+        ("topk,topk", {}, "expected each method once"),
+        ("topk,oase", {}, "did you mean 'osae'"),
+        ("truth", {"lr": 0.1}, "lr is a parameter of none of the methods"),
+        ("osae[p=1]", {}, "osae: parameter 'p' is unknown"),
+        ("osae[lr=0]", {}, "osae: lr = 0"),
+    ],
+)
+def test_methods_that_cannot_be_are_one_sentence(text, given, message):
+    with pytest.raises(InputError, match=message):
+        catalogue.variants(text, given)
+
+
+def test_every_method_that_can_be_tuned_has_been_by_the_protocol():
+    from benchmarks.tune import PROTOCOL, tunable
+
+    for name in tunable():
+        content = json.loads(catalogue.tuned_file(name).read_text())
+        assert content["protocol"] == PROTOCOL
+        assert content["provenance"]["command"].startswith("python -m benchmarks.tune")
+        errors = {key: value for key, value in content["heldout_mse"].items() if value is not None}
+        assert min(errors, key=errors.get) == f"lr={content['chosen']['lr']}"
+
+
+def test_a_file_of_tuned_values_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "sae.json").write_text("{")
+    with pytest.raises(InputError, match=r"sae\.json cannot be read"):
+        catalogue._tuned(tmp_path / "sae.json")
+
+
+def test_every_preset_names_problems_and_methods_that_there_are():
+    for preset in catalogue.presets().values():
+        for family, params in preset.problems:
+            catalogue.case_of(family, params, 0)
+        assert catalogue.variants(",".join(preset.methods))
+        assert preset.draws >= 3
+
+
+def test_the_published_tables_have_twenty_draws_of_the_papers_cell():
+    paper = catalogue.presets()["paper"]
+    assert (paper.draws, paper.seeds) == (20, 2)
+    assert paper.problems == [("toy", {"d": 80, "K": 100, "m": 5, "N": 100_000})]
+
+
+def test_a_metric_is_computed_in_one_way():
+    for ways in ({}, {"of_run": len, "of_pair": len}):
+        with pytest.raises(InputError, match="expected exactly one of"):
+            Metric("x", "x", "x", 1, **ways)

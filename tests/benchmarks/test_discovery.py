@@ -1,0 +1,145 @@
+"""A stranger's files: each an item, found by every command of a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import catalogue
+from benchmarks.contracts import Method, Metric
+from benchmarks.discovery import collected, module_of
+
+METHOD = '''"""Random unit vectors, as a method."""
+
+import numpy as np
+
+from benchmarks.contracts import Fitted, Method
+from benchmarks.encoders import Truth
+from benchmarks.spec import Budget
+
+
+def fit(data, how, seeds):
+    found = []
+    for own in seeds:
+        D = np.random.default_rng(own.initialisation).standard_normal((data.rows.shape[1], data.K))
+        found.append(Fitted(D / np.linalg.norm(D, axis=0), Truth()))
+    return found
+
+
+METHOD = Method("NAME", "random atoms", fit, budget=Budget("none", 0, 0))
+'''
+FAMILY = '''"""A family with m fixed."""
+
+from benchmarks.contracts import Family
+from benchmarks.parameters import Parameter
+from osae_theory.problems import toy_spec
+
+FAMILY = Family(
+    "single",
+    "one atom a sample",
+    (Parameter("K", "integer", "atoms", at_least=2),),
+    lambda params, seed: toy_spec(3, params["K"], 1, 50, seed=seed),
+    n_heldout=50,
+)
+'''
+METRIC = '''"""How long the atoms are."""
+
+import numpy as np
+
+from benchmarks.contracts import Metric
+
+METRIC = Metric(
+    "length", "mean length", "length", 5,
+    of_run=lambda scored: float(np.linalg.norm(scored.fitted.dictionary, axis=0).mean()),
+)
+'''
+LIST = "from benchmarks import catalogue as c; print(*c.methods(), *c.families(), *c.metrics())"
+
+
+@pytest.fixture
+def extra(tmp_path):
+    """A folder of items of somebody's own; returns what writes a file into it."""
+
+    def write(folder, name, text):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(text)
+        return tmp_path
+
+    return write
+
+
+def python(code, folder):
+    environment = {**os.environ, "OSAE_BENCHMARKS": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+def test_a_file_in_its_folder_is_an_item(extra):
+    extra("methods", "noise.py", METHOD.replace("NAME", "noise"))
+    extra("families", "single.py", FAMILY)
+    folder = extra("metrics", "length.py", METRIC)
+    found = python(LIST, folder)
+    assert {"noise", "single", "length", "topk", "toy", "mse"} <= set(found.stdout.split())
+
+
+def test_the_new_items_are_trained_measured_and_named(extra):
+    extra("methods", "noise.py", METHOD.replace("NAME", "noise"))
+    extra("families", "single.py", FAMILY)
+    folder = extra("metrics", "length.py", METRIC)
+    code = """
+from benchmarks import catalogue
+from benchmarks.engine.task import FitTask, code_of, run_task
+from benchmarks.spec import Setting
+case = catalogue.case_of("single", {"K": 4}, 0)
+found = catalogue.variant("noise")
+runs = catalogue.run_specs(Setting(case, "noise", found.identity, found.method.budget), 2)
+for outcome in run_task(FitTask(tuple(runs), code_of("single", "noise"))):
+    print(outcome.status, round(outcome.values["length"], 6), outcome.reason)
+"""
+    found = python(code, folder)
+    assert found.stdout.split() == ["done", "1.0"] * 2, found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("noise.py", METHOD.replace("NAME", "osae"), "two methods are called 'osae': in "),
+        ("osae.py", METHOD.replace("NAME", "noise"), "two files are called osae.py: in "),
+        ("noise.py", '"""Nothing."""\n', "declares no METHOD: expected METHOD = Method(...)"),
+        ("noise.py", "METHOD = 3\n", "declares no METHOD"),
+        ("noise.py", "import nothing_like_it\n", "methods/noise.py cannot be imported"),
+        ("noise.py", "def (\n", "methods/noise.py cannot be imported (SyntaxError"),
+    ],
+)
+def test_a_file_that_is_no_item_is_named(name, text, message, extra):
+    folder = extra("methods", name, text)
+    found = python(LIST, folder)
+    assert f"InputError: {message}" in found.stderr or message in found.stderr.splitlines()[-1]
+
+
+def test_both_files_that_claim_a_name_are_named(extra):
+    folder = extra("methods", "noise.py", METHOD.replace("NAME", "osae"))
+    last = python(LIST, folder).stderr.splitlines()[-1]
+    assert str(folder / "methods" / "noise.py") in last
+    assert os.path.join("benchmarks", "methods", "osae.py") in last
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    assert "expected a folder" in python(LIST, tmp_path / "none").stderr
+
+
+def test_every_item_of_the_package_is_found_once_under_its_own_name():
+    assert list(collected("benchmarks.methods", "METHOD", Method)) == [
+        *("msae-fixed", "msae-fixed-doubling", "msae-random", "msae-random-free"),
+        *("osae", "osae-zipf", "osae-annealed", "osae-swept", "topk", "truth"),
+    ]
+    for name, metric in collected("benchmarks.metrics", "METRIC", Metric).items():
+        assert name == metric.name
+        assert module_of("metrics", metric) == f"benchmarks.metrics.{name}"
+    assert module_of("methods", catalogue.methods()["osae-zipf"]) == "benchmarks.methods.osae"

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.contracts import Fitted
+from benchmarks.encoders import TopM, Truth, fitted_from, stored_arrays
+from osae_theory.errors import InputError
+from osae_theory.sae import TopMSAE
+from osae_theory.seeds import Axis, generator
+
+
+@pytest.mark.parametrize("arithmetic", ["portable", "fast"])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_top_m_encoder_comes_back_from_its_arrays_with_the_same_bits(arithmetic, biased):
+    bias = torch.linspace(-1, 1, 5) if biased else None
+    model = TopMSAE.initialised(
+        5, 9, [generator(0, Axis.INITIALISATION)], decoder_bias=bias, arithmetic=arithmetic
+    )
+    with torch.no_grad():
+        model.encoder_bias += torch.linspace(0, 0.3, 9)
+    fit = Fitted(model.atoms[0].detach().double().numpy().T, TopM(model, 3))
+    again = fitted_from("top-m", stored_arrays(fit))
+    rows = np.random.default_rng(0).standard_normal((50, 5), dtype=np.float32)
+    np.testing.assert_array_equal(again.encoder(rows), fit.encoder(rows))
+    np.testing.assert_array_equal(again.dictionary, fit.dictionary)
+    assert again.encoder.model.arithmetic == arithmetic
+    assert (np.count_nonzero(fit.encoder(rows), axis=1) <= 3).all()
+
+
+def test_the_truth_has_no_codes_for_data_alone():
+    with pytest.raises(InputError, match="the true codes are the problem's"):
+        Truth()(np.zeros((1, 2), np.float32))
+
+
+def test_an_encoder_of_an_unknown_kind_is_refused():
+    with pytest.raises(InputError, match="encoder 'top-n' is unknown .did you mean 'top-m'"):
+        fitted_from("top-n", {"dictionary": np.eye(2)})
