@@ -33,5 +33,5 @@ def test_the_truth_has_no_codes_for_data_alone():
 
 
 def test_an_encoder_of_an_unknown_kind_is_refused():
-    with pytest.raises(InputError, match="encoder 'top-n' is unknown .did you mean 'top-m'"):
+    with pytest.raises(InputError, match=r"encoder 'top-n' is unknown .did you mean 'top-m'"):
         fitted_from("top-n", {"dictionary": np.eye(2)})

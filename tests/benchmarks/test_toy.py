@@ -9,12 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import grid, toy
-from benchmarks.config import Cell
-from benchmarks.engine import run_task
-from benchmarks.store import RunStore
+from benchmarks import catalogue, toy
+from benchmarks.contracts import Preset
+from benchmarks.store import Store
 from osae_theory import __version__
-from small_runs import small_configs
 
 pytestmark = pytest.mark.trains
 
@@ -23,10 +21,26 @@ MEASURED = (
     "stab_pairs stab_truth stab_truth_corrected ord_truth ord_recovered recovered_share"
     " ord_by_frequency ord_by_energy mse dead_share"
 ).split()
+TINY = Preset(
+    "tiny",
+    "for tests",
+    [("toy", {"d": 6, "K": 8, "m": m, "N": 200}) for m in (2, 1)],
+    ("osae", "topk"),
+    2,
+    2,
+    {"steps": 5},
+)
+CELLS = ("d6_K8_m2_N200_alpha1.2", "d6_K8_m1_N200_alpha1.2")
 
 
-def document(capsys, tmp_path, *options):
-    assert toy.main([*FAST, "--out", str(tmp_path), "--json", *options]) == 0
+@pytest.fixture
+def tiny(monkeypatch):
+    """A preset of two cells."""
+    monkeypatch.setattr(catalogue, "presets", lambda: {"tiny": TINY})
+
+
+def document(capsys, out, *options):
+    assert toy.main([*FAST, "--out", str(out), "--json", *options]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -38,13 +52,16 @@ def without_seconds(value):
     return value
 
 
+def runs_in(out):
+    return Store.at(out).frames().runs
+
+
 def test_json_is_one_document_with_every_promised_field(capsys, tmp_path):
     found = document(capsys, tmp_path, "--methods", "topk,osae")
     assert found["cell"] == {"d": 6, "K": 8, "m": 2, "N": 400, "alpha": 1.2}
-    assert [row["method"] for row in found["rows"]] == ["topk", "osae"]
+    assert [row["method"] for row in found["rows"]] == ["topk[lr=0.01]", "osae[lr=0.01]"]
     for row in found["rows"]:
         assert (row["draws"], row["runs"]) == (3, 6)
-        assert row["stab_chance"] > 0
         assert row["seconds"] > 0
         for key in MEASURED:
             mean, std, interval = (row[f"{key}_{part}"] for part in ("mean", "std", "ci95"))
@@ -54,15 +71,39 @@ def test_json_is_one_document_with_every_promised_field(capsys, tmp_path):
             else:
                 assert interval is None
     [only] = [one for one in found["comparisons"] if one["measurement"] == "mse"]
-    assert (only["method"], only["minus"], only["draws"]) == ("osae", "topk", 3)
+    assert (only["method"], only["minus"], only["draws"]) == ("osae[lr=0.01]", "topk[lr=0.01]", 3)
     assert (found["draws"], found["seeds"]) == (3, 2)
     assert found["ceiling"]["ord_by_energy_n"] == 3
     assert {"command", "versions", "threads", "seed"} <= set(found["provenance"])
 
 
-def test_the_same_command_gives_the_same_document_but_for_its_seconds(capsys, tmp_path):
-    first, second = (document(capsys, tmp_path) for _ in range(2))
-    assert without_seconds(first) == without_seconds(second)
+def test_the_same_command_elsewhere_gives_the_same_document_but_for_its_seconds(capsys, tmp_path):
+    found = [document(capsys, tmp_path / name) for name in ("a", "b")]
+    for one in found:
+        del one["provenance"]["command"]
+    assert without_seconds(found[0]) == without_seconds(found[1])
+
+
+def test_the_same_command_again_trains_nothing_and_more_only_what_is_missing(capsys, tmp_path):
+    first = document(capsys, tmp_path, "--draws", "2", "--methods", "topk")
+    assert len(runs_in(tmp_path)) == 2 * 2 + 2
+    before = Store.at(tmp_path).frames().provenance.set_index("run")
+    assert document(capsys, tmp_path, "--draws", "2", "--methods", "topk") == first
+    document(capsys, tmp_path, "--draws", "3", "--seeds", "3", "--methods", "topk,osae")
+    after = Store.at(tmp_path).frames().provenance.set_index("run")
+    assert len(after) == 2 * 3 * 3 + 3
+    assert (after.loc[before.index, "seconds"] == before["seconds"]).all()
+
+
+def test_force_trains_anew_and_gives_the_same_bits(capsys, tmp_path):
+    options = ("--draws", "1", "--seeds", "1", "--methods", "topk")
+    document(capsys, tmp_path, *options)
+    before = Store.at(tmp_path).frames()
+    document(capsys, tmp_path, *options, "--force")
+    after = Store.at(tmp_path).frames()
+    assert list(after.runs["dictionary_sha256"]) == list(before.runs["dictionary_sha256"])
+    assert set(after.runs["generation"]) == {1}
+    assert len(after.measurements) == len(before.measurements)
 
 
 def test_one_draw_has_no_interval_and_another_base_other_problems(capsys, tmp_path):
@@ -73,66 +114,59 @@ def test_one_draw_has_no_interval_and_another_base_other_problems(capsys, tmp_pa
     assert other["rows"][0]["stab_truth_mean"] != one["stab_truth_mean"]
 
 
-def test_more_draws_and_seeds_only_add_runs():
-    few, many = (
-        toy.job_of(toy.parser().parse_args([*FAST, *more.split()])).configs(Cell(6, 8, 2, 400))
-        for more in ("--draws 2 --seeds 2", "--draws 4 --seeds 3")
-    )
-    assert set(few) < set(many)
-    assert len(many) == len(set(many)) == 4 * 4 * 3
-    for problem_seed in {run.problem_seed for run in many}:
-        runs = [run for run in many if run.problem_seed == problem_seed]
-        assert len({run.seeds for run in runs}) == 3
-        assert len({(run.method, run.seeds) for run in runs}) == 4 * 3
-
-
-def test_files_are_whole_and_nothing_unfinished_stays(capsys, tmp_path):
-    out = tmp_path / "new" / "folder"
-    assert toy.main([*FAST, "--out", str(out)]) == 0
+def test_a_table_is_of_what_was_asked_and_the_report_of_all_that_is_kept(capsys, tmp_path):
+    document(capsys, tmp_path, "--methods", "topk,osae")
+    assert toy.main([*FAST, "--out", str(tmp_path), "--methods", "osae"]) == 0
     printed = capsys.readouterr().out
-    names = {path.name for path in out.iterdir()}
-    assert names == {
-        "table.md",
-        "table.tex",
-        "table.csv",
-        "comparisons.md",
-        "comparisons.csv",
-        "runs.parquet",
-        "pairs.parquet",
-        "matched_pairs.png",
-        "result.json",
-    }
+    assert "OSAE" in printed
+    assert "top-m SAE" not in printed
+    assert "top-m SAE" in (tmp_path / "report" / "table.md").read_text()
     assert max(map(len, printed.splitlines()[:-1])) <= 80
     assert "3 problem draws x 2 seeds" in " ".join(printed.split())
-    assert "Made by `python -m benchmarks.toy" in (out / "table.md").read_text()
-    assert len(pd.read_parquet(out / "runs.parquet")) == 4 * 3 * 2
-    assert len(pd.read_csv(out / "comparisons.csv")) == 6 * 5
-    assert len(pd.read_csv(out / "table.csv")) == 4
-    assert json.loads((out / "result.json").read_text())["rows"]
 
 
-def test_a_grid_has_a_document_a_cell_and_one_table_of_all(capsys, tmp_path, monkeypatch):
-    cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
-    monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
-    options = "--grid tiny --steps 5 --draws 2 --methods osae,topk --workers 1 --json".split()
-    assert toy.main([*options, "--out", str(tmp_path)]) == 0
+def test_a_folder_holds_the_store_and_its_report_and_nothing_else(capsys, tmp_path):
+    out = tmp_path / "new" / "folder"
+    assert toy.main([*FAST, "--methods", "topk,osae", "--out", str(out)]) == 0
+    assert {path.name for path in out.iterdir()} == {"store.json", "parts", "arrays", "report"}
+    names = {path.name for path in (out / "report").iterdir()}
+    assert {"index.html", "table.md", "table.tex", "table.csv", "comparisons.csv"} <= names
+    assert "python -m benchmarks.toy" in (out / "report" / "table.md").read_text()
+    assert len(pd.read_csv(out / "report" / "table.csv")) == 2
+
+
+def test_a_grid_has_a_document_a_cell_and_one_table_of_all(capsys, tmp_path, tiny):
+    options = "--grid tiny --workers 1 --batch-size 50 --json --out".split()
+    assert toy.main([*options, str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["grid"] == "tiny"
     assert [cell["cell"]["m"] for cell in found["cells"]] == [2, 1]
-    assert len(pd.read_csv(tmp_path / "grid.csv")) == 2 * 2
-    assert len(pd.read_csv(tmp_path / "grid_comparisons.csv")) == 2 * 5
-    assert (tmp_path / cells[1].slug / "table.md").is_file()
+    assert len(pd.read_csv(tmp_path / "report" / "grid.csv")) == 2 * 2
+    assert {path.name for path in (tmp_path / "report" / "cells").iterdir()} == set(CELLS)
 
 
-def test_the_default_grid_is_a_product_of_small_cells():
-    cells = grid.PRESETS["default"]
-    assert len(set(cells)) == len(cells) == 8
-    assert {cell.m for cell in cells} == {2, 3}
+def test_a_plan_trains_and_writes_nothing(capsys, tmp_path, tiny):
+    out = tmp_path / "store"
+    assert toy.main(["--grid", "tiny", "--plan", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "missing" in printed
+    assert not out.exists()
+
+
+def test_shares_of_a_grid_make_together_what_one_job_makes(capsys, tmp_path, tiny):
+    options = "--grid tiny --workers 1 --batch-size 50 --out".split()
+    assert toy.main([*options, str(tmp_path / "whole")]) == 0
+    for share in ("3/3", "1/3", "2/3", "1/3"):
+        assert toy.main([*options, str(tmp_path / "shares"), "--shard", share]) == 0
+    whole, shares = (Store.at(tmp_path / name).frames() for name in ("whole", "shares"))
+    pd.testing.assert_frame_equal(whole.runs, shares.runs)
+    pd.testing.assert_frame_equal(whole.measurements, shares.measurements)
+    assert not (tmp_path / "shares" / "report").exists()
 
 
 BAD = {
     "m above K": ("--cell 6 8 9 400", "m = 9: expected at most K = 8"),
-    "m below 1": ("--cell 6 8 0 400", "m = 0"),
+    "m below 1": ("--cell 6 8 0 400", "toy: m = 0"),
     "no sample": ("--cell 6 8 2 0", "N = 0"),
     "no atom": ("--cell 6 0 0 400", "K = 0"),
     "no dimension": ("--cell 0 8 2 400", "d = 0"),
@@ -141,7 +175,7 @@ BAD = {
     "alpha not finite": ("--alpha nan", "'nan': expected a finite number"),
     "alpha no number": ("--alpha steep", "'steep'"),
     "a misspelt method": ("--methods topk,oase", "(did you mean 'osae'?): expected one of topk,"),
-    "no method": ("--methods ,", "method '' is unknown"),
+    "no method": ("--methods ,", "expected a name"),
     "a method twice": ("--methods osae,osae", "expected each method once"),
     "no draws": ("--draws 0", "--draws = 0"),
     "no seeds": ("--seeds 0", "--seeds = 0"),
@@ -155,12 +189,23 @@ BAD = {
     "no steps": ("--steps 0", "steps = 0"),
     "no batch": ("--batch-size 0", "batch size = 0"),
     "no workers": ("--workers 0", "--workers = 0"),
-    "a rate of zero": ("--lr 0", "learning rate = 0.0"),
+    "a rate of zero": ("--lr 0", "topk: lr = 0.0: expected a finite number above 0"),
     "a rate not finite": ("--lr inf", "'inf': expected a finite number"),
     "a device not there": ("--device cuda:99", "device 'cuda:99' is not available"),
     "a device unknown": ("--device abacus", "device 'abacus' is unknown"),
     "a grid unknown": ("--grid defautl", "(did you mean 'default'?)"),
     "a grid and a cell": ("--grid default --cell 6 8 2 400", "expected no --cell"),
+    "a problem and a cell": ("--problem toy[d=3] --cell 6 8 2 400", "expected no --cell"),
+    "a problem unfinished": ("--problem toy[d=3]", "toy: K is missing: expected number of atoms"),
+    "a family unknown": ("--problem toys[d=3]", "(did you mean 'toy'?)"),
+    "a parameter unknown": ("--methods osae-zipf[alhpa=1]", "(did you mean 'alpha'?)"),
+    "a parameter of nobody": ("--methods truth --lr 0.1", "lr is a parameter of none"),
+    "an engine unknown": ("--engine rya", "--engine 'rya' is unknown"),
+    "no time": ("--timeout 0", "--timeout 0: expected a number of seconds above 0"),
+    "a share beyond all": ("--shard 5/4", "5/4"),
+    "a share of nothing": ("--shard 0/4", "0/4"),
+    "a share of words": ("--shard a/b", "a/b"),
+    "too large for memory": ("--cell 6 8 2 10000000000000", "GiB for its data alone"),
     "an option unknown": ("--sedes 3", "unrecognized arguments: --sedes 3"),
 }
 
@@ -182,10 +227,7 @@ def test_bad_input_is_one_line_code_2_and_nothing_written(name, as_json, capsys,
 
 @pytest.mark.parametrize(
     "place",
-    [
-        *("file", "file/below", "dangling", "loop", "loop/x", "l" * 300, "nul\0x", "/proc/x"),
-        *("table", "result", "unfinished", "unfinished link"),
-    ],
+    ["file", "file/below", "dangling", "loop", "loop/x", "l" * 300, "nul\0x", "/proc/x"],
 )
 def test_a_folder_that_cannot_be_is_refused_before_any_training(
     place, capsys, tmp_path, monkeypatch
@@ -194,12 +236,6 @@ def test_a_folder_that_cannot_be_is_refused_before_any_training(
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "table" / "table.md").mkdir(parents=True)
-    (tmp_path / "result" / "result.json").mkdir(parents=True)
-    (tmp_path / "unfinished").mkdir()
-    (tmp_path / "unfinished" / ".unfinished").touch()
-    (tmp_path / "unfinished link").mkdir()
-    (tmp_path / "unfinished link" / ".unfinished").symlink_to("nowhere")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as stopped:
         toy.main([*FAST, "--out", str(tmp_path / place)])
@@ -211,44 +247,40 @@ def test_a_folder_that_cannot_be_is_refused_before_any_training(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_without_out_every_cell_and_grid_has_a_folder_of_its_own(capsys, tmp_path, monkeypatch):
+def test_a_folder_of_something_else_is_refused_before_any_training(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(toy, "complete", None)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(SystemExit) as stopped:
+        toy.main([*FAST, "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_without_out_every_cell_and_grid_has_a_folder_of_its_own(
+    capsys, tmp_path, monkeypatch, tiny
+):
     monkeypatch.chdir(tmp_path)
-    cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
-    monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
-    few = "--steps 3 --seeds 1 --methods topk --batch-size 50 --workers 1".split()
+    few = "--steps 3 --draws 1 --seeds 1 --methods topk --batch-size 50 --workers 1".split()
     for which in ("--cell 6 8 2 200", "--cell 6 8 1 200", "--grid tiny"):
         assert toy.main([*which.split(), *few]) == 0
     printed = capsys.readouterr().out
-    folders = [Path("out/toy", name) for name in (cells[0].slug, cells[1].slug, "grid-tiny")]
+    folders = [Path("out/toy", name) for name in (*CELLS, "grid-tiny")]
     assert sorted(Path("out/toy").iterdir()) == sorted(folders)
     for folder in folders:
-        assert f"Written to {folder}" in printed
-        assert (folder / "result.json").is_file()
+        assert f"Kept in {folder}" in printed
+        assert (folder / "report" / "index.html").is_file()
 
 
-def test_a_job_leaves_the_finished_runs_of_one_that_was_interrupted(tmp_path, capsys):
-    store = RunStore(tmp_path / ".unfinished")
-    interrupted = small_configs(n=2, n_steps=7)
-    for record in run_task(interrupted):
-        store.save(record)
-    assert toy.main([*FAST, "--methods", "topk", "--out", str(tmp_path)]) == 0
-    kept = [path.name for path in store.folder.iterdir()]
-    assert sorted(kept) == sorted(store.path(config).name for config in interrupted)
-
-
-def test_all_is_on_disk_before_anything_is_printed(tmp_path, monkeypatch):
-    cells = (Cell(6, 8, 2, 200), Cell(6, 8, 1, 200))
-    monkeypatch.setattr(toy, "PRESETS", {"tiny": cells})
+def test_all_is_on_disk_before_anything_is_printed(tmp_path, monkeypatch, tiny):
     options = "--grid tiny --steps 3 --seeds 1 --methods topk --workers 1 --out".split()
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as nobody_reads:
         monkeypatch.setattr(sys, "stdout", nobody_reads)
         assert toy.main([*options, str(tmp_path)]) == 141
-    assert len(json.loads((tmp_path / "result.json").read_text())["cells"]) == 2
-    for cell in cells:
-        assert (tmp_path / cell.slug / "table.md").is_file()
-    assert not (tmp_path / ".unfinished").exists()
+    for cell in CELLS:
+        assert (tmp_path / "report" / "cells" / cell / "table.md").is_file()
 
 
 def test_the_version_is_printed(capsys):
@@ -285,9 +317,9 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
         # A shell starts what runs in its background with interrupts ignored, and that is inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    kept = interrupted / ".unfinished"
+    parts = interrupted / "parts"
     # Runs are finished a few at a time; stop while others are under way.
-    while not list(kept.glob("[!.]*")) and process.poll() is None:
+    while not list(parts.glob("[!.]*")) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(how)
     out, err = process.communicate()
@@ -295,9 +327,9 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert err.strip().splitlines()[-1].endswith("goes on with the runs it has finished")
-    assert not (interrupted / "result.json").exists()
-    finished = {path: path.stat().st_mtime_ns for path in kept.glob("[!.]*")}
-    assert 0 < len(finished) < 8
+    assert not (interrupted / "report").exists()
+    kept = Store.at(interrupted).frames().provenance.set_index("run")["seconds"]
+    assert 0 < len(kept) < 12
 
     def result(folder: Path):
         found = subprocess.run(
@@ -308,4 +340,5 @@ def test_an_interrupted_job_goes_on_where_it_was_and_ends_the_same(how, tmp_path
         return without_seconds(document)
 
     assert result(interrupted) == result(tmp_path / "undisturbed")
-    assert not kept.exists()
+    after = Store.at(interrupted).frames().provenance.set_index("run")["seconds"]
+    assert (after[kept.index] == kept).all()
