@@ -1,11 +1,13 @@
 # Every target sets up what it needs, with pip alone, in .venv (base and tests),
-# .venv-realdata (language models) or .venv-peers (the libraries we are timed against).
+# .venv-realdata (language models), .venv-peers (the libraries we are timed against) or .venv-ray
+# (the benchmark on a cluster).
 # `make` lists them.
 
 PYTHON ?= python3
 VENV := .venv
 REALDATA := .venv-realdata
 PEERS := .venv-peers
+RAY := .venv-ray
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
@@ -17,8 +19,8 @@ UNTYPED := --jaxtyping-packages=no_package,runtime_types.check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help toy verify portability realdata speed test theory test-realdata check format \
-	setup setup-realdata setup-gemma setup-peers clean
+.PHONY: help toy verify portability realdata speed test theory test-realdata test-ray check format \
+	setup setup-realdata setup-gemma setup-peers setup-ray clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,8 +44,11 @@ speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make s
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/.dev ## the test suite without language models, with coverage
-	$(BIN)/python -m pytest $(PARALLEL) -m "not theory and not trains and not realdata" --cov --cov-report= $(ARGS)
-	$(BIN)/python -m pytest $(PARALLEL) $(UNTYPED) -m "(theory or trains) and not realdata" --cov --cov-append --cov-report=term --cov-fail-under=90 $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not theory and not trains and not realdata and not ray" --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(UNTYPED) -m "(theory or trains) and not realdata and not ray" --cov --cov-append --cov-report=term --cov-fail-under=90 $(ARGS)
+
+test-ray: $(RAY)/.ready ## the tests of the benchmark on a cluster, of two nodes on this machine
+	$(RAY)/bin/python -m pytest $(UNTYPED) -m ray tests/benchmarks/test_engine_ray.py $(ARGS)
 
 theory: $(VENV)/.dev ## the tests that verify mathematics
 	$(BIN)/python -m pytest $(PARALLEL) $(UNTYPED) -m "theory and not realdata" $(ARGS)
@@ -68,10 +73,12 @@ setup-gemma: $(REALDATA)/.gemma ## Gemma 3 270M beside it (under Gemma's terms o
 
 setup-peers: $(PEERS)/.ready ## SAELens, dictionary_learning, sparsify, overcomplete, to be timed
 
-clean: ## remove the environments and the default output
-	rm -rf $(VENV) $(REALDATA) $(PEERS) out
+setup-ray: $(RAY)/.ready ## the environment with Ray, for the benchmark on a cluster
 
-$(BIN)/python $(REALDATA)/bin/python $(PEERS)/bin/python:
+clean: ## remove the environments and the default output
+	rm -rf $(VENV) $(REALDATA) $(PEERS) $(RAY) out
+
+$(BIN)/python $(REALDATA)/bin/python $(PEERS)/bin/python $(RAY)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: set PYTHON=, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(@:/bin/python=)
 
@@ -98,4 +105,8 @@ $(PEERS)/.ready: pyproject.toml benchmarks/peers/requirements.txt | $(PEERS)/bin
 	$(PEERS)/bin/python $(PIP) --constraint benchmarks/peers/requirements.txt torch
 	$(PEERS)/bin/python $(PIP) --no-deps --requirement benchmarks/peers/requirements.txt
 	$(PEERS)/bin/python $(PIP) --no-deps --editable .
+	@touch $@
+
+$(RAY)/.ready: pyproject.toml constraints.txt benchmarks/ray-constraints.txt | $(RAY)/bin/python
+	$(RAY)/bin/python $(PIP) --constraint constraints.txt --constraint benchmarks/ray-constraints.txt --editable '.[dev,ray]'
 	@touch $@

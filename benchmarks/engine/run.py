@@ -1,0 +1,260 @@
+"""From runs that are wanted to runs that are stored: the plan, carried out by an engine.
+
+Only this process writes to the store, as tasks come to their end; so a job that is stopped, however
+it is stopped, has kept what it has finished, and the same command goes on from there.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from benchmarks.engine.local import CarryOut, Failure, Finished, local_engine
+from benchmarks.engine.measure import Done, MeasureTask, PairTask, Task, do
+from benchmarks.engine.plan import Plan, pair_task, plan
+from benchmarks.engine.shards import Shard
+from benchmarks.engine.task import FitTask
+from benchmarks.outcome import Outcome, Results
+from benchmarks.spec import RunSpec, Setting
+from benchmarks.store import Store
+from osae_theory.errors import check_choice, check_integer, check_real
+
+Engine = Literal["local", "ray"]
+ENGINES: tuple[Engine, ...] = ("local", "ray")
+_MOST_SENTENCES = 20
+_UNKEPT = (
+    "without arrays lack metrics, of their own or of a pair: only --force, which trains them anew,"
+    " can give these"
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job has done.
+
+    Attributes
+    ----------
+    wanted : int
+        Runs that were asked for.
+    found : int
+        Those that were finished before, or cannot be run on their problem.
+    statuses : mapping of str to int
+        Runs tried by this job, by what became of them.
+    measurements : int
+        Values of metrics measured on runs, or pairs of runs, that were stored.
+    sentences : tuple of str
+        What did not go well, a line each, the most frequent first; empty if all did.
+    """
+
+    wanted: int
+    found: int
+    statuses: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    measurements: int = 0
+    sentences: tuple[str, ...] = ()
+
+
+def complete(
+    wanted: Sequence[RunSpec],
+    store: Store,
+    *,
+    n_workers: int,
+    device: str = "cpu",
+    engine: Engine = "local",
+    address: str | None = None,
+    gpu_share: float = 1.0,
+    timeout: float | None = None,
+    shard: Shard | None = None,
+    force: bool = False,
+    on_progress: Callable[[int], object] | None = None,
+) -> Summary:
+    """Fit and measure what the store lacks of the wanted runs, and keep it there.
+
+    Parameters
+    ----------
+    wanted : sequence of RunSpec
+        The runs.
+    store : Store
+        Where finished runs are found and kept.
+    n_workers : int
+        Worker processes, at least 1; one without a timeout works in this process. With a Ray
+        cluster that is there already (`address`), the cluster's size counts instead.
+    device : str
+        Torch device.
+    engine : {"local", "ray"}
+        Where the work is done. The numbers do not depend on it.
+    address : str, optional
+        Of a Ray cluster; by default Ray starts one on this machine.
+    gpu_share : float
+        The share of a GPU that one task of Ray is given where `device` is one, above 0.
+    timeout : float, optional
+        Seconds that a run may take, above 0; runs that are fitted together have as much time
+        together as they would have one after the other.
+    shard : Shard, optional
+        Do only what belongs to it.
+    force : bool
+        Do all wanted runs again; what is there is replaced as they are done.
+    on_progress : callable, optional
+        Called with the number of runs that have just been found or done.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range, or there is no Ray cluster at the address.
+    JobError
+        If the code is changed while the job starts, or no worker can be started.
+    """
+    check_integer("workers", n_workers, 1)
+    check_choice("engine", engine, ENGINES)
+    check_real("gpu share", gpu_share, above=0)
+    if timeout is not None:
+        check_real("timeout", timeout, above=0)
+    todo = plan(wanted, store, force=force, shard=shard, n_workers=n_workers, device=device)
+    if force:
+        store.supersede([run.id for task in todo.fits for run in task.runs])
+    job = _Job(todo, store, timeout, on_progress or (lambda n: None))
+    share = gpu_share if device != "cpu" else 0.0
+    with _engine(engine, min(n_workers, todo.n_tasks), address, share, timeout) as carry_out:
+        job.work(carry_out)
+    return job.summary()
+
+
+def _engine(
+    engine: Engine, n_workers: int, address: str | None, gpu_share: float, timeout: float | None
+) -> AbstractContextManager[CarryOut]:
+    # Nothing to do needs no cluster either.
+    if engine == "local" or n_workers == 0:
+        return local_engine(n_workers, isolated=timeout is not None)
+    # Imported here: it needs the extra `ray`.
+    from benchmarks.engine.ray_engine import ray_engine
+
+    return ray_engine(address, n_workers, gpu_share)
+
+
+class _Job:
+    """A plan under way, and the tally of what has come of it."""
+
+    def __init__(
+        self,
+        todo: Plan,
+        store: Store,
+        timeout: float | None,
+        on_progress: Callable[[int], object],
+    ) -> None:
+        self._todo, self._store, self._timeout = todo, store, timeout
+        self._on_progress = on_progress
+        self._statuses: Counter[str] = Counter()
+        self._measurements = 0
+        self._troubles: Counter[tuple[str, str]] = Counter()
+        self._unkept = {run.id for run in todo.unkept}
+        # How many runs of a setting are still to come, which are done, and which of these now.
+        self._open = Counter(run.setting for task in todo.fits for run in task.runs)
+        self._done: dict[Setting, list[str]] = defaultdict(list)
+        for run in todo.done:
+            if run.setting in self._open:
+                self._done[run.setting].append(run.id)
+        self._fresh: set[str] = set()
+        self._ready: deque[PairTask] = deque()
+
+    def work(self, carry_out: CarryOut) -> None:
+        """Do all tasks, and keep what comes of them."""
+        self._on_progress(self._todo.n_found)
+        # The last pairs are known when the last runs are stored.
+        for tasks in (self._tasks(), self._pairs()):
+            with closing(carry_out(do, tasks, self._limit)) as batches:
+                for batch in batches:
+                    self._keep(batch)
+
+    def summary(self) -> Summary:
+        """Return what has been done."""
+        troubles = Counter(self._troubles)
+        for one in self._todo.skipped:
+            troubles["run", f"of {one.setting.variant} skipped: {one.reason}"] += one.n_runs
+        if self._unkept:
+            troubles["run", _UNKEPT] = len(self._unkept)
+        lines = [f"{n} {unit}{'s' * (n != 1)} {text}" for (unit, text), n in troubles.most_common()]
+        if len(lines) > _MOST_SENTENCES:
+            lines[_MOST_SENTENCES:] = [f"and {len(lines) - _MOST_SENTENCES} further reasons"]
+        return Summary(
+            self._todo.n_runs,
+            self._todo.n_found,
+            MappingProxyType(dict(self._statuses)),
+            self._measurements,
+            tuple(lines),
+        )
+
+    def _tasks(self) -> Iterator[Task]:
+        """Yield what stored runs lack, then the fits, and between them the pairs that are ready."""
+        yield from self._loaded(self._todo.measures)
+        yield from self._loaded(self._todo.pairs)
+        for task in self._todo.fits:
+            yield from self._pairs()
+            yield task
+
+    def _pairs(self) -> Iterator[Task]:
+        while self._ready:
+            yield from self._loaded([self._ready.popleft()])
+
+    def _loaded(self, tasks: Iterable[MeasureTask | PairTask]) -> Iterator[Task]:
+        """Yield tasks with the arrays that they need, read when their turn has come."""
+        for task in tasks:
+            found = {name: self._store.arrays(name) for name in task.ids}
+            kept = {name: arrays for name, arrays in found.items() if arrays is not None}
+            self._unkept |= found.keys() - kept.keys()
+            loaded = task.with_kept(kept)
+            if loaded.n_measurements:
+                yield loaded
+
+    def _limit(self, task: Task) -> float | None:
+        if self._timeout is None:
+            return None
+        return self._timeout * len(task.lacking if isinstance(task, PairTask) else task.runs)
+
+    def _keep(self, batch: Sequence[Finished]) -> None:
+        """Store what tasks gave, then count it."""
+        found = [_done(finished, self._timeout) for finished in batch]
+        outcomes = [outcome for one in found for outcome in one.results.outcomes]
+        measurements = [value for one in found for value in one.results.measurements]
+        self._store.add(Results(outcomes, measurements))
+        self._measurements += len(measurements)
+        for name, why in (failure for one in found for failure in one.failures):
+            self._troubles["value", f"of {name} not measured: {why}"] += 1
+        for outcome in outcomes:
+            self._count(outcome)
+        self._on_progress(len(outcomes))
+
+    def _count(self, outcome: Outcome) -> None:
+        setting = outcome.spec.setting
+        self._statuses[outcome.status] += 1
+        if outcome.status == "done":
+            self._done[setting].append(outcome.spec.id)
+            self._fresh.add(outcome.spec.id)
+        else:
+            why = f"of {setting.variant} ended as {outcome.status}: {outcome.reason}"
+            self._troubles["run", why] += 1
+        self._open[setting] -= 1
+        if not self._open[setting]:
+            # Pairs of runs that were there before have tasks of their own.
+            task = pair_task(
+                setting,
+                self._done.pop(setting, []),
+                lambda run, other, metric: not self._fresh.isdisjoint((run, other)),
+            )
+            self._ready.extend([] if task is None else [task])
+
+
+def _done(finished: Finished, timeout: float | None) -> Done:
+    """Return what a task gave; where it failed, what is to be stored and said of that."""
+    task, result = finished.task, finished.result
+    if not isinstance(result, Failure):
+        return result
+    if isinstance(task, FitTask):
+        late = result.status == "timeout"
+        why = f"no result in {timeout:g} s a run" if late else result.reason
+        return Done(
+            Results([Outcome(run, result.status, why, code=task.code) for run in task.runs])
+        )
+    if isinstance(task, MeasureTask):
+        return Done(Results(), tuple((m, result.reason) for _ in task.runs for m in task.metrics))
+    return Done(Results(), tuple((metric, result.reason) for _, _, metric in task.lacking))
