@@ -1,5 +1,7 @@
 """Chance levels that several metrics share, and the margin below which a difference is none."""
 
+from functools import cache
+
 from benchmarks.contracts import Shape
 from osae_theory.metrics import ChanceLevel, chance_stability
 
@@ -8,6 +10,7 @@ MARGIN = 0.02
 CHANCE_DRAWS = 100
 
 
+@cache
 def random_level(shape: Shape) -> ChanceLevel:
     """Return Stab's level for unrelated isotropic dictionaries."""
     return chance_stability(shape.d, shape.K, n_draws=CHANCE_DRAWS)

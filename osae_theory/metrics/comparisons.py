@@ -42,7 +42,7 @@ class Difference:
         0"; None below three units or without a margin.
     bootstrap95 : pair of floats or None
         Percentile bootstrap interval of the mean, to check `ci95` against; None below twenty
-        units.
+        units, or where it was not asked for.
     """
 
     mean: float | None
@@ -79,32 +79,83 @@ def paired_difference(
     Student's test of one sample of differences; equivalence by two one-sided tests
     (Schuirmann 1987).
     """
-    if len(values) != len(others):
-        raise InputError(f"others has length {len(others)}: expected {len(values)}, one a value")
+    return paired_differences([(values, others)], margin)[0]
+
+
+def paired_differences(
+    pairs: Sequence[tuple[Sequence[float | None], Sequence[float | None]]],
+    margin: float | None = None,
+    *,
+    resampled: bool = True,
+) -> list[Difference]:
+    """Return `paired_difference` of each pair, all of them tested in one go.
+
+    Parameters
+    ----------
+    pairs : sequence of pairs of sequences
+        The values and the others of each.
+    margin : float, optional
+        As in `paired_difference`.
+    resampled : bool
+        Whether the bootstrap checks the intervals: it takes longer than all else.
+
+    Raises
+    ------
+    InputError
+        As `paired_difference`.
+    """
     if margin is not None:
         check_real("margin", margin, above=0.0)
+    differences = [_differences(*pair) for pair in pairs]
+    found: dict[int, Difference] = {}
+    # Tests of equally many units are one call.
+    for n in {len(d) for d in differences}:
+        places = [place for place, d in enumerate(differences) if len(d) == n]
+        own = _tested(np.stack([differences[place] for place in places]), margin, resampled)
+        found.update(zip(places, own, strict=True))
+    return [found[place] for place in range(len(differences))]
+
+
+def _differences(
+    values: Sequence[float | None], others: Sequence[float | None]
+) -> Float[np.ndarray, " n"]:
+    if len(values) != len(others):
+        raise InputError(f"others has length {len(others)}: expected {len(values)}, one a value")
     # NaN is what None becomes here, and any difference with it.
     both = np.array(values, dtype=np.float64) - np.array(others, dtype=np.float64)
-    d = both[~np.isnan(both)]
-    if len(d) < FEWEST_UNITS:
-        mean = float(d.mean()) if len(d) else None
-        std = float(d.std(ddof=1)) if len(d) > 1 else None
-        return Difference(mean, std, None, len(d), None, None, None)
+    return both[~np.isnan(both)]
+
+
+def _tested(
+    d: Float[np.ndarray, "pairs n"], margin: float | None, resampled: bool
+) -> list[Difference]:
+    n_pairs, n = d.shape
+    means = d.mean(axis=1).tolist() if n else [None] * n_pairs
+    stds = d.std(axis=1, ddof=1).tolist() if n > 1 else [None] * n_pairs
+    if n < FEWEST_UNITS:
+        return [
+            Difference(mean, std, None, n, None, None, None)
+            for mean, std in zip(means, stds, strict=True)
+        ]
     found = _student(d, 0.0, "two-sided")
     low, high = found.confidence_interval(CONFIDENCE)
-    p_level = None
+    p_level: list[float | None] = [None] * n_pairs
     if margin is not None:
-        above, below = _student(d, -margin, "greater"), _student(d, margin, "less")
-        p_level = max(_p_value(above), _p_value(below))
-    return Difference(
-        mean=float(d.mean()),
-        std=float(d.std(ddof=1)),
-        ci95=(float(low), float(high)),
-        n=len(d),
-        p_different=_p_value(found),
-        p_level=p_level,
-        bootstrap95=bootstrap_interval(d.tolist()),
-    )
+        sides = (_student(d, -margin, "greater"), _student(d, margin, "less"))
+        p_level = np.maximum(*map(_p_values, sides)).tolist()
+    return [
+        Difference(mean, std, (lower, upper), n, p, q, resamples)
+        for mean, std, lower, upper, p, q, resamples in zip(
+            means,
+            stds,
+            low.tolist(),
+            high.tolist(),
+            _p_values(found).tolist(),
+            p_level,
+            [bootstrap_interval(row.tolist()) if resampled else None for row in d],
+            strict=True,
+        )
+    ]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -160,13 +211,13 @@ def word_for(difference: Difference, p_different: float | None, p_level: float |
     return LEVEL if p_level is not None and p_level < level else NOT_TOLD_APART
 
 
-def _student(d: Float[np.ndarray, " n"], mean: float, alternative: _Alternative) -> Any:
+def _student(d: Float[np.ndarray, "pairs n"], mean: float, alternative: _Alternative) -> Any:
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         # Values equal up to rounding make scipy warn; the answer it gives is the right limit.
         warnings.simplefilter("ignore", RuntimeWarning)
-        return stats.ttest_1samp(d, mean, alternative=alternative)
+        return stats.ttest_1samp(d, mean, axis=1, alternative=alternative)
 
 
-def _p_value(found: Any) -> float:
+def _p_values(found: Any) -> Float[np.ndarray, " pairs"]:
     # 0 / 0: every difference equals the mean that is tested.
-    return 1.0 if np.isnan(found.pvalue) else float(found.pvalue)
+    return np.where(np.isnan(found.pvalue), 1.0, found.pvalue)

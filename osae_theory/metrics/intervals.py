@@ -10,6 +10,7 @@ one run in ten is bad. So an estimate carries the median and the number of low v
 import math
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -227,6 +228,7 @@ def _interval(
     return max(mean - half, low), min(mean + half, high)
 
 
+@cache
 def student_quantile(degrees: int) -> float:
     """Return Student's t below which 97.5% lie, at ten digits: libraries differ in the last."""
     return float(f"{stats.t.ppf((1 + CONFIDENCE) / 2, degrees):.10g}")

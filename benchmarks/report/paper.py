@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from benchmarks.analysis.names import Cell
+from benchmarks.contracts import Params
+
+FAMILY = "toy"
+CELL: Params = MappingProxyType({"d": 80, "K": 100, "m": 5, "N": 100_000, "alpha": 1.2})
 TABLE_1: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
     {
         "topk": {
@@ -31,3 +36,13 @@ TABLE_1: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
         },
     }
 )
+
+
+def is_papers_cell(cell: Cell) -> bool:
+    """Return whether a cell is that of the paper's Table 1."""
+    return cell.family == FAMILY and dict(cell.params) == dict(CELL)
+
+
+def published(cell: Cell, method: str, metric: str) -> tuple[float, float] | None:
+    """Return the paper's mean and standard deviation; None where the paper has none."""
+    return TABLE_1.get(method, {}).get(metric) if is_papers_cell(cell) else None

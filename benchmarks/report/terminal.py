@@ -1,17 +1,24 @@
-"""A cell's table as narrow as the terminal: the numbers, the best of each line, and what to read.
+"""A table as narrow as the terminal: the numbers, the best of each line, and what to read.
 
 The files have everything; this is what stands on the screen when a job ends.
 """
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.methods import METHODS
-from benchmarks.rounding import interval_text
-from benchmarks.summary import MEASUREMENTS, Measurement, Summary
-from benchmarks.tables import mark, published_figures, scope_text
+from benchmarks.analysis.summary import Summary
+from benchmarks.contracts import Metric
+from benchmarks.report.rounding import interval_text
+from benchmarks.report.tables import (
+    chance_text,
+    how_text,
+    mark,
+    notes,
+    published_figures,
+    scope_text,
+)
 from osae_theory.metrics.intervals import FEWEST_UNITS
 
 _GAP = "  "
@@ -39,40 +46,41 @@ def terminal_table(summary: Summary, width: int) -> str:
     """
     labels, columns = _columns(summary)
     tables = ["\n".join(_lines(labels, block)) for block in _blocks(labels, columns, max(width, 1))]
-    notes = textwrap.fill(_notes(summary), max(width, 20), break_on_hyphens=False)
-    return "\n\n".join([*tables, notes])
+    text = textwrap.fill(_notes(summary), max(width, 20), break_on_hyphens=False)
+    return "\n\n".join([*tables, text])
 
 
 def _columns(summary: Summary) -> tuple[list[str], list[_Column]]:
     labels = [""]
     methods: list[list[str]] = [[f"{row.runs} runs "] for row in summary.rows]
-    for measurement in MEASUREMENTS:
-        exponent = _exponent(summary, measurement)
+    for metric in summary.metrics:
+        exponent = _exponent(summary, metric)
         scale = 10.0**-exponent
         unit = f", 1e{exponent}" if exponent else ""
-        labels.append(measurement.short + unit)
+        labels.append(metric.short + unit)
         for entries, row in zip(methods, summary.rows, strict=True):
-            found = row.estimates[measurement.key]
+            found = row.estimates[metric.name]
             text = _short(interval_text(found.mean, found.ci95, scale))
-            entries.append(text + (mark(summary, measurement.key, row.method).strip() or " "))
-        published = published_figures(summary, measurement.key)
+            entries.append(text + (mark(summary, metric.name, row.label).strip() or " "))
+        published = published_figures(summary, metric.name)
         if published:
             labels.append("- the paper's")
             for entries, pair in zip(methods, published, strict=True):
                 entries.append("" if pair is None else _short(f"{scale * pair[0]:.2g} "))
-    if any(row.diverged for row in summary.rows):
-        labels.append("diverged")
-        for entries, row in zip(methods, summary.rows, strict=True):
-            entries.append(f"{row.diverged} ")
-    titles = [METHODS[row.method].title for row in summary.rows]
+    for status in ("diverged", "timeout", "error"):
+        if any(row.statuses.get(status) for row in summary.rows):
+            labels.append(status)
+            for entries, row in zip(methods, summary.rows, strict=True):
+                entries.append(f"{row.statuses.get(status, 0)} ")
+    titles = [row.title for row in summary.rows]
     return labels, [_Column(*named) for named in zip(titles, methods, strict=True)]
 
 
-def _exponent(summary: Summary, measurement: Measurement) -> int:
-    """Return a power of ten, a multiple of -3, that brings small values to readable size."""
-    means = [row.estimates[measurement.key].mean for row in summary.rows]
+def _exponent(summary: Summary, metric: Metric) -> int:
+    """Return a power of ten, a multiple of -3, that brings small errors to readable size."""
+    means = [row.estimates[metric.name].mean for row in summary.rows]
     largest = max((abs(mean) for mean in means if mean is not None), default=0.0)
-    if measurement.better >= 0 or largest < 1e-12 or largest >= 0.01:
+    if metric.better >= 0 or largest < 1e-12 or largest >= 0.01:
         return 0
     return 3 * round(math.log10(largest) / 3)
 
@@ -125,10 +133,36 @@ def _notes(summary: Summary) -> str:
             "Mean ± half of the 95% interval over draws. * the best, and what is not told apart"
             " from it."
         )
-    found = {key: _short(interval_text(top.mean, None)) for key, top in summary.ceilings.items()}
-    parts = [f"{m.short} {found[m.key]}" for m in MEASUREMENTS if m.key in found]
-    ceiling = f" By the truth itself: {', '.join(parts)}." if parts else ""
-    return (
-        f"{summary.cell}; {scope_text(summary)}. {meaning} By chance: Stab"
-        f" {_short(f'{summary.chance.mean:.3f}')}, Ord 0.{ceiling}"
-    )
+    parts = [
+        f"{summary.cell.title}; {scope_text(summary)}. {how_text(summary)}",
+        meaning,
+        *_limits(summary),
+        *notes(summary),
+    ]
+    return " ".join(parts)
+
+
+def _limits(summary: Summary) -> Iterator[str]:
+    compared = {m.name: m.short for m in summary.metrics if m.question or m.of_pair is not None}
+    chance = {
+        short: _short(chance_text(summary, name))
+        for name, short in compared.items()
+        if name in summary.chance
+    }
+    if chance:
+        yield f"By chance: {_listed(chance)}."
+    for top in summary.oracles:
+        found = {
+            short: _short(interval_text(top.estimates[name].mean, None))
+            for name, short in compared.items()
+            if top.estimates[name].mean is not None
+        }
+        yield f"By {top.title}: {_listed(found)}."
+
+
+def _listed(values: Mapping[str, str]) -> str:
+    """Return names with their values, those of one value together."""
+    names: dict[str, list[str]] = {}
+    for name, value in values.items():
+        names.setdefault(value, []).append(name)
+    return "; ".join(f"{', '.join(own)} {value}" for value, own in names.items())

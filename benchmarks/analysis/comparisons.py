@@ -1,4 +1,4 @@
-"""All pairs of methods of one table, measurement by measurement, over problem draws."""
+"""All pairs of a table's rows, measurement by measurement, over problem draws."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,9 @@ from osae_theory.metrics.comparisons import (
     TOO_FEW,
     Difference,
     holm,
-    paired_difference,
+    paired_differences,
     word_for,
 )
-
-# The questions that a table answers, fixed beforehand: quality, order, and fit. Order is
-# compared as trained and in both sorted orders, never in the better of the two.
-FAMILY = ("stab_truth", "ord_truth", "ord_by_energy", "ord_by_frequency", "mse")
-# Differences smaller than this count as none.
-MARGIN = 0.02
 
 
 @dataclass(frozen=True)
@@ -27,10 +21,10 @@ class Comparison:
 
     Attributes
     ----------
-    key : str
-        The measurement.
-    method, other : str
-        The names of the methods; the difference is the first's value minus the second's.
+    metric : str
+        The measurement's name.
+    variant, other : str
+        The labels of the methods; the difference is the first's value minus the second's.
     margin : float or None
         Differences smaller than this count as none; None where none was fixed beforehand.
     difference : Difference
@@ -42,8 +36,8 @@ class Comparison:
         As `osae_theory.metrics.comparisons.word_for`.
     """
 
-    key: str
-    method: str
+    metric: str
+    variant: str
     other: str
     margin: float | None
     difference: Difference
@@ -53,26 +47,33 @@ class Comparison:
 
 
 def compare(
-    key: str, values: Mapping[str, Sequence[float | None]], margin: float | None
+    metric: str,
+    values: Mapping[str, Sequence[float | None]],
+    margin: float | None,
+    resampled: bool = True,
 ) -> list[Comparison]:
     """Return every pair of methods compared in one measurement, corrected as one family.
 
     Parameters
     ----------
-    key : str
+    metric : str
         The measurement's name.
     values : mapping of str to sequence of float or None
-        For each method one value a draw, the same draws in the same order.
+        For each method one value a draw, the same draws in the same order; a draw in which one
+        of the two has none does not count for the pair.
     margin : float, optional
         For the test of equivalence; None for a measurement without one.
+    resampled : bool
+        Whether the bootstrap checks the intervals.
     """
     # The later method first: the plain SAE, which stands first, is what others are held to.
     pairs = [(second, first) for first, second in combinations(values, 2)]
-    found = [paired_difference(values[own], values[other], margin) for own, other in pairs]
+    both = [(values[own], values[other]) for own, other in pairs]
+    found = paired_differences(both, margin, resampled=resampled)
     different = _corrected([one.p_different for one in found])
     level = _corrected([one.p_level for one in found])
     return [
-        Comparison(key, own, other, margin, one, p, q, word_for(one, p, q))
+        Comparison(metric, own, other, margin, one, p, q, word_for(one, p, q))
         for (own, other), one, p, q in zip(pairs, found, different, level, strict=True)
     ]
 
@@ -96,9 +97,9 @@ def leaders(
         return frozenset()
     best = (max if higher_is_better else min)(defined, key=lambda method: defined[method])
     beside = {
-        ({one.method, one.other} - {best}).pop(): one.word
+        ({one.variant, one.other} - {best}).pop(): one.word
         for one in comparisons
-        if best in (one.method, one.other) and one.word != TOO_FEW
+        if best in (one.variant, one.other) and one.word != TOO_FEW
     }
     if not beside:
         return frozenset()

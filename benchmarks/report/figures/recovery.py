@@ -1,0 +1,105 @@
+"""Recovery against the number of samples: Stab(D, D*) in cells that differ in N alone."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.analysis.names import Variant
+from benchmarks.analysis.summary import Summary
+from benchmarks.parameters import Value
+from benchmarks.report.figures.style import (
+    LABEL,
+    MOST_PANELS,
+    TICK,
+    Mark,
+    add_legend,
+    draw_estimate,
+    legend_entries,
+    marks,
+    new_figure,
+    panel_grid,
+)
+
+NAME = "recovery"
+AXIS, METRIC = "N", "stab_truth"
+_JITTER = 1.03
+
+
+def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | str:
+    """Draw one panel a group of cells that differ in N alone: the mean over draws of Stab(D, D*).
+
+    Parameters
+    ----------
+    summaries : sequence of Summary
+        Of one kind of tables.
+    variants : sequence of Variant
+        All methods of the grid, in the order of tables.
+    """
+    groups = _groups(summaries)
+    if not groups:
+        return "no figure of recovery against N: no two cells differ in N alone"
+    found = marks(variants)
+    shown = dict(list(groups.items())[:MOST_PANELS])
+    rows, columns = panel_grid(len(shown), 4)
+    title = "recovery of the true dictionary against the number of training samples"
+    if len(shown) < len(groups):
+        title += f"\nthe first {len(shown)} of {len(groups)} groups of cells"
+    figure = new_figure(max(2.7 * columns + 0.6, 6.0), 2.4 * rows + 1.3, title)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for place, (axis, (others, group)) in enumerate(zip(axes.flat, shown.items(), strict=False)):
+        _panel(axis, others, group, variants, found)
+        if place % columns == 0:
+            axis.set_ylabel("Stab(D, D*)", fontsize=LABEL)
+        if place + columns >= len(shown):
+            axis.set_xlabel("training samples N", fontsize=LABEL)
+            axis.tick_params(labelbottom=True)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    add_legend(figure, legend_entries(variants, found))
+    return figure
+
+
+def _groups(summaries: Sequence[Summary]) -> dict[tuple[tuple[str, Value], ...], list[Summary]]:
+    found: dict[tuple[tuple[str, Value], ...], list[Summary]] = {}
+    for summary in summaries:
+        params = dict(summary.cell.params)
+        if AXIS in params:
+            del params[AXIS]
+            found.setdefault(tuple(params.items()), []).append(summary)
+    return {others: group for others, group in found.items() if len(group) > 1}
+
+
+def _panel(
+    axis: Axes,
+    others: tuple[tuple[str, Value], ...],
+    group: Sequence[Summary],
+    variants: Sequence[Variant],
+    found: Mapping[str, Mark],
+) -> None:
+    by_size = sorted(group, key=lambda summary: float(summary.cell.params[AXIS]))
+    for place, one in enumerate(variants):
+        # Intervals of methods that score alike would hide each other.
+        shift = _JITTER ** (place - (len(variants) - 1) / 2)
+        line = []
+        for summary in by_size:
+            row = next((r for r in summary.rows if r.label == one.label), None)
+            if row is None or row.estimates[METRIC].mean is None:
+                continue
+            x = float(summary.cell.params[AXIS]) * shift
+            draw_estimate(axis, x, row.estimates[METRIC], found[one.label])
+            line.append((x, row.estimates[METRIC].mean))
+        if len(line) > 1:
+            axis.plot(*zip(*line, strict=True), color=found[one.label].colour, linewidth=1.0)
+    levels = [s.chance[METRIC] for s in by_size if METRIC in s.chance]
+    if levels:
+        # A line there would press all that differs into the top of the panel.
+        text = f"chance {levels[0]:.2f}"
+        axis.text(0.03, 0.04, text, transform=axis.transAxes, fontsize=TICK, color="0.3")
+    axis.set_xscale("log")
+    sizes = [float(summary.cell.params[AXIS]) for summary in by_size]
+    axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+    axis.minorticks_off()
+    axis.grid(color="0.93")
+    axis.set_title(", ".join(f"{name} = {value}" for name, value in others), fontsize=TICK)
+    axis.tick_params(labelsize=TICK)

@@ -1,0 +1,105 @@
+"""What the figures share: colours with markers, sizes, and one kind of canvas."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from benchmarks.analysis.names import Variant
+from osae_theory.metrics.intervals import Estimate
+
+# Okabe and Ito's palette, told apart also by the colour-blind. The two that are pale on white
+# come last; every marker has a dark edge.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+# As matplotlib has them; a method has its colour and its marker in every figure.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+FOUND, MISSED, BAND, LINE = "#0072B2", "#D55E00", "0.85", "0.4"
+TITLE, LABEL, TICK = 10, 9, 8
+MOST_PANELS = 12
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a method is drawn."""
+
+    colour: str
+    marker: str
+
+
+def marks(variants: Sequence[Variant]) -> Mapping[str, Mark]:
+    """Return for each label its colour and marker; no two alike among the first 56."""
+    return {
+        one.label: Mark(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)])
+        for place, one in enumerate(variants)
+    }
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """Return an empty figure, sizes in inches, with a title."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=TITLE)
+    return figure
+
+
+def draw_estimate(axis: Axes, x: float, found: Estimate, mark: Mark, vertical: bool = True) -> None:
+    """Draw a mean with its interval, where there is one."""
+    if found.mean is None:
+        return
+    if found.ci95 is not None:
+        draw = axis.vlines if vertical else axis.hlines
+        draw(x, *found.ci95, color=mark.colour, linewidth=1.4, zorder=2)
+    at = (x, found.mean) if vertical else (found.mean, x)
+    axis.scatter(
+        *at,
+        color=mark.colour,
+        marker=mark.marker,
+        s=34,
+        edgecolors="0.15",
+        linewidths=0.5,
+        zorder=3,
+    )
+
+
+def legend_entries(variants: Sequence[Variant], found: Mapping[str, Mark]) -> list[Line2D]:
+    """Return the legend's entries of methods."""
+    return [
+        Line2D(
+            [],
+            [],
+            color=found[one.label].colour,
+            marker=found[one.label].marker,
+            markeredgecolor="0.15",
+            markeredgewidth=0.5,
+            linewidth=1.2,
+            label=one.title,
+        )
+        for one in variants
+    ]
+
+
+def add_legend(figure: Figure, entries: Sequence[Line2D], columns: int = 4) -> None:
+    """Put a legend below the panels."""
+    figure.legend(
+        handles=list(entries),
+        loc="outside lower center",
+        ncols=min(columns, len(entries)),
+        fontsize=TICK,
+    )
+
+
+def panel_grid(n: int, most_columns: int = 4) -> tuple[int, int]:
+    """Return rows and columns of n panels."""
+    columns = min(n, most_columns)
+    return int(np.ceil(n / columns)), columns
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix, the same bits each time."""
+    dated = {"CreationDate": None} if path.suffix == ".pdf" else None
+    figure.savefig(path, dpi=150, metadata=dated)
