@@ -22,7 +22,7 @@ def weights(name, K, step=0, n_steps=100, monkeypatch=None):
     data = _sae.Data(np.zeros((4, 3), np.float32), K, 1)
     with pytest.raises(KeyboardInterrupt):
         found.method.fit(data, _sae.Fit(found.values, found.method.budget), [None])
-    return seen[0].law.survival_at(step, n_steps, np.random.default_rng(0))
+    return seen[0].schedule.survival_at(step, n_steps, np.random.default_rng(0))
 
 
 def test_the_papers_methods_are_those_of_its_table():

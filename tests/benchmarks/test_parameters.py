@@ -95,7 +95,7 @@ def test_a_tuned_value_stands_in_the_identity_and_what_is_said_goes_before_it():
     [
         ([K], {}, "it: K is missing: expected number of atoms"),
         ([LR], {}, r"it has no tuned lr: expected it\[lr=...\], or a run of"),
-        ([K], {"k": 3}, "it: parameter 'k' is unknown .did you mean 'K'"),
+        ([K], {"k": 3}, "it: parameter 'k' is unknown: expected one of K"),
         ([], {"k": 3}, "it has no parameters: expected no 'k'"),
     ],
 )
