@@ -1,0 +1,101 @@
+"""`python -m benchmarks.store`: list, check, merge and export stores of finished runs.
+
+Command line only.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from benchmarks.store.check import findings
+from benchmarks.store.export import export
+from benchmarks.store.folder import Store
+from benchmarks.store.merging import sizes
+from benchmarks.store.overview import overview
+from osae_theory.command_line import Parser, run
+from osae_theory.errors import InputError, JobError
+
+MODULE = "benchmarks.store"
+
+
+class _Command(Parser):
+    """A subcommand's parser, with the one-line errors of the whole."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog.removeprefix("python -m "), description)
+
+
+def parser() -> Parser:
+    """Return the command line's parser."""
+    p = Parser(MODULE, "List, check, merge and export stores of finished runs.")
+    commands = p.add_subparsers(dest="command", parser_class=_Command)
+    for name, (_, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.add_argument("folder", type=Path, metavar="DIR", help="a store")
+        if name == "export":
+            command.add_argument(
+                "target", type=Path, metavar="TARGET", help="a new folder, or a store to replace"
+            )
+            command.add_argument("--arrays", action="store_true", help="copy the arrays too")
+    return p
+
+
+def _list(store: Store, options: argparse.Namespace) -> None:
+    table = overview(store.frames().runs)
+    print(table.to_markdown(index=False) if len(table) else f"{store.folder} holds no runs")
+
+
+def _check(store: Store, options: argparse.Namespace) -> None:
+    found = findings(store.folder)
+    for one in found:
+        print(one.text)
+    wrong = sum(one.wrong for one in found)
+    if wrong:
+        raise JobError(
+            f"{store.folder}: {wrong} {'thing is' if wrong == 1 else 'things are'} wrong"
+        )
+    print(f"{store.folder}: {_content(store)}, nothing is wrong")
+
+
+def _merge(store: Store, options: argparse.Namespace) -> None:
+    before = len(sizes(store.folder))
+    store.merge()
+    print(f"{store.folder}: {_content(store)}; before, {before}")
+
+
+def _export(store: Store, options: argparse.Namespace) -> None:
+    copy = export(store, options.target, options.arrays)
+    print(f"{copy.folder}: {_content(copy)}")
+
+
+def _content(store: Store) -> str:
+    return f"{len(store.statuses())} runs, parts: {len(sizes(store.folder))}"
+
+
+_Job = Callable[[Store, argparse.Namespace], None]
+COMMANDS: Mapping[str, tuple[_Job, str]] = MappingProxyType(
+    {
+        "list": (_list, "print runs by problem, method and status"),
+        "check": (_check, "read all of it, and say what is wrong or remarkable"),
+        "merge": (_merge, "make few large parts of many small ones"),
+        "export": (_export, "copy the runs without their arrays, for publication"),
+    }
+)
+
+
+def do(options: argparse.Namespace) -> None:
+    """Do what a command line asks for."""
+    if options.command is None:
+        raise InputError(f"no command: expected one of {', '.join(COMMANDS)}")
+    COMMANDS[options.command][0](Store.at(options.folder), options)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return run(parser(), do, sys.argv[1:] if arguments is None else arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""A copy of a store for publication: few parts, and no arrays unless they are wanted."""
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.store import merging
+from benchmarks.store.arrays import FOLDER as ARRAYS
+from benchmarks.store.arrays import arrays_file
+from benchmarks.store.folder import Store
+from benchmarks.store.parts import MANIFEST, Tables, part_names, read_parts, write_part
+from benchmarks.store.schema import EVERYTHING
+from osae_theory.errors import InputError
+from osae_theory.files import scratch_folder
+
+_NAME_LENGTH = 32
+
+
+def export(source: Store, folder: Path, with_arrays: bool = False) -> Store:
+    """Copy a store's runs to another folder, and return the store there.
+
+    The same content gives parts of the same names: a copy that is made again changes only what
+    has changed. Where there is a store already, its parts go once the new ones are in place; what
+    else its folder holds stays.
+
+    Parameters
+    ----------
+    source : Store
+        What is copied.
+    folder : Path
+        New or empty, or a store's.
+    with_arrays : bool
+        Whether the runs' arrays are copied too.
+
+    Raises
+    ------
+    InputError
+        If `folder` is the store itself or holds something else, or a part is damaged.
+    JobError
+        If the system refuses.
+    """
+    if folder.exists() and folder.samefile(source.folder):
+        raise InputError(f"{folder} is the store itself: expected another folder")
+    parts = list(read_parts(source.folder / merging.PARTS, EVERYTHING).values())
+    target = Store.at(folder, create=True)
+    with merging.refusals(folder), scratch_folder(folder) as scratch:
+        names = _write(scratch, merging.merged_tables(parts))
+        _replace_arrays(source, folder, scratch, with_arrays)
+        there = part_names(folder / merging.PARTS)
+        for name in names:
+            if name not in there:
+                merging.place(folder, scratch / name)
+        merging.remove_parts(folder, scratch, set(there) - set(names))
+    return target
+
+
+def _write(scratch: Path, parts: Iterable[Tables]) -> list[str]:
+    """Write parts and return their names, which follow from what they hold."""
+    names = []
+    for tables in parts:
+        new = scratch / "part"
+        write_part(new, tables, durable=True)
+        digest = hashlib.sha256((new / MANIFEST).read_bytes()).hexdigest()
+        names.append(digest[:_NAME_LENGTH])
+        new.rename(scratch / names[-1])
+    return names
+
+
+def _replace_arrays(source: Store, folder: Path, scratch: Path, with_arrays: bool) -> None:
+    """Put copies of the arrays of a store's runs in place of those that are there."""
+    new = scratch / "new"
+    for run in source.statuses() if with_arrays else ():
+        path = arrays_file(source.folder, run)
+        if path.exists():
+            copy = arrays_file(new, run)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    if (folder / ARRAYS).exists():
+        (folder / ARRAYS).rename(scratch / "old")
+    if new.exists():
+        (new / ARRAYS).rename(folder / ARRAYS)
