@@ -9,17 +9,19 @@ import json
 import shlex
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from joblib import cpu_count
 
 from benchmarks import catalogue, report
 from benchmarks.contracts import Params
-from benchmarks.engine.plan import Shard, plan
+from benchmarks.engine.costs import plan_table
+from benchmarks.engine.plan import plan
 from benchmarks.engine.run import ENGINES, complete
+from benchmarks.engine.shards import Shard
 from benchmarks.parameters import selector
 from benchmarks.presets._toy import PAPER_CELL, PAPER_METHODS
 from benchmarks.provenance import provenance
@@ -27,6 +29,7 @@ from benchmarks.report.tables import document
 from benchmarks.report.terminal import terminal_table
 from benchmarks.spec import RunSpec, Setting, draw_seed
 from benchmarks.store import Store
+from benchmarks.store.folder import IDENTITY
 from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, JobError, check_choice, check_integer
@@ -36,6 +39,7 @@ from osae_theory.sae.kernels import ARITHMETICS
 
 MODULE = "benchmarks.toy"
 CEILING = "truth"
+REPORT = "report"
 PUBLISHED_DRAWS = 20
 _DEFAULT_OUT = Path("out/toy")
 _QUICK = (5, 2)
@@ -238,8 +242,9 @@ def do(options: argparse.Namespace, command: Sequence[str]) -> None:
     job = job_of(options)
     out = _DEFAULT_OUT / job.name if options.out is None else options.out
     if options.plan:
-        store = Store.at(out) if out.exists() else None
-        print(plan(job.runs, store, force=options.force, shard=shard).table())
+        store = Store.at(out) if (out / IDENTITY).exists() else None
+        wanted = plan(job.runs, store, force=options.force, shard=shard, n_workers=options.workers)
+        print(plan_table(wanted))
         return
     check_writable(out)
     store = Store.at(out, create=True)
@@ -256,37 +261,39 @@ def do(options: argparse.Namespace, command: Sequence[str]) -> None:
             force=options.force,
             on_progress=bar.update,
         )
-    if shard is not None:
-        print(
-            f"{done.sentence} When all {shard.n} shares are done: python -m benchmarks.report {out}"
-        )
-    else:
+    for sentence in (*done.notes, *done.failures):
+        warnings.warn(sentence, RuntimeWarning, stacklevel=1)
+    if shard is None:
         _report(job, store, out, command, options)
+    else:
+        print(
+            f"Share {shard.index} of {shard.n}: {done.sentence} Once all shares are done:"
+            f" python -m benchmarks.report {shlex.quote(str(out))}"
+        )
     if done.failures:
-        raise JobError("; ".join(done.failures))
+        raise JobError("not all runs could be done, as said above: the same command tries again")
 
 
 def _report(
     job: Job, store: Store, out: Path, command: Sequence[str], options: argparse.Namespace
 ) -> None:
     frames = store.frames()
-    text = " ".join(command)
     # All is on disk before anything is printed: a reader that goes away costs no result.
-    report.write(frames, out / "report", text)
+    report.write(frames, out / REPORT, " ".join(command))
     asked = report.summaries(frames.only({spec.id for spec in job.runs}))
-    found: dict[str, Any] = {"cells": [document(summary) for summary in asked]}
-    if job.grid is None and len(asked) == 1:
-        found = found["cells"][0]
-    else:
-        found["grid"] = job.grid
-    found["provenance"] = provenance(command, job.seed, options.workers, options.device)
+    documents = [document(summary) for summary in asked]
+    found = documents[0] if job.grid is None and len(asked) == 1 else {"cells": documents}
+    found |= {
+        "grid": job.grid,
+        "provenance": provenance(command, job.seed, options.workers, options.device),
+    }
     if options.json:
         print(json.dumps(found, allow_nan=False))
         return
     width = shutil.get_terminal_size().columns
     for summary in asked:
         print(terminal_table(summary, width), end="\n\n")
-    print(f"Kept in {out}; all that it holds, as tables, figures and a page: {out / 'report'}")
+    print(f"Kept in {out}; all that it holds, as tables, figures and a page: {out / REPORT}")
 
 
 def main(arguments: list[str] | None = None) -> int:
