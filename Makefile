@@ -13,9 +13,6 @@ PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
 MODELS := --constraint constraints.txt --constraint realdata/constraints.txt
 PARALLEL := -n auto --dist loadgroup
-# Mathematics and long trainings go without the run-time type check, which takes several times as
-# long there as what it checks.
-UNTYPED := --jaxtyping-packages=no_package,runtime_types.check
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -44,14 +41,13 @@ speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make s
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/.dev ## the test suite without language models, with coverage
-	$(BIN)/python -m pytest $(PARALLEL) -m "not theory and not trains and not realdata and not ray" --cov --cov-report= $(ARGS)
-	$(BIN)/python -m pytest $(PARALLEL) $(UNTYPED) -m "(theory or trains) and not realdata and not ray" --cov --cov-append --cov-report=term --cov-fail-under=90 $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not realdata and not ray" --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 test-ray: $(RAY)/.ready ## the tests of the benchmark on a cluster, of two nodes on this machine
-	$(RAY)/bin/python -m pytest $(UNTYPED) -m ray tests/benchmarks/test_engine_ray.py $(ARGS)
+	$(RAY)/bin/python -m pytest -m ray tests/benchmarks/test_engine_ray.py $(ARGS)
 
 theory: $(VENV)/.dev ## the tests that verify mathematics
-	$(BIN)/python -m pytest $(PARALLEL) $(UNTYPED) -m "theory and not realdata" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "theory and not realdata" $(ARGS)
 
 test-realdata: $(REALDATA)/.ready ## the tests that need a language model
 	$(REALDATA)/bin/python -m pytest -m realdata tests/realdata $(ARGS)

@@ -15,7 +15,7 @@ from osae_theory.claims.ledger import DEFAULT_EXAMPLES, Entry, document, examine
 from osae_theory.claims.listing import by_verdict, closing, heading, line
 from osae_theory.claims.page import page
 from osae_theory.command_line import Parser, commands_in, listing, run
-from osae_theory.errors import check_choice, check_integer
+from osae_theory.errors import JobError, check_choice, check_integer
 from osae_theory.progress import progress
 
 # What the wheel installs beside this package, under names that somebody's own folder may have.
@@ -54,7 +54,7 @@ def do(options: argparse.Namespace) -> None:
     check_integer("--examples", options.examples, 1)
     chosen = list(CLAIMS.values()) if options.id is None else [_claim(options.id)]
     if not (options.json or options.markdown or options.id is not None):
-        _print_as_found(by_verdict(chosen), options.examples)
+        _refuse_unconfirmed(_print_as_found(by_verdict(chosen), options.examples))
         return
     with progress(len(chosen), "claims", "claim", leave=False) as bar:
         entries = [_examined(claim, options.examples, bar) for claim in chosen]
@@ -64,6 +64,17 @@ def do(options: argparse.Namespace) -> None:
         print(page(entries), end="")
     else:
         print(story(entries[0]))
+    _refuse_unconfirmed(entries)
+
+
+def _refuse_unconfirmed(entries: Sequence[Entry]) -> None:
+    """Raise JobError, once all is printed, if a check did not find what its claim says."""
+    names = [entry.claim.id for entry in entries if not entry.finding.confirmed]
+    if names:
+        raise JobError(
+            f"the checks of {', '.join(names)} did not confirm their verdicts: this installation"
+            " computes something else than what the ledger says"
+        )
 
 
 def _hidden() -> list[str]:
@@ -87,8 +98,8 @@ def _claim(name: str) -> Claim:
     return known[name.casefold()]
 
 
-def _print_as_found(claims: Sequence[Claim], n_examples: int) -> None:
-    """Print a line a claim as soon as it is checked, under its verdict."""
+def _print_as_found(claims: Sequence[Claim], n_examples: int) -> list[Entry]:
+    """Print a line a claim as soon as it is checked, under its verdict; return what was found."""
     width = shutil.get_terminal_size().columns
     entries: list[Entry] = []
     with progress(len(claims), "claims", "claim", leave=False) as bar:
@@ -99,6 +110,7 @@ def _print_as_found(claims: Sequence[Claim], n_examples: int) -> None:
             bar.write(line(entries[-1], width), file=sys.stdout)
             sys.stdout.flush()
     print(closing(entries))
+    return entries
 
 
 def _examined(claim: Claim, n_examples: int, bar: Any) -> Entry:

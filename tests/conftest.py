@@ -11,6 +11,8 @@ import torch
 from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
+import runtime_types
+
 # Read by scipy when it is imported: without it, scikit-learn skips one of its checks.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
@@ -51,6 +53,11 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         group = "claims" if "claims" in item.path.parts else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(autouse=True)
+def _calls_are_checked():
+    runtime_types.begin_test()
 
 
 @pytest.fixture

@@ -199,6 +199,8 @@ def interleaved(
     orders = generator(0, Axis.DATA_ORDER)
     collecting = gc.isenabled()
     gc.disable()
+    # What is there already is not looked at again before each round.
+    gc.freeze()
     try:
         for batch in batches:
             gc.collect()
@@ -208,6 +210,7 @@ def interleaved(
                     steps[i](batch)
                 seconds[i].append((clock() - start) / n_repeats)
     finally:
+        gc.unfreeze()
         if collecting:
             gc.enable()
     return seconds

@@ -79,3 +79,17 @@ def test_a_folder_that_hides_a_package_of_ours_is_named(tmp_path, monkeypatch, c
     monkeypatch.setattr(command, "find_spec", lambda name: hiding)
     assert command.main([]) == 0
     assert "/somebody/benchmarks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--id", FAILS.id], ["--markdown"]])
+def test_a_verdict_that_is_not_confirmed_ends_with_code_1_once_all_is_printed(
+    options, monkeypatch, capsys
+):
+    monkeypatch.setattr(command, "CLAIMS", {FAILS.id: FAILS})
+    monkeypatch.setattr(command, "examine", lambda claim, n: entry(claim, confirmed=False))
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["claims", *options])
+    printed = capsys.readouterr()
+    assert stopped.value.code == 1
+    assert FAILS.id in printed.out
+    assert f"the checks of {FAILS.id} did not confirm" in printed.err.splitlines()[-1]
