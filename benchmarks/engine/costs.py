@@ -86,10 +86,10 @@ def modelled_seconds(shape: Shape, budget: Budget) -> float:
     return samples * (a_sample + _PER_ATOM * shape.K)
 
 
-def expected_costs(todo: Plan, store: Store) -> Costs:
+def expected_costs(todo: Plan) -> Costs:
     """Return what a plan's tasks will cost, and how large the tables will be."""
     fits = [run.setting for task in todo.fits for run in task.runs]
-    found = _Timings.of(store) if fits else _Timings({}, {})
+    found = _Timings.of(todo.store) if todo.store and fits else _Timings({}, {})
     of_kind: dict[tuple[object, ...], tuple[float, str, int]] = {}
     seconds, disk, bases = 0.0, 0, Counter[str]()
     for setting in fits:
@@ -113,9 +113,9 @@ def expected_costs(todo: Plan, store: Store) -> Costs:
     )
 
 
-def plan_table(todo: Plan, store: Store) -> str:
+def plan_table(todo: Plan) -> str:
     """Return a plan and its costs as text, a line each."""
-    costs = expected_costs(todo, store)
+    costs = expected_costs(todo)
     skipped = Counter[str]()
     for one in todo.skipped:
         skipped[f"{one.setting.variant}: {one.reason}"] += one.n_runs

@@ -18,6 +18,7 @@ from benchmarks.outcome import FINISHED, Status
 from benchmarks.spec import Case, RunSpec, Setting
 from benchmarks.store import Store
 from benchmarks.store.arrays import arrays_file
+from osae_theory.errors import check_choice
 
 # Runs fitted together: more would gain little on a CPU, and lose more when interrupted.
 RUNS_PER_TASK = 3
@@ -69,6 +70,8 @@ class Plan:
         kept: nothing but training them anew can give it.
     n_workers : int
         How many workers it was made for.
+    store : Store or None
+        What it was made from.
     """
 
     done: tuple[RunSpec, ...]
@@ -81,6 +84,7 @@ class Plan:
     pairs: tuple[PairTask, ...]
     unkept: tuple[RunSpec, ...]
     n_workers: int
+    store: Store | None
 
     @property
     def n_found(self) -> int:
@@ -98,10 +102,17 @@ class Plan:
         """How many tasks there are."""
         return len(self.fits) + len(self.measures) + len(self.pairs)
 
+    def table(self) -> str:
+        """Return the plan and what it costs as text, a line each."""
+        # Imported here: costs are of plans.
+        from benchmarks.engine.costs import plan_table
+
+        return plan_table(self)
+
 
 def plan(
     wanted: Iterable[RunSpec],
-    store: Store,
+    store: Store | None,
     *,
     force: bool = False,
     shard: Shard | None = None,
@@ -114,8 +125,8 @@ def plan(
     ----------
     wanted : iterable of RunSpec
         A run that is there twice counts once.
-    store : Store
-        What is there already.
+    store : Store, optional
+        What is there already; None where nothing is.
     force : bool
         Do everything again, whatever is there.
     shard : Shard, optional
@@ -132,7 +143,7 @@ def plan(
         If a method or problem family is unknown.
     """
     settings = _by_setting(wanted, shard)
-    statuses = {} if force else store.statuses()
+    statuses = {} if force or store is None else store.statuses()
     done: list[list[RunSpec]] = []
     diverged: list[RunSpec] = []
     unfinished: list[list[RunSpec]] = []
@@ -152,7 +163,7 @@ def plan(
     failed = [run for runs in unfinished for run in runs if run.id in statuses]
     missing = [run for runs in unfinished for run in runs if run.id not in statuses]
     size = min(-(-(len(failed) + len(missing)) // n_workers), RUNS_PER_TASK)
-    measures, pairs, unkept = _lacking(done, store)
+    measures, pairs, unkept = ((), (), ()) if store is None else _lacking(done, store)
     return Plan(
         done=tuple(run for runs in done for run in runs),
         diverged=tuple(diverged),
@@ -164,6 +175,7 @@ def plan(
         pairs=pairs,
         unkept=unkept,
         n_workers=n_workers,
+        store=store,
     )
 
 
@@ -210,6 +222,8 @@ def _skip_reasons() -> Callable[[Setting], str | None]:
         case = setting.case
         key = (case.family, case.params, setting.method, setting.params)
         if key not in known:
+            check_choice("method", setting.method, catalogue.methods())
+            check_choice("problem family", case.family, catalogue.families())
             known[key] = catalogue.skip_reason(setting)
         return known[key]
 

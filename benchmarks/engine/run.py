@@ -16,14 +16,14 @@ from benchmarks.engine.measure import Done, MeasureTask, PairTask, Task, do
 from benchmarks.engine.plan import Plan, pair_task, plan
 from benchmarks.engine.shards import Shard
 from benchmarks.engine.task import FitTask
-from benchmarks.outcome import Outcome, Results
+from benchmarks.outcome import FINISHED, STATUSES, Outcome, Results
 from benchmarks.spec import RunSpec, Setting
 from benchmarks.store import Store
 from osae_theory.errors import check_choice, check_integer, check_real
 
 Engine = Literal["local", "ray"]
 ENGINES: tuple[Engine, ...] = ("local", "ray")
-_MOST_SENTENCES = 20
+_MOST_LINES = 20
 _UNKEPT = (
     "without arrays lack metrics, of their own or of a pair: only --force, which trains them anew,"
     " can give these"
@@ -44,15 +44,26 @@ class Summary:
         Runs tried by this job, by what became of them.
     measurements : int
         Values of metrics measured on runs, or pairs of runs, that were stored.
-    sentences : tuple of str
-        What did not go well, a line each, the most frequent first; empty if all did.
+    failures : tuple of str
+        Runs that ended in an error or a timeout and values that could not be measured, a line a
+        reason, the most frequent first. The same command tries them again.
+    notes : tuple of str
+        Likewise what is as it is: runs that diverged, that cannot be run, or that lack metrics
+        but are not kept.
     """
 
     wanted: int
     found: int
     statuses: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     measurements: int = 0
-    sentences: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What became of the runs."""
+        parts = [f"{self.found} found", *(f"{n} {status}" for status, n in self.statuses.items())]
+        return f"{_counted(self.wanted, 'run')}: {', '.join(parts)}."
 
 
 def complete(
@@ -146,7 +157,8 @@ class _Job:
         self._on_progress = on_progress
         self._statuses: Counter[str] = Counter()
         self._measurements = 0
-        self._troubles: Counter[tuple[str, str]] = Counter()
+        self._failures: Counter[tuple[str, str]] = Counter()
+        self._notes: Counter[tuple[str, str]] = Counter()
         self._unkept = {run.id for run in todo.unkept}
         # How many runs of a setting are still to come, which are done, and which of these now.
         self._open = Counter(run.setting for task in todo.fits for run in task.runs)
@@ -168,20 +180,18 @@ class _Job:
 
     def summary(self) -> Summary:
         """Return what has been done."""
-        troubles = Counter(self._troubles)
+        notes = Counter(self._notes)
         for one in self._todo.skipped:
-            troubles["run", f"of {one.setting.variant} skipped: {one.reason}"] += one.n_runs
+            notes["run", f"of {one.setting.variant} skipped: {one.reason}"] += one.n_runs
         if self._unkept:
-            troubles["run", _UNKEPT] = len(self._unkept)
-        lines = [f"{n} {unit}{'s' * (n != 1)} {text}" for (unit, text), n in troubles.most_common()]
-        if len(lines) > _MOST_SENTENCES:
-            lines[_MOST_SENTENCES:] = [f"and {len(lines) - _MOST_SENTENCES} further reasons"]
+            notes["run", _UNKEPT] = len(self._unkept)
         return Summary(
             self._todo.n_runs,
             self._todo.n_found,
-            MappingProxyType(dict(self._statuses)),
+            MappingProxyType({s: n for s in STATUSES if (n := self._statuses[s])}),
             self._measurements,
-            tuple(lines),
+            _lines(self._failures),
+            _lines(notes),
         )
 
     def _tasks(self) -> Iterator[Task]:
@@ -219,7 +229,7 @@ class _Job:
         self._store.add(Results(outcomes, measurements))
         self._measurements += len(measurements)
         for name, why in (failure for one in found for failure in one.failures):
-            self._troubles["value", f"of {name} not measured: {why}"] += 1
+            self._failures["value", f"of {name} not measured: {why}"] += 1
         for outcome in outcomes:
             self._count(outcome)
         self._on_progress(len(outcomes))
@@ -232,7 +242,8 @@ class _Job:
             self._fresh.add(outcome.spec.id)
         else:
             why = f"of {setting.variant} ended as {outcome.status}: {outcome.reason}"
-            self._troubles["run", why] += 1
+            known = self._notes if outcome.status in FINISHED else self._failures
+            known["run", why] += 1
         self._open[setting] -= 1
         if not self._open[setting]:
             # Pairs of runs that were there before have tasks of their own.
@@ -258,3 +269,15 @@ def _done(finished: Finished, timeout: float | None) -> Done:
     if isinstance(task, MeasureTask):
         return Done(Results(), tuple((m, result.reason) for _ in task.runs for m in task.metrics))
     return Done(Results(), tuple((metric, result.reason) for _, _, metric in task.lacking))
+
+
+def _lines(reasons: Counter[tuple[str, str]]) -> tuple[str, ...]:
+    """Return counted reasons as sentences, the most frequent first, and not too many."""
+    lines = [f"{_counted(n, unit)} {text}" for (unit, text), n in reasons.most_common()]
+    if len(lines) > _MOST_LINES:
+        lines[_MOST_LINES:] = [f"and {_counted(len(lines) - _MOST_LINES, 'further reason')}"]
+    return tuple(lines)
+
+
+def _counted(n: int, unit: str) -> str:
+    return f"{n} {unit}{'s' * (n != 1)}"

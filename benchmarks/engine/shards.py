@@ -21,8 +21,8 @@ class Shard:
     Attributes
     ----------
     index : int
-        Which, from 1 to `count`.
-    count : int
+        Which, from 1 to `n`.
+    n : int
         How many there are, at least 1.
 
     Raises
@@ -32,11 +32,11 @@ class Shard:
     """
 
     index: int
-    count: int
+    n: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.index <= self.count:
-            raise _refused(f"{self.index}/{self.count}")
+        if not 1 <= self.index <= self.n:
+            raise _refused(f"{self.index}/{self.n}")
 
     @classmethod
     def read(cls, text: str) -> "Shard":
@@ -56,7 +56,7 @@ class Shard:
         """Say whether a setting belongs to this share."""
         # The runs' own seeds have no part in it: two runs that are compared are in one share.
         text = RunSpec(setting, _SEEDLESS).text
-        return int(hashlib.sha256(text.encode()).hexdigest(), 16) % self.count == self.index - 1
+        return int(hashlib.sha256(text.encode()).hexdigest(), 16) % self.n == self.index - 1
 
 
 def _refused(text: str) -> InputError:

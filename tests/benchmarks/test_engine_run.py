@@ -45,6 +45,12 @@ def statuses(store):
     }
 
 
+@pytest.fixture(autouse=True)
+def _code_as_it_is():
+    """What a test changes in this process is the code that its job begins with."""
+    task_module._imported_code.cache_clear()
+
+
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     """A store that one process has filled, and what it said of that."""
@@ -66,7 +72,8 @@ def faulty(tmp_path_factory):
 def test_a_job_stores_runs_their_measurements_and_those_of_all_pairs(reference):
     store, summary, progress = reference
     frames = store.frames()
-    assert summary == Summary(14, 0, {"done": 14}, measurements=4 * 3, sentences=())
+    assert summary == Summary(14, 0, {"done": 14}, measurements=4 * 3)
+    assert summary.sentence == "14 runs: 0 found, 14 done."
     assert progress[0] == 0
     assert sum(progress) == 14
     pairs = frames.measurements[frames.measurements["other"] != ""]
@@ -114,6 +121,7 @@ def test_a_metric_that_came_later_is_measured_without_training_to_the_same_bits(
         patch.setattr(catalogue, "metrics", lambda: fewer)
         summary = complete(wanted_runs(METHODS), store, n_workers=1)
         assert summary.measurements == 0
+    task_module._imported_code.cache_clear()
     monkeypatch.setattr("benchmarks.engine.measure.run_task", lambda task: pytest.fail("trained"))
     summary = complete(wanted_runs(METHODS), store, n_workers=1)
     assert (summary.found, summary.measurements) == (14, 14 * 2 + 12)
@@ -130,7 +138,7 @@ def test_a_metric_that_fails_later_is_said_once_with_how_often(tmp_path, monkeyp
     extended = {**catalogue.metrics(), "broken": Metric("broken", "b", "b", 1, of_run=fails)}
     monkeypatch.setattr(catalogue, "metrics", lambda: extended)
     summary = complete(small_runs(n=2), store, n_workers=1)
-    assert summary.sentences == (
+    assert summary.failures == (
         "2 values of broken not measured: ZeroDivisionError: nothing to divide",
     )
     assert set(store.statuses().values()) == {"done"}
@@ -161,7 +169,7 @@ def test_arrays_that_are_lost_are_said_with_what_would_help(tmp_path):
     with pytest.warns(RuntimeWarning, match="not there"):
         summary = complete(runs, store, n_workers=1)
     assert summary.statuses == {"done": 1}
-    [sentence] = summary.sentences
+    [sentence] = summary.notes
     assert sentence.startswith("1 run without arrays lack metrics")
     assert "--force" in sentence
 
@@ -185,7 +193,7 @@ def test_what_methods_do_wrong_is_a_status_and_one_line_and_costs_no_other_run(
         (method, "error", reason) for method, reason in wrong.items()
     }
     assert summary.statuses == {"done": 2, "error": 10}
-    assert set(summary.sentences) == {
+    assert set(summary.failures) == {
         f"2 runs of {method} ended as error: {reason}" for method, reason in wrong.items()
     }
 
@@ -200,7 +208,7 @@ def test_a_worker_that_is_killed_or_leaves_costs_only_its_task(faulty, tmp_path)
         ("good", "done", ""),
     }
     assert summary.statuses == {"error": 4, "done": 2}
-    assert f"2 runs of dies ended as error: {killed}" in summary.sentences
+    assert f"2 runs of dies ended as error: {killed}" in summary.failures
     again = complete(wanted_runs("dies,leaves,good", (0,), 2), store, n_workers=2)
     assert (again.found, again.statuses) == (2, {"error": 4})
     assert len(store.frames().runs) == 6
@@ -210,7 +218,7 @@ def test_a_run_past_its_time_is_a_timeout_also_with_one_worker(faulty, tmp_path)
     store = new_store(tmp_path)
     summary = complete(wanted_runs("hangs", (0,), 2), store, n_workers=1, timeout=0.5)
     assert statuses(store) == {("hangs", "timeout", "no result in 0.5 s a run")}
-    assert summary.sentences == ("2 runs of hangs ended as timeout: no result in 0.5 s a run",)
+    assert summary.failures == ("2 runs of hangs ended as timeout: no result in 0.5 s a run",)
 
 
 def test_runs_of_code_changed_since_the_job_began_are_not_kept(tmp_path, monkeypatch):
