@@ -22,7 +22,7 @@ from benchmarks.engine.costs import plan_table
 from benchmarks.engine.plan import plan
 from benchmarks.engine.run import ENGINES, complete
 from benchmarks.engine.shards import Shard
-from benchmarks.parameters import selector
+from benchmarks.parameters import Value, selector
 from benchmarks.presets._toy import PAPER_CELL, PAPER_METHODS
 from benchmarks.provenance import provenance
 from benchmarks.report.tables import document
@@ -214,9 +214,9 @@ def _problem(options: argparse.Namespace) -> tuple[str, Params]:
             raise InputError("--problem says it all: expected no --cell and no --alpha with it")
         family, settings = selector(options.problem)
         return family, settings
-    params = dict(PAPER_CELL)
+    params: dict[str, Value] = dict(PAPER_CELL)
     if options.cell:
-        params = dict(zip(("d", "K", "m", "N"), options.cell, strict=True))
+        params.update(zip(("d", "K", "m", "N"), options.cell, strict=True))
     if options.alpha is not None:
         params["alpha"] = options.alpha
     return "toy", params
