@@ -10,7 +10,7 @@ from benchmarks import catalogue
 from benchmarks.contracts import Metric, Params, Scored, Shape
 from benchmarks.parameters import label, selector, written
 from benchmarks.spec import Budget, RunSpec
-from osae_theory.errors import InputError
+from osae_theory.errors import InputError, check_choice
 
 # After all metrics that are known.
 _LAST = 1_000_000
@@ -62,6 +62,7 @@ def cell_of(text: str) -> Cell:
     """
     case = RunSpec.read(text).setting.case
     try:
+        check_choice("problem family", case.family, catalogue.families())
         params = catalogue.case_params(case)
         title, shape = catalogue.case_title(case), catalogue.shape_of(case)
         slug, family = catalogue.slug(case), catalogue.families()[case.family].title

@@ -1,70 +1,102 @@
 from dataclasses import replace
+from functools import cache
 
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 
-from benchmarks import figures
-from benchmarks.summary import summarise
-from osae_theory.metrics import chance_stability
-from small_runs import SMALL
+from benchmarks.analysis.ranks import rankings
+from benchmarks.analysis.study import study
+from benchmarks.analysis.summary import summaries, summarised
+from benchmarks.outcome import VECTORS
+from benchmarks.report.figures import (
+    heat_map,
+    matched_pairs,
+    pareto,
+    ranks,
+    recovery,
+    style,
+    told_apart,
+)
+from made_up_study import made_up
 
-CHANCE = chance_stability(SMALL.d, SMALL.K)
+SMALL = {"d": 6, "K": 8, "m": 2, "N": 400}
+METHODS = ("topk", "osae")
 
 
-def drawn(records):
-    return figures.matched_pairs(records, summarise(records, CHANCE))
+@cache
+def drawn():
+    """A table, and the runs of each method with their vectors."""
+    frames = made_up(METHODS, problems=[SMALL], draws=4, vectors=True)
+    found = study(frames)
+    [summary] = summarised(found, ())
+    runs = found.runs[found.runs["status"].eq("done")]
+    by_label = {
+        row.label: runs.loc[runs["variant"].eq(row.label), "run"].astype(str).tolist()
+        for row in summary.rows
+    }
+    return summary, matched_pairs.matched(summary, by_label, frames.vectors)
+
+
+@cache
+def grid():
+    """Eight cells that differ in N and m, and their variants."""
+    problems = [{**SMALL, "N": N, "m": m} for N in (100, 400, 900, 1600) for m in (1, 2)]
+    found = summaries(made_up(METHODS, problems=problems, draws=3, seeds=1))
+    return found, [row.variant for row in found[0].rows]
 
 
 def panels(figure):
     return [axis for axis in figure.axes if axis.get_title()]
 
 
-def test_a_place_is_where_the_latent_that_matches_an_atom_stands(small_records):
-    record = small_records[0]
-    truth = record.arrays["permutation"]
+def test_a_place_is_where_the_latent_that_matches_an_atom_stands():
+    run = drawn()[1][0].runs[0]
+    assert set(run) == set(VECTORS)
+    truth = run["permutation"].astype(int)
     for order in (None, "energy_order", "frequency_order"):
-        latents = np.arange(8) if order is None else record.arrays[order]
+        latents = np.arange(8) if order is None else run[order].astype(int)
         expected = [1 + list(truth[latents]).index(atom) for atom in range(8)]
-        assert figures.places(record, order).tolist() == expected
+        assert matched_pairs.places(run, order).tolist() == expected
 
 
-def test_a_panel_shows_the_median_over_all_runs_in_each_of_three_orders(drawn_records):
-    figure = drawn(drawn_records)
-    assert len(panels(figure)) == 6
+def test_a_panel_shows_the_median_over_all_runs_in_each_of_three_orders():
+    summary, shown = drawn()
+    figure = matched_pairs.draw(summary, shown)
     axes = np.array(panels(figure)).reshape(3, 2)
-    for column, method in enumerate(("topk", "osae")):
-        runs = [r for r in drawn_records if r.config.method == method]
+    for column, one in enumerate(shown):
+        assert len(one.runs) == 8
         for row, order in enumerate((None, "energy_order", "frequency_order")):
-            median = np.median([figures.places(r, order) for r in runs], axis=0)
+            median = np.median([matched_pairs.places(run, order) for run in one.runs], axis=0)
             dots = np.vstack([c.get_offsets() for c in axes[row, column].collections[1:]])
             assert dict(dots.tolist()) == dict(enumerate(median.tolist(), start=1))
 
 
-def test_a_figure_says_its_cell_its_draws_and_the_tables_ord(drawn_records):
-    figure = drawn(drawn_records)
-    title = figure.get_suptitle()
-    assert "K = 8" in title
-    assert "8 runs a method: 4 problem draws x 2 seeds" in title
+def test_a_figure_says_its_cell_its_draws_and_the_tables_ord():
+    summary, shown = drawn()
+    figure = matched_pairs.draw(summary, shown)
+    assert "K = 8" in figure.get_suptitle()
+    assert "4 problem draws x 2 seeds a method" in figure.get_suptitle()
     labels = [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()]
     assert [label.split("\n")[1] for label in labels] == [
         "as trained",
         "sorted by energy",
         "sorted by frequency",
     ]
-    mean = summarise(drawn_records, CHANCE).rows[1].estimates["ord_by_frequency"].mean
+    mean = summary.rows[1].estimates["ord_by_frequency"].mean
     assert panels(figure)[5].get_title().startswith(f"Ord {mean:.1f}"[:6])
 
 
-def test_diverged_runs_are_not_drawn(drawn_records):
-    first = replace(drawn_records[0], status="diverged", arrays={}, scalars={"seconds": 1.0})
-    figure = drawn([first, *drawn_records[1:]])
-    assert len(panels(figure)) == 6
-    assert "7 to 8 runs a method" in figure.get_suptitle()
-    assert drawn([first]).get_suptitle() == "every run diverged"
+def test_without_kept_matchings_there_is_a_sentence_in_place_of_the_figure():
+    summary, shown = drawn()
+    assert matched_pairs.draw(summary, shown[:0]).startswith("no figure of matched pairs: ")
+    without = made_up(METHODS, problems=[SMALL], draws=1)
+    ids = {row.label: without.runs["run"].astype(str).tolist() for row in summary.rows}
+    assert matched_pairs.matched(summary, ids, without.vectors) == []
 
 
-@pytest.mark.parametrize("colour", [figures._FOUND, figures._MISSED])
+@pytest.mark.parametrize("colour", [style.FOUND, style.MISSED])
 def test_every_dot_stands_out_from_white(colour):
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     linear = [
@@ -74,6 +106,96 @@ def test_every_dot_stands_out_from_white(colour):
     assert 1.05 / (luminance + 0.05) > 3  # what WCAG 2.1 asks of graphics
 
 
-def test_a_figure_is_written_as_a_picture(small_records, tmp_path):
-    figures.save(drawn(small_records), tmp_path / "pairs.png")
-    assert matplotlib.image.imread(tmp_path / "pairs.png").std() > 0.01
+def test_no_two_methods_are_drawn_alike():
+    [one, *_] = grid()[1]
+    many = [replace(one, label=f"{place}") for place in range(56)]
+    assert len(set(style.marks(many).values())) == 56
+
+
+def test_the_front_is_of_points_that_no_other_beats_in_both():
+    points = np.array([[3, 1], [1, 5], [2, 2], [2, 3], [4, 1], [3, 4]], dtype=float)
+    assert pareto.front(points) == [1, 2, 0]
+
+
+def test_errors_are_drawn_against_l0_only_where_something_is_traded():
+    summary, _ = drawn()
+    assert pareto.draw(summary).endswith("all methods use as many latents a sample")
+    row = summary.rows[0]
+    dense = replace(row.estimates["l0"], mean=3.0, ci95=(2.9, 3.1))
+    traded = replace(row, estimates={**row.estimates, "l0": dense})
+    figure = pareto.draw(replace(summary, rows=[traded, summary.rows[1]]))
+    assert figure.axes[0].get_xlabel().startswith("held-out L0")
+    assert pareto.draw(replace(summary, rows=[row])).startswith("no figure of MSE against L0")
+
+
+def test_ranks_are_drawn_with_a_line_a_method_and_a_panel_a_measurement():
+    found, variants = grid()
+    figure = ranks.draw(rankings(found), variants)
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(shown) == len(found[0].questions)
+    assert [label.get_text() for label in shown[0].get_yticklabels()] == ["top-m SAE", "OSAE"]
+    dots = [c.get_offsets()[0][0] for c in shown[0].collections if isinstance(c, PathCollection)]
+    ranked = rankings(found)[0].ranks
+    assert sorted(dots) == sorted(ranked[one.label].mean for one in variants)
+
+
+def test_a_bar_joins_the_methods_that_are_not_told_apart():
+    found, variants = grid()
+    [ranking] = [one for one in rankings(found) if one.metric.name == "ord_by_energy"]
+    joined = replace(ranking, p_values=dict.fromkeys(ranking.p_values, 1.0))
+    apart = replace(ranking, p_values=dict.fromkeys(ranking.p_values, 0.01))
+    bars = [len(told_apart.draw([one], variants).axes[0].collections) for one in (joined, apart)]
+    assert bars[0] == bars[1] + 1
+
+
+def test_recovery_is_drawn_against_n_where_nothing_else_differs():
+    found, variants = grid()
+    figure = recovery.draw(found, variants)
+    shown = panels(figure)
+    assert [axis.get_title() for axis in shown] == [
+        "d = 6, K = 8, m = 1, alpha = 1.2",
+        "d = 6, K = 8, m = 2, alpha = 1.2",
+    ]
+    means = [s.rows[0].estimates["stab_truth"].mean for s in found if s.cell.params["m"] == 1]
+    assert shown[0].lines[0].get_ydata().tolist() == means
+    assert recovery.draw([found[0], found[4]], variants).endswith("no two cells differ in N alone")
+
+
+def test_a_heat_map_has_every_cell_in_its_field():
+    found, variants = grid()
+    metric = next(one for one in found[0].metrics if one.name == "stab_truth")
+    figure = heat_map.draw(metric, found, variants)
+    field = panels(figure)[0].images[0].get_array()
+    assert field.shape == (2, 4)  # m down, N across
+    for summary in found:
+        place = (
+            summary.cell.params["m"] - 1,
+            (100, 400, 900, 1600).index(summary.cell.params["N"]),
+        )
+        assert field[place] == summary.rows[0].estimates["stab_truth"].mean
+    assert heat_map.draw(metric, found[:1], variants).endswith("there is one cell")
+    assert heat_map.draw(metric, found[:4], variants).endswith("in one parameter or in none")
+
+
+def test_small_values_have_their_power_of_ten_in_the_title():
+    found, variants = grid()
+    metric = next(one for one in found[0].metrics if one.name == "mse")
+    figure = heat_map.draw(metric, found, variants)
+    assert figure.get_suptitle() == "held-out MSE: mean over draws, in 1e-3"
+
+
+def test_figures_over_cells_say_why_they_are_not_there():
+    found, variants = grid()
+    assert ranks.draw(rankings(found[:2]), variants).startswith("no figure of ranks: 2 cells")
+    assert "fewer than 6 cells" in told_apart.draw(rankings(found[:5]), variants)
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_a_figure_is_the_same_bits_each_time(tmp_path, kind):
+    summary, shown = drawn()
+    for name in ("first", "second"):
+        style.save(matched_pairs.draw(summary, shown[:1]), tmp_path / f"{name}.{kind}")
+    first, second = (tmp_path / f"{name}.{kind}" for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+    if kind == "png":
+        assert matplotlib.image.imread(first).std() > 0.01

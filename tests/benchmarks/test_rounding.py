@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.rounding import decimals, interval_text, p_value_text, written
+from benchmarks.report.rounding import decimals, interval_text, p_value_text, written
 
 
 @pytest.mark.parametrize(

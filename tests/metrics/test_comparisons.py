@@ -17,6 +17,7 @@ from osae_theory.metrics.comparisons import (
     Difference,
     holm,
     paired_difference,
+    paired_differences,
     word_for,
 )
 
@@ -148,3 +149,19 @@ def test_level_is_said_of_equal_methods_and_of_different_ones_at_most_in_1_of_20
     assert words[0.0].count(LEVEL) > 0.9 * 400
     assert words[0.0].count(HIGHER) + words[0.0].count(LOWER) < 0.08 * 400
     assert words[0.02].count(LEVEL) < 0.08 * 400
+
+
+def test_pairs_tested_together_are_tested_as_if_alone():
+    rng = np.random.default_rng(3)
+    whole = [(rng.normal(0, 1, 7).tolist(), rng.normal(0.5, 1, 7).tolist()) for _ in range(3)]
+    gap = ([*whole[0][0][:6], None], whole[0][1])
+    pairs = [whole[0], gap, whole[1], ([1.0], [0.5]), whole[2], ([], [])]
+    assert paired_differences(pairs, 0.02) == [paired_difference(*pair, 0.02) for pair in pairs]
+    assert paired_differences([]) == []
+
+
+def test_the_bootstrap_can_be_left_out():
+    d = np.random.default_rng(2).normal(0.1, 0.05, 40).tolist()
+    [found] = paired_differences([(d, [0.0] * 40)], resampled=False)
+    assert found.bootstrap95 is None
+    assert found.ci95 == paired_difference(d, [0.0] * 40).ci95

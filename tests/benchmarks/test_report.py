@@ -1,0 +1,322 @@
+import base64
+import html
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks import report
+from benchmarks.outcome import Results
+from benchmarks.report import writing
+from benchmarks.report.__main__ import main
+from benchmarks.store import Store
+from made_up_study import frames_of, made_up, outcomes_of, setting_of
+
+SMALL = {"d": 6, "K": 8, "m": 2, "N": 400}
+METHODS = ("topk", "osae")
+CHROMIUM = shutil.which("chromium")
+TABLE = {"table.md", "table.tex", "table.csv", "comparisons.md", "comparisons.csv"}
+DRAWN = {"matched_pairs.png", "matched_pairs.pdf"}
+ALWAYS = {"index.html", "variance.csv", "improvement.csv", "runs.parquet", "pairs.parquet"}
+GRID = {"cells", "figures", "grid.csv", "grid_comparisons.csv", "ranks.csv", "ranks.md"}
+COMMAND = "python -m benchmarks.toy --draws 3"
+
+
+@cache
+def one_table():
+    return made_up(METHODS, problems=[SMALL], draws=3, vectors=True)
+
+
+@cache
+def without_figures():
+    return made_up(METHODS, problems=[SMALL], draws=3)
+
+
+@cache
+def several_tables():
+    return made_up(METHODS, problems=[{**SMALL, "N": 400 + i} for i in range(3)], draws=3)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("single") / "report"
+    report.write(one_table(), folder, COMMAND)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("several") / "report"
+    report.write(several_tables(), folder, COMMAND)
+    return folder
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_one_table_stands_at_the_top_of_its_report(single):
+    assert names(single) == TABLE | DRAWN | ALWAYS
+
+
+def test_several_tables_have_a_folder_each_and_files_of_the_grid(several):
+    assert names(several) == ALWAYS | GRID
+    cells = names(several / "cells")
+    assert cells == {f"d6_K8_m2_N{400 + i}_alpha1.2" for i in range(3)}
+    for cell in cells:
+        assert names(several / "cells" / cell) == TABLE
+    assert {"ranks.png", "ranks.pdf", "recovery.png"} <= names(several / "figures")
+
+
+def test_every_table_says_what_it_was_made_by(single):
+    made = f"Made by `python -m benchmarks.report {single.parent}`, after `{COMMAND}`."
+    for name in ("table.md", "comparisons.md", "table.tex"):
+        assert (single / name).read_text().rstrip().endswith(made)
+
+
+def test_the_command_that_trained_is_said_only_where_it_is_known(tmp_path):
+    report.write(without_figures(), tmp_path / "elsewhere", source=tmp_path / "store")
+    made = f"python -m benchmarks.report {tmp_path / 'store'} --out {tmp_path / 'elsewhere'}"
+    assert (tmp_path / "elsewhere" / "table.md").read_text().endswith(f"Made by `{made}`.\n")
+
+
+def test_flat_files_hold_every_run_pair_table_and_comparison(several):
+    assert len(pd.read_parquet(several / "runs.parquet")) == 3 * (2 * 6 + 3)
+    assert len(pd.read_parquet(several / "pairs.parquet")) == 3 * 2 * 3
+    grid = pd.read_csv(several / "grid.csv")
+    assert sorted(grid["problem.N"].unique()) == [400, 401, 402]
+    assert len(grid) == 6
+    assert len(pd.read_csv(several / "grid_comparisons.csv")) == 3 * 5
+    assert len(pd.read_csv(several / "improvement.csv")) == 3 * 5
+    shares = pd.read_csv(several / "variance.csv")
+    assert set(shares["method"]) == {*METHODS, "truth"}
+    assert shares["share_between"].dropna().between(0, 1).all()
+    ranks = pd.read_csv(several / "ranks.csv")
+    assert ranks["rank_mean"].between(1, 2).all()
+
+
+def test_a_report_is_the_same_twice(single, tmp_path):
+    # The folder's name is in it, so the second has the same one.
+    again = tmp_path / "report"
+    report.write(one_table(), again, COMMAND, source=single.parent)
+    own = f"python -m benchmarks.report {single.parent} --out {again}"
+    for path in single.iterdir():
+        new = (again / path.name).read_bytes()
+        assert new.replace(
+            own.encode(), f"python -m benchmarks.report {single.parent}".encode()
+        ) == (path.read_bytes()), path.name
+
+
+def test_an_earlier_report_is_replaced_whole(several, tmp_path):
+    shutil.copytree(several, tmp_path / "report")
+    report.write(without_figures(), tmp_path / "report")
+    assert names(tmp_path / "report") == TABLE | ALWAYS
+    assert names(tmp_path) == {"report"}
+
+
+def test_what_is_no_report_is_left_alone(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("mine")
+    with pytest.raises(writing.InputError, match=r"mine holds thesis\.txt: expected a new"):
+        report.write(without_figures(), folder)
+    assert names(folder) == {"thesis.txt"}
+
+
+def test_a_report_that_fails_leaves_the_earlier_one(single, tmp_path, monkeypatch):
+    folder = tmp_path / "report"
+    shutil.copytree(single, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(page):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing.html, "render", fail)
+    with pytest.raises(writing.InputError, match="No space left on device"):
+        report.write(without_figures(), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert names(tmp_path) == {"report"}
+
+
+def test_tables_beyond_the_most_are_in_the_grid_only_and_the_page_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "MOST_DETAILED", 2)
+    monkeypatch.setattr(writing, "_grid_figures", lambda *given: ())
+    report.write(several_tables(), tmp_path / "report")
+    assert len(names(tmp_path / "report" / "cells")) == 2
+    assert len(pd.read_csv(tmp_path / "report" / "grid.csv")) == 6
+    assert "This page has 2 of 3 tables" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_tables_whose_names_some_file_system_would_confuse_get_numbers():
+    [found] = report.summaries(made_up(("topk",), problems=[SMALL], draws=1))
+    slug = found.table.slug
+    assert writing._folder_names([found, found, found]) == [slug, f"{slug}_2", f"{slug}_3"]
+
+
+def test_runs_that_failed_are_listed_by_reason(tmp_path):
+    first, *others = outcomes_of(setting_of("topk", problem=SMALL), 3)
+    bad = [replace(one, status="error", reason="<b>it</b> broke", values={}) for one in others]
+    report.write(frames_of([first, *bad]), tmp_path / "report")
+    text = (tmp_path / "report" / "index.html").read_text()
+    assert "&lt;b&gt;it&lt;/b&gt; broke" in text
+    assert "<b>it</b>" not in text
+    assert "3 runs of 1 method on 1 problem: 1 done, 2 error." in text
+
+
+def test_the_command_line_writes_the_report_and_prints_the_table(tmp_path, capsys):
+    store = Store.at(tmp_path / "store", create=True)
+    store.add(Results(outcomes_of(setting_of("topk", problem=SMALL))))
+    assert main([str(tmp_path / "store")]) == 0
+    out = capsys.readouterr().out
+    assert "Ord by energy" in out
+    assert f"open {tmp_path / 'store' / 'report' / 'index.html'}" in out
+    assert main([str(tmp_path / "store"), "--out", str(tmp_path / "other")]) == 0
+    assert names(tmp_path / "other") >= TABLE
+
+
+@pytest.mark.parametrize("kind", ["nothing", "empty"])
+def test_without_a_store_or_runs_there_is_one_sentence_and_no_folder(tmp_path, capsys, kind):
+    if kind == "empty":
+        Store.at(tmp_path / "store", create=True)
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path / "store"), "--out", str(tmp_path / "out")])
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert "error: " in message
+    assert not (tmp_path / "out").exists()
+
+
+# The page.
+
+
+def test_the_page_loads_nothing_and_opens_with_the_table(single):
+    text = (single / "index.html").read_text()
+    assert not re.findall(r"""(?:src|href|action)=["'](?!data:|#)""", text)
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|import\(", text)
+    assert text.index("top-m SAE") < text.index("<figure>") < text.index("Citing")
+    [picture] = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    assert base64.b64decode(picture) == (single / "matched_pairs.png").read_bytes()
+
+
+def test_every_number_has_its_command_configuration_and_provenance(single):
+    text = html.unescape((single / "index.html").read_text())
+    assert text.count(COMMAND) >= 2
+    for part in ("osae[lr=0.01]", "1960 steps of 1024 samples", "a processor", "c" * 40):
+        assert part in text
+
+
+def test_the_scatter_has_each_draw_of_each_method(single, several):
+    def data(folder):
+        text = (folder / "index.html").read_text()
+        return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+    found = data(single)
+    assert [len(view["points"]) for view in found["views"]] == [2 * 3]
+    assert {method["title"] for method in found["methods"]} == {"top-m SAE", "OSAE"}
+    assert len(found["views"][0]["points"][0]["values"]) == len(found["metrics"])
+    assert [view["title"] for view in data(several)["views"]][:2] == [
+        "all cells",
+        "d = 6, K = 8, m = 2, N = 400, alpha = 1.2",
+    ]
+
+
+def test_the_citations_are_those_of_the_project():
+    bibtex = files("benchmarks.report").joinpath("citation.bib").read_text(encoding="utf-8")
+    cff = (Path(report.__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8")
+    for field in ("version", "license"):
+        value = re.search(rf"^{field}: (\S+)$", cff, re.MULTILINE)[1]
+        assert re.search(rf"^\s*{field}\s*= {{{re.escape(value)}}}", bibtex, re.MULTILINE)
+    [ours, paper, *_] = re.findall(r'^\s*-?\s*title: "(.+)"$', cff, re.MULTILINE)[1:]
+    assert ours in bibtex
+    assert paper in bibtex
+    assert "arXiv:2512.02194" in bibtex
+    assert "arXiv:2512.02194" in cff
+
+
+SCRIPT = """
+<script>
+addEventListener("error", (event) => { document.title = `error: ${event.message}`; });
+</script>
+"""
+PROBE = """
+<script>
+const table = document.querySelector("table.data");
+const order = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent);
+const before = order();
+const heading = [...table.tHead.rows[0].cells].find((cell) => cell.textContent.startsWith("held-out MSE"));
+heading.querySelector("button").click();
+const up = order();
+heading.querySelector("button").click();
+const filter = document.querySelectorAll("input[type=search]")[0];
+const rows = [...filter.parentElement.nextElementSibling.querySelectorAll("tbody tr")];
+filter.value = "stab";
+filter.dispatchEvent(new Event("input"));
+const points = document.querySelectorAll("#plot path.point");
+points[0].dispatchEvent(new PointerEvent("pointerenter"));
+document.body.dataset.probe = JSON.stringify({
+  before, up, down: order(),
+  shown: rows.filter((row) => !row.hidden).map((row) => row.cells[0].textContent),
+  points: points.length, tip: document.getElementById("tip").textContent,
+  width: document.documentElement.clientWidth, scroll: document.documentElement.scrollWidth,
+  requests: performance.getEntriesByType("resource").map((one) => one.name).filter((name) => !name.startsWith("data:")),
+  title: document.title,
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [1400, 400])
+def test_in_a_browser_the_page_sorts_filters_and_draws_within_its_width(single, tmp_path, width):
+    page = (single / "index.html").read_text()
+    probed = tmp_path / "page.html"
+    probed.write_text(
+        page.replace("<head>", f"<head>{SCRIPT}", 1).replace("</body>", f"{PROBE}</body>")
+    )
+    # A frame has any width; a window of the browser none below some hundreds of pixels.
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        "<script>const inner = document.querySelector('iframe');"
+        "inner.onload = () => { document.body.dataset.probe ="
+        " inner.contentDocument.body.dataset.probe; };</script>"
+    )
+    ran = subprocess.run(
+        [
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--allow-file-access-from-files",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            frame.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "CONSOLE" not in ran.stderr
+    found = json.loads(html.unescape(re.search(r'data-probe="([^"]+)"', ran.stdout)[1]))
+    assert found["title"].startswith("Benchmark report")
+    assert found["requests"] == []
+    assert found["width"] == width
+    assert found["scroll"] <= width
+    assert sorted(found["up"]) == sorted(found["before"])
+    assert found["up"] == found["down"][::-1]
+    assert found["up"][0] == "top-m SAE"  # the lowest error
+    assert found["shown"]
+    assert all("stab" in name.lower() for name in found["shown"])
+    assert found["points"] == 2 * 3
+    assert found["tip"].startswith("top-m SAE\ndraw 0\n")
