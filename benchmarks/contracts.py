@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -105,6 +105,7 @@ class Fit:
     arithmetic: str = "portable"
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """From data to codes, as arrays: so that a stored run can be measured again."""
 

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from osae_theory.errors import InputError, JobError
 
 EXTRA = "OSAE_BENCHMARKS"
 
 
+@runtime_checkable
 class Named(Protocol):
     """Anything with a name."""
 
@@ -29,7 +30,7 @@ class Named(Protocol):
         ...
 
 
-N = TypeVar("N", bound=Named)
+N = TypeVar("N")
 
 
 @cache
@@ -77,7 +78,7 @@ def collected(package: str, constant: str, kind: type[N]) -> Mapping[str, N]:
     found: dict[str, N] = {}
     where: dict[str, str] = {}
     for module in modules(package):
-        declared = _declared(module, constant, kind)
+        declared: Iterable[Any] = _declared(module, constant, kind)
         for item in declared:
             file = str(module.__file__)
             if item.name in found:
