@@ -7,7 +7,7 @@ from functools import cache
 from types import MappingProxyType
 
 from benchmarks import catalogue
-from benchmarks.contracts import Metric, Params, Scored, Shape
+from benchmarks.contracts import Metric, Params, Shape
 from benchmarks.parameters import label, selector, written
 from benchmarks.spec import Budget, RunSpec
 from osae_theory.errors import InputError, check_choice
@@ -140,7 +140,7 @@ def is_known(metric: Metric) -> bool:
     return metric.name in catalogue.metrics()
 
 
-def _not_computed(scored: Scored) -> float:
+def _not_computed(scored: object) -> float:
     raise InputError("this metric is not known: expected its stored values only")
 
 

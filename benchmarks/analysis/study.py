@@ -139,7 +139,7 @@ def study(frames: Frames) -> Study:
     single = frames.measurements["other"].eq("").to_numpy()
     values = _values(frames.measurements[single], index)
     pairs = _pairs(frames.measurements[~single], index, runs)
-    metrics = _metrics(values.columns, pairs["metric"].unique())
+    metrics = _metrics(values.columns, pairs["metric"].unique().tolist())
     lacking = _lacking(runs, frames.measurements[single], pairs, index)
     values, pairs = _with_derived(values, pairs, metrics, runs, cells)
     _check(values, pairs, metrics, index)
@@ -310,10 +310,11 @@ def _draws(
 
 def _tables(runs: pd.DataFrame, cells: Mapping[str, Cell]) -> Iterator[Table]:
     found: dict[tuple[str, str], list[Setting]] = {}
-    for row in runs.drop_duplicates("setting").sort_values("setting").itertuples():
-        budget = Budget(row.unit, int(row.amount), int(row.batch_size))
-        setting = Setting(int(row.setting), variant_named(str(row.variant)), budget)
-        found.setdefault((str(row.cell), str(row.arithmetic)), []).append(setting)
+    settings = runs.drop_duplicates("setting").sort_values("setting")
+    for row in settings[["setting", *_SETTING]].to_dict("records"):
+        budget = Budget(row["unit"], int(row["amount"]), int(row["batch_size"]))
+        setting = Setting(int(row["setting"]), variant_named(str(row["variant"])), budget)
+        found.setdefault((str(row["cell"]), str(row["arithmetic"])), []).append(setting)
     for cell, arithmetic in sorted(found, key=lambda key: (_order(cells[key[0]]), key[1])):
         for budget, own in _by_budget(found[cell, arithmetic]):
             yield Table(cells[cell], arithmetic, budget, _sorted(own))

@@ -176,7 +176,8 @@ class _Parts:
             int(code): part.droplevel("setting")  # pyright: ignore[reportArgumentType]
             for code, part in found.draws.groupby(level="setting")
         }
-        return cls(draws, found.runs.groupby("setting").indices)  # pyright: ignore[reportArgumentType]
+        runs = found.runs.groupby("setting").indices
+        return cls(draws, {int(code): places for code, places in runs.items()})  # pyright: ignore[reportArgumentType]
 
 
 def _summary(found: Study, parts: _Parts, table: Table, detailed: bool) -> Summary:
