@@ -136,6 +136,7 @@ OPERATIONS = {
     "statuses": lambda store: len(store.statuses()),
     "measured": lambda store: len(store.measured()),
     "frames": lambda store: len(store.frames().measurements),
+    "no vectors": lambda store: len(store.frames(vectors=False).measurements),
     "check": lambda store: len(store.check()),
     "merge": lambda store: store.merge(),
     "frames again": lambda store: len(store.frames().measurements),

@@ -87,7 +87,7 @@ def _misnamed(pool: Pool) -> Iterator[Finding]:
         run = row["run"]
         try:
             expected = columns_of(RunSpec.read(row["text"]))
-        except InputError as error:
+        except (InputError, TypeError, ValueError) as error:
             yield Finding(f"run {run}: {error}")
             continue
         if run != expected["run"]:

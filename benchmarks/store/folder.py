@@ -26,6 +26,7 @@ from benchmarks.store.schema import (
     PROJECT,
     RUNS,
     SCHEMA,
+    VECTORS,
     check_identity,
 )
 from benchmarks.store.settle import Settled, best_rows
@@ -121,15 +122,23 @@ class Store:
             self._remember(0, merging.put_parts(self.folder, scratch, [tables], durable=False))
         self._merge_own()
 
-    def frames(self) -> Frames:
+    def frames(self, vectors: bool = True) -> Frames:
         """Return all tables.
+
+        Parameters
+        ----------
+        vectors : bool
+            Whether the vectors are wanted, which take most of the memory; else that table is
+            empty.
 
         Raises
         ------
         InputError
             If a part is damaged.
         """
-        return Frames.of(Settled.of(self._pool(EVERYTHING)))
+        wanted = {name: of for name, of in EVERYTHING.items() if vectors or name != VECTORS}
+        parts = read_parts(self.folder / merging.PARTS, wanted)
+        return Frames.of(Settled.of(Pool.of(list(parts.values()))))
 
     def statuses(self) -> dict[str, str]:
         """Return the status of each run by its id.

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from jaxtyping import Int
 
 from benchmarks.outcome import STATUSES
 from benchmarks.store.pool import Places
-from benchmarks.store.schema import MEASUREMENTS, PROVENANCE, RUNS, VECTORS
+from benchmarks.store.schema import EVERYTHING, MEASUREMENTS, PROVENANCE, RUNS, VECTORS
 from benchmarks.store.settle import Settled
 
 
@@ -44,18 +45,14 @@ class Frames:
         """Return the tables of what counts in a pool."""
         rows = settled.counting()
         ids = pd.CategoricalDtype(settled.ids)
-        tables = {
-            name: settled.pool.tables[name].take(pa.array(rows[name]))
-            for name in (RUNS, PROVENANCE)
-        }
-        frames = {name: _frame(table, ids) for name, table in tables.items()}
-        # Their numbers are many: pandas keeps views of them, where Arrow would copy.
-        vectors = _frame(settled.pool.tables[VECTORS], ids)
+        tables = settled.pool.tables
+        vectors = tables[VECTORS].drop_columns("values").take(pa.array(rows[VECTORS]))
+        values = _views(tables[VECTORS].column("values"))[rows[VECTORS]]
         return cls(
-            frames[RUNS],
+            _frame(tables[RUNS].take(pa.array(rows[RUNS])), ids),
             _measurements(settled, rows[MEASUREMENTS], ids),
-            frames[PROVENANCE],
-            vectors.iloc[rows[VECTORS]].reset_index(drop=True),
+            _frame(tables[PROVENANCE].take(pa.array(rows[PROVENANCE])), ids),
+            _frame(vectors, ids).assign(values=values)[list(EVERYTHING[VECTORS])],
         )
 
     def only(self, runs: Collection[str]) -> "Frames":
@@ -108,9 +105,20 @@ def _frame(table: pa.Table, ids: pd.CategoricalDtype) -> pd.DataFrame:
     """Return an Arrow table as pandas has it."""
     frame = table.to_pandas(split_blocks=True)
     run = Places.among(ids.categories, table.column("run")).of
-    known = np.where(run < len(ids.categories), run, -1)
-    frame["run"] = pd.Categorical.from_codes(known, dtype=ids)
+    frame["run"] = pd.Categorical.from_codes(run, dtype=ids)
     return _categorical(frame, ids)
+
+
+def _views(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column of lists as arrays that share its memory, where pandas would copy it."""
+    found = np.empty(len(column), dtype=object)
+    place = 0
+    for chunk in column.chunks:
+        numbers, ends = chunk.values.to_numpy(), chunk.offsets.to_numpy()
+        for begin, end in pairwise(ends.tolist()):
+            found[place] = numbers[begin:end]
+            place += 1
+    return found
 
 
 def _categorical(frame: pd.DataFrame, ids: pd.CategoricalDtype) -> pd.DataFrame:

@@ -31,13 +31,17 @@ class Pool:
 
     @classmethod
     def of(cls, parts: Sequence[Tables], columns: Columns = EVERYTHING) -> "Pool":
-        """Return the pool of parts from which these columns were read."""
+        """Return the pool of parts from which these columns were read.
+
+        A table that the parts lack has no rows.
+        """
         tables, places = {}, {}
         for name, wanted in columns.items():
             nothing = TABLES[name].empty_table().select(list(wanted))
-            each = [part[name] for part in parts] or [nothing]
-            tables[name] = pa.concat_tables(each).unify_dictionaries()
-            places[name] = np.repeat(np.arange(len(each)), [table.num_rows for table in each])
+            each = [part.get(name, nothing) for part in parts] or [nothing]
+            tables[name] = _whole_names(pa.concat_tables(each).unify_dictionaries())
+            part = np.arange(len(each), dtype=np.int32)
+            places[name] = np.repeat(part, [table.num_rows for table in each])
         return cls(tables, places)
 
     def numbers(self, table: str, column: str) -> np.ndarray:
@@ -68,17 +72,27 @@ class Places:
     @classmethod
     def among(cls, known: pd.Index, column: pa.ChunkedArray) -> "Places":
         """Return a column's places among known names, and behind them."""
-        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        array = encoded.unify_dictionaries().combine_chunks()
+        array = column.combine_chunks()
+        array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
         used = pd.Index(array.dictionary.to_pylist(), dtype=known.dtype)
         places = known.get_indexer(used)
         others = np.flatnonzero(places < 0)
         others = others[used[others].argsort()]
         places[others] = len(known) + np.arange(len(others))
         names = known.append(used[others])
-        return cls(names, places[array.indices.to_numpy(zero_copy_only=False)])
+        rows = array.indices.to_numpy(zero_copy_only=False)
+        return cls(names, places.astype(np.int32)[rows])
 
     @classmethod
     def of_names(cls, column: pa.ChunkedArray) -> "Places":
         """Return a column's places in the alphabet."""
         return cls.among(pd.Index([], dtype="str"), column)
+
+
+def _whole_names(table: pa.Table) -> pa.Table:
+    """Return a table whose columns of names are one piece: each piece would be searched alone."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            column = table.column(place).combine_chunks()
+            table = table.set_column(place, field, column)
+    return table

@@ -211,8 +211,8 @@ class Settled:
         if self.disputed.empty:
             return np.zeros(len(run), dtype=bool)
         n_parts = int(max(part.max(initial=0), self.disputed["part"].max())) + 1
-        found = self.disputed["run"] * n_parts + self.disputed["part"]
-        return np.isin(run * n_parts + part, found)
+        found = self.disputed["run"].astype(np.int64) * n_parts + self.disputed["part"]
+        return np.isin(run.astype(np.int64) * n_parts + part, found)
 
     def _replaced(self) -> np.ndarray:
         """Say which measurements are of an older training of their run."""

@@ -167,6 +167,14 @@ def test_what_is_asked_for_alone_is_what_a_store_of_it_alone_holds(tmp_path, res
     assert_same(every.frames().only([*ids, "f" * 32]), some.frames())
 
 
+def test_tables_without_vectors_are_otherwise_the_same(store, results):
+    store.add(results)
+    whole, without = store.frames(), store.frames(vectors=False)
+    assert_same(whole, without, FRAMES[:3])
+    assert list(without.vectors.columns) == list(whole.vectors.columns)
+    assert len(without.vectors) == 0
+
+
 def test_a_measurement_that_is_not_finite_is_not_defined(store):
     [outcome] = made_up_outcomes(made_up_specs(1, 1, 1, ["truth"]))
     store.add(Results([replace(outcome, values={"mse": float("nan"), "l0": np.inf, "fvu": None})]))
@@ -317,6 +325,9 @@ def test_what_replaces_a_run_counts_though_it_is_worse(store, results, merged):
     assert not replaced & {*frames.measurements["run"], *frames.measurements["other"]}
     assert not replaced & set(frames.vectors["run"])
     assert set(frames.runs.query("run in @replaced")["generation"]) == {1}
+    if merged:
+        stored = pq.read_table(only_part(store) / "measurements.parquet").to_pandas()
+        assert not replaced & set(stored.query("other == ''")["run"])
     assert len(frames.provenance) == len(results.outcomes)
     assert store.check() == []
 
@@ -647,6 +658,9 @@ def test_a_part_holds_no_more_runs_than_it_may(store, monkeypatch, results):
     names = merging.merge_parts(store.folder, parts_of(store))
     sizes = [merging.sizes(store.folder)[name].runs for name in names]
     assert sizes[:-1] == [10] * (len(sizes) - 1)
+    for name in names:
+        table = pq.read_table(store.folder / "parts" / name / "measurements.parquet")
+        assert len(table.column("run").unify_dictionaries().combine_chunks().dictionary) <= 10
     assert_same(whole, store.frames())
     before = parts_of(store)
     store.merge()
@@ -722,6 +736,7 @@ def test_writers_at_once_a_merger_and_a_killed_one_lose_nothing_and_count_nothin
                 store.merge()
             if seen > 10:
                 killed.kill()
+            writer.join(0.2)  # leaves the others the processor
     finally:
         for process in (writer, killed):
             process.join(60)
