@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from benchmarks.store.arrays import array_files
 from benchmarks.store.check import findings
 from benchmarks.store.export import export
 from benchmarks.store.folder import Store
@@ -16,6 +17,7 @@ from benchmarks.store.merging import sizes
 from benchmarks.store.overview import overview
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import InputError, JobError
+from osae_theory.progress import progress
 
 MODULE = "benchmarks.store"
 
@@ -48,7 +50,9 @@ def _list(store: Store, options: argparse.Namespace) -> None:
 
 
 def _check(store: Store, options: argparse.Namespace) -> None:
-    found = findings(store.folder)
+    n_files = sum(1 for _ in array_files(store.folder))
+    with progress(n_files, "arrays", unit="file", leave=False) as bar:
+        found = findings(store.folder, bar.update)
     for one in found:
         print(one.text)
     wrong = sum(one.wrong for one in found)

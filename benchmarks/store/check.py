@@ -1,6 +1,6 @@
 """What is wrong with a store, or remarkable in it, found by reading all of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from benchmarks.store.rows import columns_of
 from benchmarks.store.schema import EVERYTHING, MEASUREMENTS, PROVENANCE, RUNS, TABLES, VECTORS
 from benchmarks.store.settle import Settled, two_values
 from osae_theory.errors import InputError
-from osae_theory.progress import progress
 from osae_theory.provenance import dictionary_sha256
 
 # Of one kind: more are counted.
@@ -39,8 +38,16 @@ class Finding:
     wrong: bool = True
 
 
-def findings(folder: Path) -> list[Finding]:
-    """Return what is wrong with the store in a folder, or worth knowing."""
+def findings(folder: Path, on_file: Callable[[], object] = lambda: None) -> list[Finding]:
+    """Return what is wrong with the store in a folder, or worth knowing.
+
+    Parameters
+    ----------
+    folder : Path
+        The store's.
+    on_file : callable
+        Is called after each file of arrays, which take longest.
+    """
     damaged: list[Finding] = []
     # Checksums are of whole files: of the vectors nothing more need be read.
     columns = {**EVERYTHING, VECTORS: ()}
@@ -53,7 +60,7 @@ def findings(folder: Path) -> list[Finding]:
         *_few(_misnamed(pool), "such runs"),
         *_few(_disputed(settled), "runs with two results"),
         *_few(_two_values(settled), "measurements with two values"),
-        *_few(_arrays(folder, settled, complete=not damaged), "such files"),
+        *_few(_arrays(folder, settled, not damaged, on_file), "such files"),
         *_without_run(settled),
         *_few(_states_of_code(settled), "such methods"),
     ]
@@ -145,49 +152,47 @@ def _two_values(settled: Settled) -> Iterator[Finding]:
         yield Finding(f"{of}: {first['metric']} was measured more than once, as {values}")
 
 
-def _arrays(folder: Path, settled: Settled, complete: bool) -> Iterator[Finding]:
+def _arrays(
+    folder: Path, settled: Settled, complete: bool, on_file: Callable[[], object]
+) -> Iterator[Finding]:
     """Yield files of arrays that are damaged, or are not of the run that they are named by.
 
-    Parameters
-    ----------
-    folder : Path
-        The store.
-    settled : Settled
-        Its runs.
-    complete : bool
-        Whether all its parts could be read: else arrays may well be of runs that are not known.
+    Where not all parts could be read, arrays may well be of runs that are not known.
     """
-    files = list(array_files(folder))
-    if not files:
-        return
     table = settled.pool.tables[RUNS].take(pa.array(settled.best))
     known = dict(zip(settled.ids, table.column("dictionary_sha256").to_pylist(), strict=True))
-    with progress(len(files), "arrays", unit="file", leave=False) as bar:
-        for path in files:
-            text = _wrong_arrays(folder, path, known, complete)
-            if text is not None:
-                yield Finding(f"{path} {text}")
-            bar.update()
+    for path in array_files(folder):
+        run = path.name.removesuffix(SUFFIX)
+        if not _is_of_a_run(folder, path, run):
+            yield Finding(f"{path} is not of a store: nothing reads it")
+        elif run in known:
+            yield from _wrong_arrays(path, known[run])
+        elif complete:
+            yield Finding(
+                f"{path} is of no run that is here: a job that was stopped leaves such, and they"
+                " may be removed",
+                wrong=False,
+            )
+        on_file()
 
 
-def _wrong_arrays(folder: Path, path: Path, known: dict[str, str], complete: bool) -> str | None:
-    run = path.name.removesuffix(SUFFIX)
+def _is_of_a_run(folder: Path, path: Path, run: str) -> bool:
     try:
-        named = arrays_file(folder, run) == path
+        return arrays_file(folder, run) == path
     except InputError:
-        named = False
-    if not named:
-        return "is not of a store: nothing reads it"
-    if run not in known:
-        orphan = "is of no run that is here: a job that was killed leaves such, and may be removed"
-        return orphan if complete else None
+        return False
+
+
+def _wrong_arrays(path: Path, sha256: str) -> Iterator[Finding]:
     found = read_arrays(path)
     if found is None:
-        return "is damaged: the run's measurements stand, but nothing more can be measured of it"
+        yield Finding(
+            f"{path} is damaged: the run's measurements stand, but nothing more can be measured"
+        )
+        return
     D = found.arrays.get("dictionary")
-    if D is None or dictionary_sha256(D) != known[run]:
-        return "holds another dictionary than that of the run's row"
-    return None
+    if D is None or dictionary_sha256(D) != sha256:
+        yield Finding(f"{path} holds another dictionary than that of the run's row")
 
 
 def _without_run(settled: Settled) -> list[Finding]:

@@ -4,6 +4,7 @@ What is new is in place before anything old goes, and an old part goes in one st
 is a run not there, and for a moment it may be there twice.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -117,7 +118,8 @@ def refusals(store: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = " ".join((error.strerror or type(error).__name__).split())
+        # Arrow writes more than the system's own words.
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
         raise JobError(
             f"the store {shown(str(store))} cannot be written to ({reason}): all that it held is"
             " there, and the same command goes on with it"

@@ -100,6 +100,7 @@ def test_arrays_are_found_that_are_damaged_or_of_no_run_or_of_another_training(s
     assert "is damaged: the run's measurements stand" in found[str(paths[0])]
     assert "holds another dictionary than that of the run's row" in found[str(paths[1])]
     assert "is of no run that is here" in found[str(orphan)]
+    assert [one.text for one in findings(store.folder) if not one.wrong] == [found[str(orphan)]]
     assert "is not of a store" in found[str(strange)]
 
 

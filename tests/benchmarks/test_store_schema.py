@@ -1,12 +1,16 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
+from made_up_runs import made_up_results, made_up_specs
 
 import benchmarks
 from benchmarks import catalogue
 from benchmarks.outcome import STATUSES, VECTORS
+from benchmarks.store import Store
+from benchmarks.store.export import export
 from benchmarks.store.schema import TABLES
 from osae_theory.sae.kernels import ARITHMETICS
 
@@ -51,3 +55,17 @@ def test_the_page_on_stores_names_every_status_vector_and_arithmetic():
         assert f"`{name}`" in text
     for name in VECTORS:
         assert f"\n| {name} |" in text
+
+
+def test_the_code_of_the_page_on_stores_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Store.at(Path("out/toy/d80-K100-m5-N100000"), create=True)
+    store.add(made_up_results(made_up_specs(1, 2, 2)))
+    export(store, Path("results/toy"))
+    names: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S):
+        exec(compile(code, PAGE.name, "exec"), names)
+    frames = store.frames()
+    assert len(names["table"]) == len(frames.measurements)
+    assert list(names["runs"].columns) == list(frames.runs.columns)
+    pd.testing.assert_series_equal(names["runs"]["text"], frames.runs["text"])
