@@ -50,7 +50,7 @@ def findings(folder: Path, on_file: Callable[[], object] = lambda: None) -> list
     """
     damaged: list[Finding] = []
     # Checksums are of whole files: of the vectors nothing more need be read.
-    columns = {**EVERYTHING, VECTORS: ()}
+    columns = {**EVERYTHING, VECTORS: ("run",)}
     parts = read_parts(folder / PARTS, columns, lambda error: damaged.append(Finding(str(error))))
     pool = Pool.of(list(parts.values()), columns)
     settled = Settled.of(pool)

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 
 from benchmarks.outcome import FINISHED, STATUSES
 from benchmarks.store.pool import Places, Pool, Rows
-from benchmarks.store.schema import MEASUREMENTS, PROVENANCE, RUNS, VECTORS
+from benchmarks.store.schema import MEASUREMENTS, PROVENANCE, RUNS, TABLES, VECTORS
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +59,25 @@ class Settled:
         return self.pool.numbers(RUNS, "generation")[self.best]
 
     @cached_property
+    def runs_of(self) -> Rows:
+        """For each table, the place of each row's run among `ids`, or behind them."""
+        return {
+            name: Places.among(self.ids, table.column("run")).of
+            for name, table in self.pool.tables.items()
+        }
+
+    @cached_property
     def measured(self) -> pd.DataFrame:
         """The measurements as numbers: places of run, other and metric, value, generation, part.
 
         "run" and "other" are places among `ids`, or behind them; "other" is -1 for none.
         """
         table = self.pool.tables[MEASUREMENTS]
+        none_or_run = pd.Index([""], dtype="str").append(self.ids)
         return pd.DataFrame(
             {
-                "run": Places.among(self.ids, table.column("run")).of,
-                "other": Places.among(pd.Index([""]).append(self.ids), table.column("other")).of
-                - 1,
+                "run": self.runs_of[MEASUREMENTS],
+                "other": Places.among(none_or_run, table.column("other")).of - 1,
                 "metric": Places.of_names(table.column("metric")).of,
                 "value": self.pool.numbers(MEASUREMENTS, "value"),
                 "generation": self.pool.numbers(MEASUREMENTS, "generation"),
@@ -112,9 +120,9 @@ class Settled:
     def _rivals(self) -> pd.DataFrame:
         """Return finished trainings of the generation of the one that counts, as `disputed`."""
         rest = np.setdiff1d(np.arange(self.pool.tables[RUNS].num_rows), self.best)
-        of = Places.among(self.ids, self.pool.tables[RUNS].column("run")).of[rest]
+        of = self.runs_of[RUNS][rest]
         best, status = self.best[of], _status(self.pool)
-        sha256 = _texts(self.pool, "dictionary_sha256", np.union1d(rest, best))
+        sha256 = self.pool.texts(RUNS, "dictionary_sha256", np.union1d(rest, best))
         finished = len(FINISHED)
         generation = self.pool.numbers(RUNS, "generation")
         rivals = pd.DataFrame(
@@ -138,27 +146,21 @@ class Settled:
         """Return the rows of the parts that can stand in place of the pool's.
 
         First those that count, at most `most_runs` runs a part, in the order of the runs' texts;
-        then, for each part of the pool that has disputed trainings, those.
+        then parts of the disputed trainings, none with two of one run.
         """
-        frame = self.measured
-        out = self._of_disputed(frame["run"].to_numpy(), frame["part"].to_numpy())
-        alone = frame["other"].to_numpy() == -1
-        keep = self._unique_measurements(~(alone & (out | self._replaced())))
-        rows = {RUNS: self.best, MEASUREMENTS: keep}
-        chunk = {
-            RUNS: np.arange(len(self.best)),
-            # Those of runs that are not known go with the last.
-            MEASUREMENTS: np.minimum(frame["run"].to_numpy()[keep], max(len(self.best) - 1, 0)),
-        }
-        for name in (PROVENANCE, VECTORS):
-            rows[name] = self.beside(name)
-            chunk[name] = self._run_of(name)[rows[name]]
-        n_chunks = max(1, -(-len(self.best) // most_runs))
+        n = len(self.best)
+        alone = self.measured["other"].to_numpy() == -1
+        out = alone & (self._are_of(MEASUREMENTS, self.disputed) | self._replaced())
+        rows = {RUNS: self.best, MEASUREMENTS: self._unique_measurements(~out)}
+        rows |= {name: self.beside(name) for name in (PROVENANCE, VECTORS)}
+        # Measurements of runs that are not known go with the last.
+        run = {name: np.minimum(self.runs_of[name][rows[name]], max(n - 1, 0)) for name in rows}
         found: list[Rows] = [
-            {name: rows[name][chunk[name] // most_runs == i] for name in rows}
-            for i in range(n_chunks)
+            {name: rows[name][run[name] // most_runs == i] for name in rows}
+            for i in range(max(1, -(-n // most_runs)))
         ]
-        return found + [self._rows_of(part) for part in sorted(set(self.disputed["part"]))]
+        turn = self.disputed.groupby("run").cumcount()
+        return found + [self._rows_of(trainings) for _, trainings in self.disputed.groupby(turn)]
 
     def counting(self) -> Rows:
         """Return the rows that count, in the order of the runs' texts, then of names."""
@@ -176,15 +178,12 @@ class Settled:
         padded = np.append(self.generations, [0])  # the last one is for other = -1
         expected = np.zeros(len(frame), dtype=np.int64)
         expected[known] = padded[run[known]] + padded[other[known]]
-        out = self._of_disputed(run, frame["part"].to_numpy()) & (other == -1)
+        out = self._are_of(MEASUREMENTS, self.disputed) & (other == -1)
         return self._first_measurements(known & (frame["generation"].to_numpy() == expected) & ~out)
-
-    def _run_of(self, table: str) -> Int[np.ndarray, " rows"]:
-        return Places.among(self.ids, self.pool.tables[table].column("run")).of
 
     def beside(self, table: str) -> Int[np.ndarray, " rows"]:
         """Return the rows of provenance or vectors that stand in one part with the run's."""
-        run = self._run_of(table)
+        run = self.runs_of[table]
         # Behind the runs stands a part that there is not: for runs that are not known.
         parts = np.append(self.pool.parts[RUNS][self.best], [-1])
         rows = np.flatnonzero(self.pool.parts[table] == parts[np.minimum(run, len(self.ids))])
@@ -194,25 +193,25 @@ class Settled:
             by = [names.of[rows], *by]
         return rows[np.lexsort(by)]
 
-    def _rows_of(self, part: int) -> Rows:
-        """Return the rows of the disputed trainings that one part holds."""
-        runs = self.disputed.loc[self.disputed["part"] == part, ["run", "row"]]
-        rows = {RUNS: runs["row"].to_numpy()}
-        for table in (MEASUREMENTS, PROVENANCE, VECTORS):
-            keep = (self.pool.parts[table] == part) & np.isin(self._run_of(table), runs["run"])
-            if table == MEASUREMENTS:
-                keep &= self.measured["other"].to_numpy() == -1
-            rows[table] = np.flatnonzero(keep)
-        return rows
+    def _rows_of(self, trainings: pd.DataFrame) -> Rows:
+        """Return the rows of disputed trainings, in the order of the runs' texts."""
+        keep = {name: self._are_of(name, trainings) for name in TABLES}
+        keep[MEASUREMENTS] &= self.measured["other"].to_numpy() == -1
+        rows = {name: np.flatnonzero(keep[name]) for name in TABLES}
+        return {
+            name: rows[name][np.argsort(self.runs_of[name][rows[name]], kind="stable")]
+            for name in TABLES
+        }
 
-    def _of_disputed(
-        self, run: Int[np.ndarray, " rows"], part: Int[np.ndarray, " rows"]
-    ) -> np.ndarray:
-        if self.disputed.empty:
+    def _are_of(self, table: str, trainings: pd.DataFrame) -> np.ndarray:
+        """Say which rows are of one of these trainings: of its run, and in its part."""
+        run, part = self.runs_of[table].astype(np.int64), self.pool.parts[table]
+        if trainings.empty:
             return np.zeros(len(run), dtype=bool)
-        n_parts = int(max(part.max(initial=0), self.disputed["part"].max())) + 1
-        found = self.disputed["run"].astype(np.int64) * n_parts + self.disputed["part"]
-        return np.isin(run.astype(np.int64) * n_parts + part, found)
+        n_parts = int(max(part.max(initial=0), trainings["part"].max())) + 1
+        return np.isin(
+            run * n_parts + part, trainings["run"].astype(np.int64) * n_parts + trainings["part"]
+        )
 
     def _replaced(self) -> np.ndarray:
         """Say which measurements are of an older training of their run."""
@@ -275,7 +274,7 @@ def best_rows(pool: Pool) -> Int[np.ndarray, " runs"]:
     )
     texts = [name for name in ("dictionary_sha256", "reason") if name in table.column_names]
     for name in texts:
-        decide[name] = _texts(pool, name, again)
+        decide[name] = pool.texts(RUNS, name, again)
     by = ["run", "generation", "status", *texts, "part"]
     first = decide.sort_values(by, kind="stable").drop_duplicates("run")
     return np.concatenate([once, first.index.to_numpy()])
@@ -294,12 +293,6 @@ def two_values(settled: Settled) -> pd.DataFrame:
 def _status(pool: Pool) -> Int[np.ndarray, " rows"]:
     """Return the place of each row's status in STATUSES, or one behind them."""
     return Places.among(pd.Index(STATUSES, dtype="str"), pool.tables[RUNS].column("status")).of
-
-
-def _texts(pool: Pool, column: str, rows: Int[np.ndarray, " rows"]) -> "pd.Series[str]":
-    """Return some rows' texts, by the row."""
-    found = pool.tables[RUNS].column(column).take(pa.array(rows))
-    return pd.Series(found.to_pylist(), index=rows, dtype="str")
 
 
 def _bits(values: Float[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
