@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
 from osae_theory.errors import JobError
@@ -118,7 +119,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: BaseProcess | None = None
 
     def do(self, function: Callable[[Any], Any], task: Any, limit: float | None) -> Any:
         """Return what comes of a task, or a `Failure`.

@@ -14,7 +14,7 @@ from benchmarks import catalogue
 from benchmarks.engine.measure import MeasureTask, PairTask
 from benchmarks.engine.shards import Shard
 from benchmarks.engine.task import FitTask, code_of
-from benchmarks.outcome import FINISHED, Status
+from benchmarks.outcome import FINISHED
 from benchmarks.spec import Case, RunSpec, Setting
 from benchmarks.store import Store
 from benchmarks.store.arrays import arrays_file
@@ -150,7 +150,7 @@ def plan(
     skipped: list[Skipped] = []
     skip_reason = _skip_reasons()
     for setting, runs in settings.items():
-        by_status: dict[Status | None, list[RunSpec]] = defaultdict(list)
+        by_status: dict[str | None, list[RunSpec]] = defaultdict(list)
         for name, run in runs.items():
             by_status[statuses.get(name)].append(run)
         done += filter(None, [by_status["done"]])

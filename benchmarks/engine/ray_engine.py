@@ -6,6 +6,7 @@ path, and nothing else: only this process reads and writes the store.
 """
 
 import os
+import socket
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -16,12 +17,13 @@ from typing import Any
 import benchmarks
 from benchmarks.discovery import EXTRA
 from benchmarks.engine.local import CarryOut, Failure, Finished, Worker, attempt, raised
-from osae_theory.errors import InputError, JobError
+from osae_theory.errors import InputError, JobError, shown
 
 # A node is lost now and then; a task that has taken this many with it is at fault.
 _LOST_NODES_PER_TASK = 5
 # Tasks under way for each that can be done at once: a node that is done finds the next one there.
 _TASKS_AHEAD = 2
+_ANSWER_SECONDS = 10.0
 
 
 @contextmanager
@@ -49,8 +51,10 @@ def ray_engine(
         If Ray is not installed: it is this project's extra `ray`.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
+    if address is not None:
+        _check_somebody_is_at(address)
     options: dict[str, Any] = (
         {"num_cpus": n_workers, "include_dashboard": False}
         if address is None
@@ -66,9 +70,7 @@ def ray_engine(
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address is None:
             raise JobError(f"Ray could not start on this machine ({_line(error)})") from error
-        raise InputError(
-            f"--address {address!r}: expected that of a Ray cluster ({_line(error)})"
-        ) from error
+        raise _refused(address, error) from error
     try:
         remote = ray.remote(_on_node).options(
             num_cpus=1, num_gpus=gpu_share, max_retries=_LOST_NODES_PER_TASK
@@ -76,6 +78,24 @@ def ray_engine(
         yield partial(_carried_out, ray, remote, gpu_share)
     finally:
         ray.shutdown()
+
+
+def _check_somebody_is_at(address: str) -> None:
+    """Raise InputError if nobody answers, which Ray would find out after minutes of messages."""
+    if address == "auto":  # Ray looks for what was started on this machine, and says so at once
+        return
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _refused(address, error) from error
+
+
+def _refused(address: str, error: Exception) -> InputError:
+    return InputError(
+        f"--address {shown(address)}: expected that of a Ray cluster, such as auto or HOST:6379"
+        f" ({_line(error)})"
+    )
 
 
 def _carried_out(
