@@ -130,7 +130,7 @@ def test_every_estimate_in_a_sentence_on_language_models_stands_in_their_results
 
 def test_every_estimate_quoted_of_the_toy_stands_in_its_results():
     stored = set()
-    for file in (ROOT / "results").glob("toy*/*.md"):
+    for file in (ROOT / "results").glob("toy*/**/*.md"):
         text = re.sub(r" \(\S+\) ±", " ±", file.read_text(encoding="utf-8"))
         stored |= set(re.findall(r"\d+\.\d+ ± \d+\.\d+", text))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
