@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from benchmarks.parameters import Parameter, Value
-from benchmarks.spec import Budget, Unit
+from benchmarks.spec import Budget
 from osae_theory.errors import InputError
 from osae_theory.metrics import LatentStatistics, Matching, match
 from osae_theory.metrics.intervals import Bounds
@@ -193,7 +193,7 @@ class Method:
     skip: Callable[[Params, Shape], str | None] = never
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> str:
         """The unit of its budget."""
         return self.budget.unit
 

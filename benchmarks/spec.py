@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks.parameters import Items, Value, label
 from osae_theory.errors import InputError, check_choice, check_integer
@@ -17,8 +17,7 @@ from osae_theory.sae.kernels import ARITHMETICS
 from osae_theory.seeds import Axis, derived_seed
 
 SCHEMA = 1
-Unit = Literal["steps", "iterations", "none"]
-UNITS: tuple[Unit, ...] = ("steps", "iterations", "none")
+UNITS = ("steps", "iterations", "none")
 _ID_LENGTH = 32
 
 
@@ -61,7 +60,7 @@ class Budget:
         Samples a step, at least 1; 0 unless the unit is "steps".
     """
 
-    unit: Unit = "steps"
+    unit: str = "steps"
     amount: int = 1960
     batch_size: int = 1024
 

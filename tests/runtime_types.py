@@ -23,6 +23,11 @@ def begin_test() -> None:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+def end_checks() -> None:
+    """Check no further call of this test: it is about what no annotation allows."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+
+
 def check(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function with its arguments and its result checked, as long as a test may."""
     if "<locals>" in function.__qualname__:  # made anew at each call of what holds it

@@ -201,7 +201,7 @@ def test_from_twenty_draws_on_the_bootstrap_says_how_sure_it_is():
     values = summary.values["ord_truth"]
     wins = values[labels["osae-a"]] > values[labels["osae[l"]]
     assert level.probability == wins.mean()
-    assert level.bootstrap95 == bootstrap_interval(wins.astype(float).tolist())
+    assert level.bootstrap95 == bootstrap_interval(sorted(wins.astype(float).tolist()))
     clear = found["ord_truth", "osae[l"[:6], "topk"]
     assert (clear.probability, clear.bootstrap95, clear.reason) == (1.0, None, UNANIMOUS)
 

@@ -152,7 +152,7 @@ def test_recovery_is_drawn_against_n_where_nothing_else_differs():
     found, variants = grid()
     figure = recovery.draw(found, variants)
     shown = panels(figure)
-    assert [axis.get_title() for axis in shown] == [
+    assert [axis.get_title().split("\n")[0] for axis in shown] == [
         "d = 6, K = 8, m = 1, alpha = 1.2",
         "d = 6, K = 8, m = 2, alpha = 1.2",
     ]

@@ -6,7 +6,7 @@ from benchmarks.methods import _sae, osae
 from benchmarks.methods._sae import sae_method
 from benchmarks.presets._toy import PAPER_METHODS
 from osae_theory.prefixes import PrefixLaw
-from osae_theory.sae import TrainingConfig, UnitSweep
+from osae_theory.sae import RunSeeds, TrainingConfig, UnitSweep
 
 
 def weights(name, K, step=0, n_steps=100, monkeypatch=None):
@@ -21,7 +21,7 @@ def weights(name, K, step=0, n_steps=100, monkeypatch=None):
     found = catalogue.variant(name)
     data = _sae.Data(np.zeros((4, 3), np.float32), K, 1)
     with pytest.raises(KeyboardInterrupt):
-        found.method.fit(data, _sae.Fit(found.values, found.method.budget), [None])
+        found.method.fit(data, _sae.Fit(found.values, found.method.budget), [RunSeeds.same(0)])
     return seen[0].schedule.survival_at(step, n_steps, np.random.default_rng(0))
 
 

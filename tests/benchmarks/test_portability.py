@@ -8,7 +8,7 @@ import pytest
 from benchmarks.portability import (
     SETTINGS,
     SIZES,
-    Setting,
+    Pretence,
     fingerprints,
     main,
     pinned,
@@ -19,7 +19,7 @@ from benchmarks.portability import (
 from osae_theory.errors import InputError
 
 HARD = [
-    Setting(
+    Pretence(
         "every library's slowest path",
         environment={
             "MKL_CBWR": "COMPATIBLE",
@@ -28,8 +28,8 @@ HARD = [
             "NPY_DISABLE_CPU_FEATURES": "AVX2,FMA3,AVX512F,AVX512CD,AVX512_SKX",
         },
     ),
-    Setting("no compiled kernel", "tiny", {"NUMBA_DISABLE_JIT": "1"}),
-    Setting("two threads", "wide", threads=2),
+    Pretence("no compiled kernel", "tiny", {"NUMBA_DISABLE_JIT": "1"}),
+    Pretence("two threads", "wide", threads=2),
 ]
 
 
@@ -66,4 +66,4 @@ def test_the_command_ends_with_1_where_a_bit_differs(monkeypatch, capsys):
 
 def test_a_process_that_fails_is_named_with_what_it_said():
     with pytest.raises(InputError, match=r"broken: the process failed: .*'none'"):
-        under(Setting("broken", "none"))
+        under(Pretence("broken", "none"))

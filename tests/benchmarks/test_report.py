@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 from benchmarks import report
+from benchmarks.analysis.study import study
 from benchmarks.outcome import Results
 from benchmarks.report import writing
 from benchmarks.report.__main__ import main
+from benchmarks.report.page import failure_grid
 from benchmarks.store import Store
 from made_up_study import frames_of, made_up, outcomes_of, setting_of
 
@@ -191,6 +193,18 @@ def test_without_a_store_or_runs_there_is_one_sentence_and_no_folder(tmp_path, c
     assert len(message.splitlines()) == 1
     assert "error: " in message
     assert not (tmp_path / "out").exists()
+
+
+def test_many_reasons_of_failure_are_cut_with_a_count():
+    reasons = [f"reason {i}" for i in range(60)]
+    first = outcomes_of(setting_of("topk", problem=SMALL), 60)
+    bad = [
+        replace(one, status="error", reason=reason, values={})
+        for one, reason in zip(first, reasons, strict=True)
+    ]
+    found = failure_grid(study(frames_of(bad)))
+    assert len(found.rows) == 50
+    assert found.foot == [["others", "", "10 further reasons", "10"]]
 
 
 # The page.

@@ -13,6 +13,7 @@ from benchmarks.outcome import VECTORS
 from osae_theory.errors import JobError
 from osae_theory.metrics import order_by
 from osae_theory.provenance import dictionary_sha256, provenance_here
+from runtime_types import end_checks
 from small_runs import outcomes, small_runs
 
 pytestmark = pytest.mark.trains
@@ -111,6 +112,7 @@ def test_a_run_that_diverges_says_so():
     ],
 )
 def test_what_a_method_does_wrong_is_an_outcome(fit, reason, monkeypatch):
+    end_checks()
     monkeypatch.setattr(module, "_warm_up", lambda setting, device: None)
     wrong = replace(catalogue.methods()["topk"], fit=fit)
     monkeypatch.setattr(catalogue, "methods", lambda: {"topk": wrong})

@@ -21,7 +21,7 @@ RESULTS = Path(__file__).parents[2] / "results/theory"
 def test_every_figure_of_the_results_is_drawn_again_from_its_table(monkeypatch, tmp_path, capsys):
     for table in RESULTS.glob("*.csv"):
         shutil.copy(table, tmp_path)
-    monkeypatch.setattr(command.figures, "save", lambda figure, path: path.touch())
+    monkeypatch.setattr(command, "save_figure", lambda figure, path: path.touch())
     assert command.main(["--redraw", "--out", str(tmp_path)]) == 0
     assert {p.name for p in tmp_path.glob("*.png")} == {p.name for p in RESULTS.glob("*.png")}
     assert not (tmp_path / "made_by.md").exists()
