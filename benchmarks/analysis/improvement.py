@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -73,9 +74,15 @@ def _improvement(
     elif not resampled:
         reason = NOT_RESAMPLED
     else:
-        interval = bootstrap_interval(wins.tolist(), bounds=(0.0, 1.0))
+        interval = _interval(tuple(np.sort(wins).tolist()))
     probability = float(wins.mean()) if len(wins) else None
     return Improvement(metric, own, other, probability, interval, len(wins), reason)
+
+
+@cache
+def _interval(wins: tuple[float, ...]) -> tuple[float, float] | None:
+    """Return the bootstrap interval of sorted shares: few are possible, so each is drawn once."""
+    return bootstrap_interval(wins, bounds=(0.0, 1.0))
 
 
 def as_rows(found: Sequence[Improvement]) -> list[dict[str, object]]:

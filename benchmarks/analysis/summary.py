@@ -168,7 +168,7 @@ class _Parts:
     """A study taken apart by setting, once for all tables."""
 
     draws: Mapping[int, pd.DataFrame]
-    runs: Mapping[int, np.ndarray]
+    runs: Mapping[int, pd.DataFrame]
 
     @classmethod
     def of(cls, found: Study) -> "_Parts":
@@ -176,8 +176,9 @@ class _Parts:
             int(code): part.droplevel("setting")  # pyright: ignore[reportArgumentType]
             for code, part in found.draws.groupby(level="setting")
         }
-        runs = found.runs.groupby("setting").indices
-        return cls(draws, {int(code): places for code, places in runs.items()})  # pyright: ignore[reportArgumentType]
+        narrow = found.runs[["problem_seed", "status", "seconds"]]
+        places = found.runs.groupby("setting").indices
+        return cls(draws, {int(code): narrow.iloc[own] for code, own in places.items()})  # pyright: ignore[reportArgumentType]
 
 
 def _summary(found: Study, parts: _Parts, table: Table, detailed: bool) -> Summary:
@@ -185,7 +186,7 @@ def _summary(found: Study, parts: _Parts, table: Table, detailed: bool) -> Summa
     oracles = [one for one in table.settings if one.variant.oracle]
     if not settings:  # nothing competes: the oracles are what there is
         settings, oracles = oracles, []
-    runs = {one.code: found.runs.iloc[parts.runs[one.code]] for one in table.settings}
+    runs = {one.code: parts.runs[one.code] for one in table.settings}
     seeds = sorted({int(s) for one in settings for s in runs[one.code]["problem_seed"].unique()})
     blocks = {
         one.code: _block(parts.draws.get(one.code), seeds, found.metrics) for one in table.settings

@@ -2,7 +2,7 @@
 // Sorting and filtering of tables, and the scatter. Nothing is loaded.
 
 const number = (text) => {
-  const found = text.trim().match(/^[<≥]?\s*([-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)/i);
+  const found = text.trim().match(/^[<≥]?\s*([-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)(?![\w.])/i);
   return found ? parseFloat(found[1]) : NaN;
 };
 

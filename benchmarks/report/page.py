@@ -36,6 +36,7 @@ from osae_theory.metrics.intervals import Estimate
 TEMPLATE = "page.html.jinja"
 # Digits of the scatter's points: more than a pixel.
 _DIGITS = 5
+_MOST_REASONS = 50
 _ORIGIN = ("code", "commit", "dirty", "package", "processor", "system", "python", "numpy")
 _ORIGIN += ("torch", "numba", "scipy", "backend")
 
@@ -241,8 +242,10 @@ def failure_grid(found: Study) -> Grid:
     failed = found.runs[~found.runs["status"].eq("done")]
     keys = ["method", "status", "reason"]
     counts = failed[keys].astype(str).groupby(keys).size().sort_values(ascending=False)
-    rows = [[*map(str, key), f"{n}"] for key, n in counts.items()]  # pyright: ignore[reportArgumentType]
-    return Grid([*keys, "runs"], rows)
+    rows = [[*map(str, key), f"{n}"] for key, n in counts[:_MOST_REASONS].items()]  # pyright: ignore[reportArgumentType]
+    others = counts[_MOST_REASONS:]
+    foot = [["others", "", f"{len(others)} further reasons", f"{others.sum()}"]]
+    return Grid([*keys, "runs"], rows, foot if len(others) else ())
 
 
 def scatter(summaries: Sequence[Summary], variants: Sequence[Variant]) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def reading_table(summary: Summary) -> pd.DataFrame:
         if found:
             texts = [_published_text(pair) for pair in found]
             lines.append((f"{metric.title}, the paper's", [*texts, *limits]))
-    seconds = [MISSING if r.seconds is None else f"{r.seconds:.1f}" for r in summary.rows]
+    seconds = [MISSING if r.seconds is None else f"{r.seconds:.3g}" for r in summary.rows]
     lines.append(("seconds a run", [*seconds, *limits]))
     titles = [row.title for row in summary.rows]
     return pd.DataFrame(

@@ -347,8 +347,11 @@ def _write_analyses(folder: Path, report: _Report) -> None:
         for summary in report.summaries
         for row in as_rows(list(improvements(summary)))
     ]
-    (folder / "improvement.csv").write_text(pd.DataFrame(better).to_csv(index=False))
-    (folder / "variance.csv").write_text(_variance(report).to_csv(index=False))
+    for name, frame in (
+        ("improvement.csv", pd.DataFrame(better)),
+        ("variance.csv", _variance(report)),
+    ):
+        (folder / name).write_text(frame.to_csv(index=False), encoding="utf-8")
     run_frame(report.study).to_parquet(folder / "runs.parquet", index=False)
     pair_frame(report.study).to_parquet(folder / "pairs.parquet", index=False)
 

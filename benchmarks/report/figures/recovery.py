@@ -45,7 +45,7 @@ def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | 
     title = "recovery of the true dictionary against the number of training samples"
     if len(shown) < len(groups):
         title += f"\nthe first {len(shown)} of {len(groups)} groups of cells"
-    figure = new_figure(max(2.7 * columns + 0.6, 6.0), 2.4 * rows + 1.3, title)
+    figure = new_figure(max(2.7 * columns + 0.6, 6.0), 2.5 * rows + 1.3, title)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for place, (axis, (others, group)) in enumerate(zip(axes.flat, shown.items(), strict=False)):
         _panel(axis, others, group, variants, found)
@@ -91,15 +91,14 @@ def _panel(
             line.append((x, row.estimates[METRIC].mean))
         if len(line) > 1:
             axis.plot(*zip(*line, strict=True), color=found[one.label].colour, linewidth=1.0)
-    levels = [s.chance[METRIC] for s in by_size if METRIC in s.chance]
-    if levels:
-        # A line there would press all that differs into the top of the panel.
-        text = f"chance {levels[0]:.2f}"
-        axis.text(0.03, 0.04, text, transform=axis.transAxes, fontsize=TICK, color="0.3")
     axis.set_xscale("log")
     sizes = [float(summary.cell.params[AXIS]) for summary in by_size]
     axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
     axis.minorticks_off()
     axis.grid(color="0.93")
-    axis.set_title(", ".join(f"{name} = {value}" for name, value in others), fontsize=TICK)
+    title = ", ".join(f"{name} = {value}" for name, value in others)
+    if METRIC in by_size[0].chance:
+        # A line there would press all that differs into the top of the panel.
+        title += f"\nby chance {by_size[0].chance[METRIC]:.2f}"
+    axis.set_title(title, fontsize=TICK)
     axis.tick_params(labelsize=TICK)
