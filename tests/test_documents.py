@@ -10,6 +10,8 @@ import pytest
 import yaml
 from hypothesis import Phase, settings
 
+from benchmarks import report
+from benchmarks.store import Store
 from osae_theory import __version__
 from osae_theory.objectives import nested_dropout_loss_gram
 
@@ -139,6 +141,17 @@ def test_every_estimate_quoted_of_the_toy_stands_in_its_results():
         quoted = re.findall(r"\d+\.\d+ ± \d+\.\d+", re.sub(r"\s+", " ", text))
         assert len(quoted) > 15
         assert sorted(set(quoted) - stored) == []
+
+
+def test_the_committed_tables_of_the_toy_are_those_of_its_store(tmp_path):
+    store = ROOT / "results/toy"
+    report.write(Store.at(store).frames(), tmp_path / "report", source=store)
+    for name in ("table.md", "comparisons.md"):
+        made, committed = (
+            re.sub("Made by .*", "", (folder / "report" / name).read_text(encoding="utf-8"))
+            for folder in (tmp_path, store)
+        )
+        assert made == committed
 
 
 def differences(model, order, kind):
