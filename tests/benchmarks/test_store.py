@@ -292,7 +292,7 @@ def test_a_run_that_was_trained_twice_counts_once(tmp_path, results):
 @pytest.mark.parametrize("turned", [False, True])
 def test_the_better_status_counts_whoever_was_first(store, merged, turned):
     [done] = made_up_outcomes(made_up_specs(1, 1, 1, ["truth"]))
-    failed = replace(done, status="error", reason="it raised", values={}, vectors={})
+    failed = replace(done, status="error", reason="", values={}, vectors={}, dictionary_sha256="")
     for outcome in (done, failed) if turned else (failed, done):
         store.add(Results([outcome]))
     if merged:
@@ -370,8 +370,9 @@ def test_of_two_trainings_with_other_bits_one_counts_whole_and_both_are_kept(sto
     two = [other_machine(outcome) for outcome in made_up_outcomes(specs, seed=2)]
     # A metric that only one of the machines knows.
     two = [replace(outcome, values={**outcome.values, "new": 1.0}) for outcome in two]
+    pairs = made_up_results(specs).measurements
     for these in (two, one) if turned else (one, two):
-        store.add(Results(these))
+        store.add(Results(these, pairs))
     for _ in range(merged):
         store.merge()
     frames = store.frames()
@@ -390,6 +391,9 @@ def test_of_two_trainings_with_other_bits_one_counts_whole_and_both_are_kept(sto
     assert all("a processor" in text and "another processor" in text for text in found)
     stored = [pq.read_table(path) for path in store.folder.glob("parts/*/runs.parquet")]
     assert sum(table.num_rows for table in stored) == 2 * len(specs)
+    if merged:
+        stored = [pd.read_parquet(path) for path in store.folder.glob("parts/*/meas*.parquet")]
+        assert sum(table["other"].ne("").sum() for table in stored) == len(pairs) > 0
     # Trained anew by force, there is one result again.
     writer = forced(store, Results(one))
     writer.merge()
