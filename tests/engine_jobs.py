@@ -12,7 +12,6 @@ import pytest
 
 from benchmarks import catalogue, discovery
 from benchmarks.engine.run import complete
-from benchmarks.engine.shards import Shard
 from benchmarks.store import Store
 from small_runs import small_runs
 
@@ -103,13 +102,6 @@ def wanted_runs(methods, draws=(0, 1), n=3):
         for method in methods.split(",")
         for run in small_runs(method, n, problem_seed=draw)
     ]
-
-
-def complete_shard(job):
-    """Complete one shard of runs, given the store's folder, the methods and the shard's text."""
-    folder, methods, shard = job
-    store = Store.at(folder)
-    return complete(wanted_runs(methods), store, n_workers=1, shard=Shard.read(shard))
 
 
 if __name__ == "__main__":

@@ -71,3 +71,11 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    # A job of two workers that never end, whose processes leave marks in a folder.
+    from benchmarks.engine.local import local_engine
+
+    with local_engine(2) as carry_out:
+        list(carry_out(marks_and_waits, [sys.argv[1]] * 2, lambda task: None))

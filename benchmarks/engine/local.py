@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from osae_theory.errors import JobError
 from osae_theory.workers import interrupts_held, spawned_pool
@@ -61,6 +61,7 @@ class Finished:
     result: Any
 
 
+@runtime_checkable
 class CarryOut(Protocol):
     """What carries out tasks: on this machine, or elsewhere."""
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
 from benchmarks.engine.local import CarryOut, Failure, Finished, local_engine
 from benchmarks.engine.measure import Done, MeasureTask, PairTask, Task, do
@@ -21,8 +20,7 @@ from benchmarks.spec import RunSpec, Setting
 from benchmarks.store import Store
 from osae_theory.errors import check_choice, check_integer, check_real
 
-Engine = Literal["local", "ray"]
-ENGINES: tuple[Engine, ...] = ("local", "ray")
+ENGINES = ("local", "ray")
 _MOST_LINES = 20
 _UNKEPT = (
     "without arrays lack metrics, of their own or of a pair: only --force, which trains them anew,"
@@ -72,7 +70,7 @@ def complete(
     *,
     n_workers: int,
     device: str = "cpu",
-    engine: Engine = "local",
+    engine: str = "local",
     address: str | None = None,
     gpu_share: float = 1.0,
     timeout: float | None = None,
@@ -132,7 +130,7 @@ def complete(
 
 
 def _engine(
-    engine: Engine, n_workers: int, address: str | None, gpu_share: float, timeout: float | None
+    engine: str, n_workers: int, address: str | None, gpu_share: float, timeout: float | None
 ) -> AbstractContextManager[CarryOut]:
     # Nothing to do needs no cluster either.
     if engine == "local" or n_workers == 0:

@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -141,3 +144,22 @@ def test_a_worker_that_cannot_start_is_the_jobs_error_in_one_line(tmp_path, monk
 
     with pytest.raises(JobError, match=r"could not start \(ImportError: only for parents\)"):
         results(not_for_workers.same, [1], 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_job_that_is_stopped_leaves_no_worker(tmp_path, number):
+    job = subprocess.Popen(
+        [sys.executable, light_tasks.__file__, tmp_path],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    # Ctrl-C reaches all processes of a terminal; it is for the first of them.
+    if number == signal.SIGINT:
+        os.killpg(job.pid, number)
+    else:
+        job.send_signal(number)
+    assert job.wait() != 0
+    wait_until(lambda: not any(alive(int(mark.name)) for mark in tmp_path.iterdir()))

@@ -1,7 +1,7 @@
 import os
-import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +11,13 @@ import engine_jobs
 from benchmarks import catalogue
 from benchmarks.contracts import Metric
 from benchmarks.engine import task as task_module
+from benchmarks.engine.plan import plan
 from benchmarks.engine.run import Summary, complete
+from benchmarks.engine.shards import Shard
 from benchmarks.store import Store
-from engine_jobs import complete_shard, methods_of, wanted_runs, write_methods
-from light_tasks import alive, wait_until
+from engine_jobs import methods_of, wanted_runs, write_methods
+from light_tasks import wait_until
 from osae_theory.errors import InputError, JobError
-from osae_theory.workers import in_workers
 from small_runs import small_runs
 
 pytestmark = pytest.mark.trains
@@ -87,9 +88,15 @@ def test_two_workers_and_four_shards_at_once_store_the_same_bits(reference, tmp_
     complete(wanted_runs(METHODS), two, n_workers=2)
     assert_same_frames(reference[0], two)
     shared = new_store(tmp_path / "shards")
-    jobs = [(shared.folder, METHODS, f"{index}/4") for index in (3, 1, 4, 2)]
-    summaries = list(in_workers(complete_shard, jobs, 4))
+
+    def complete_shard(index):
+        store = Store.at(shared.folder)
+        return complete(wanted_runs(METHODS), store, n_workers=1, shard=Shard(index, 4))
+
+    with ThreadPoolExecutor(4) as jobs:
+        summaries = list(jobs.map(complete_shard, (3, 1, 4, 2)))
     assert sum(summary.wanted for summary in summaries) == 14
+    assert sum(summary.statuses.get("done", 0) for summary in summaries) == 14
     assert_same_frames(reference[0], shared)
 
 
@@ -174,13 +181,10 @@ def test_arrays_that_are_lost_are_said_with_what_would_help(tmp_path):
     assert "--force" in sentence
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_what_methods_do_wrong_is_a_status_and_one_line_and_costs_no_other_run(
-    faulty, tmp_path, n_workers
-):
+def test_what_methods_do_wrong_is_a_status_and_one_line_and_costs_no_other_run(faulty, tmp_path):
     store = new_store(tmp_path)
     methods = "raises,gives-nan,quits,gives-rows,gives-too-few,good"
-    summary = complete(wanted_runs(methods, draws=(0,), n=2), store, n_workers=n_workers)
+    summary = complete(wanted_runs(methods, draws=(0,), n=2), store, n_workers=1)
     expected = "expected (d, K) = (6, 8)"
     wrong = {
         "raises": "ValueError: not for me: so it is",
@@ -200,19 +204,18 @@ def test_what_methods_do_wrong_is_a_status_and_one_line_and_costs_no_other_run(
 
 def test_a_worker_that_is_killed_or_leaves_costs_only_its_task(faulty, tmp_path):
     store = new_store(tmp_path)
-    wanted = wanted_runs("dies,leaves,good", (0,), 1)
+    wanted = wanted_runs("dies,raises,leaves,good", (0,), 1)
     summary = complete(wanted, store, n_workers=2)
     killed = "its process was ended by SIGKILL, perhaps for want of memory"
     assert statuses(store) == {
         ("dies", "error", killed),
+        ("raises", "error", "ValueError: not for me: so it is"),
         ("leaves", "error", "its process ended with exit code 3"),
         ("good", "done", ""),
     }
-    assert summary.statuses == {"done": 1, "error": 2}
+    assert summary.sentence == "4 runs: 0 found, 1 done, 3 error."
     assert f"1 run of dies ended as error: {killed}" in summary.failures
-    again = complete(wanted, store, n_workers=2)
-    assert (again.found, again.statuses) == (1, {"error": 2})
-    assert len(store.frames().runs) == 3
+    assert [run.id for run in plan(wanted, store).failed] == [run.id for run in wanted[:3]]
 
 
 def test_a_run_past_its_time_is_a_timeout_also_with_one_worker(faulty, tmp_path):
@@ -230,39 +233,25 @@ def test_runs_of_code_changed_since_the_job_began_are_not_kept(tmp_path, monkeyp
     assert store.statuses() == {}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_job_that_is_stopped_keeps_what_is_finished_and_goes_on_from_there(
-    faulty, tmp_path, number
-):
-    for mark in [*faulty.glob("*.at-work"), *faulty.glob("go-on")]:
-        mark.unlink()
-    stopped, whole = new_store(tmp_path / "stopped"), new_store(tmp_path / "whole")
+def test_a_job_that_is_killed_keeps_what_is_finished_and_goes_on_from_there(faulty, tmp_path):
+    killed, whole = new_store(tmp_path / "killed"), new_store(tmp_path / "whole")
     methods = "good,waits"
     job = subprocess.Popen(
-        [sys.executable, engine_jobs.__file__, stopped.folder, methods, "2"],
+        [sys.executable, engine_jobs.__file__, killed.folder, methods, "1"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    # Both workers are held by a run that waits: all that came before is stored, soon.
-    wait_until(lambda: len(list(faulty.glob("*.at-work"))) == 2)
-    wait_until(lambda: len(stopped.statuses()) >= 3)
-    os.killpg(job.pid, number) if number == signal.SIGINT else job.kill()
+    # The job is held by a run that waits: all that came before is stored.
+    wait_until(lambda: list(faulty.glob("*.at-work")))
+    job.kill()
     job.wait()
-    assert job.returncode != 0
-    workers = [int(mark.stem.split(".")[0]) for mark in faulty.glob("*.at-work")]
-    wait_until(lambda: not any(map(alive, workers)))
-    kept = stopped.statuses()
-    assert 3 <= len(kept) < 12
+    assert len(killed.statuses()) == 3
     (faulty / "go-on").touch()
     progress = []
-    summary = complete(wanted_runs(methods), stopped, n_workers=1, on_progress=progress.append)
-    assert (summary.found, progress[0]) == (len(kept), len(kept))
-    assert summary.statuses == {"done": 12 - len(kept)}
+    summary = complete(wanted_runs(methods), killed, n_workers=1, on_progress=progress.append)
+    assert (summary.found, progress[0], sum(progress)) == (3, 3, 12)
+    assert summary.statuses == {"done": 9}
     complete(wanted_runs(methods), whole, n_workers=1)
-    assert_same_frames(stopped, whole)
-    assert stopped.check() == whole.check()
+    assert_same_frames(killed, whole)
 
 
 @pytest.mark.parametrize(
