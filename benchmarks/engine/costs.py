@@ -6,7 +6,8 @@ step whose constants are one machine's, and so right in their order of magnitude
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain, groupby
 from statistics import median
 from types import MappingProxyType
@@ -18,18 +19,19 @@ from benchmarks import catalogue
 from benchmarks.contracts import Shape
 from benchmarks.engine.plan import Plan
 from benchmarks.outcome import VECTORS
-from benchmarks.spec import Budget, RunSpec, Setting
+from benchmarks.spec import Budget, Case, RunSpec, Setting
 from benchmarks.store import Store
 
-# Seconds on one core of a 2.5 GHz server: what a sample of a step costs for each pair of a
-# dimension and an atom, for each dimension of an active atom, for each atom; and what measuring a
-# run and drawing its problem cost, by the number of samples times d times K.
-_PER_WEIGHT = 2.2e-10
-_PER_ACTIVE = 4e-9
-_PER_ATOM = 6e-9
-_PER_MEASURED = 3e-9
+# Seconds on one core of a server's AMD EPYC processor. A sample of a step costs so much, and more
+# for each dimension and each weight; fitted to seven shapes of the toy from (32, 40) to (160, 640).
+_PER_SAMPLE = 7.9e-7
+_PER_DIMENSION = 1.2e-8
+_PER_WEIGHT = 7.4e-11
+# Drawing a sample, for each atom; and measuring a run on it, for each weight.
+_PER_DRAWN = 4.4e-8
+_PER_MEASURED = 4e-10
 # Bytes of a run in the store's parts besides its vectors, and of the heads of its arrays' file.
-_ROW_BYTES = 1500
+_ROW_BYTES = 300
 _HEAD_BYTES = 500
 # Which of a run's properties decide how long it takes; the draw and the seeds do not.
 _COLUMNS = ["cell", "variant", "unit", "amount", "batch_size", "arithmetic"]
@@ -82,27 +84,27 @@ def modelled_seconds(shape: Shape, budget: Budget) -> float:
         samples = budget.amount * budget.batch_size
     elif budget.unit == "iterations":
         samples = budget.amount * shape.N
-    a_sample = _PER_WEIGHT * shape.d * shape.K + _PER_ACTIVE * shape.m * shape.d
-    return samples * (a_sample + _PER_ATOM * shape.K)
+    weights = shape.d * shape.K
+    return samples * (_PER_SAMPLE + _PER_DIMENSION * shape.d + _PER_WEIGHT * weights)
 
 
 def expected_costs(todo: Plan) -> Costs:
     """Return what a plan's tasks will cost, and how large the tables will be."""
-    fits = [run.setting for task in todo.fits for run in task.runs]
-    found = _Timings.of(todo.store) if todo.store and fits else _Timings({}, {})
+    found = _Timings.of(todo.store) if todo.store and todo.fits else _Timings({}, {})
     of_kind: dict[tuple[object, ...], tuple[float, str, int]] = {}
     seconds, disk, bases = 0.0, 0, Counter[str]()
-    for setting in fits:
-        kind = _kind(setting)
+    for task in todo.fits:
+        n, kind = len(task.runs), _kind(task.setting)
         if kind not in of_kind:
-            time, basis = found.seconds(setting)
-            shape = catalogue.shape_of(setting.case)
-            of_kind[kind] = (time + _measuring(shape), basis, _bytes(shape))
-        time, basis, size = of_kind[kind]
-        seconds, disk = seconds + time, disk + size
-        bases[basis] += 1
-    again = [(task.case, len(task.runs)) for task in todo.measures]
-    seconds += sum(n * _measuring(catalogue.shape_of(case)) for case, n in again)
+            size = _bytes(catalogue.shape_of(task.setting.case))
+            of_kind[kind] = (*found.seconds(task.setting), size)
+        fit, basis, size = of_kind[kind]
+        seconds, disk = seconds + n * fit, disk + n * size
+        bases[basis] += n
+    measuring = cache(_measuring)
+    for task in (*todo.fits, *todo.measures):
+        case = task.runs[0].setting.case
+        seconds += measuring(replace(case, problem_seed=0), len(task.runs))
     rows = {_kind(setting) for setting in _settings(todo)}
     return Costs(
         core_seconds=seconds,
@@ -189,8 +191,12 @@ def _settings(todo: Plan) -> Iterator[Setting]:
     yield from (setting for setting, _ in groupby(run.setting for run in runs))
 
 
-def _measuring(shape: Shape) -> float:
-    return _PER_MEASURED * shape.N * shape.d * shape.K
+def _measuring(case: Case, n_runs: int) -> float:
+    """Return what drawing a problem once and measuring runs on it takes, in core-seconds."""
+    shape = catalogue.shape_of(case)
+    samples = shape.N + catalogue.families()[case.family].n_heldout
+    a_run = _PER_MEASURED * shape.d * shape.K
+    return samples * (_PER_DRAWN * shape.K + n_runs * a_run)
 
 
 def _bytes(shape: Shape) -> int:
