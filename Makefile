@@ -1,13 +1,11 @@
 # Every target sets up what it needs, with pip alone, in .venv (base and tests),
-# .venv-realdata (language models), .venv-peers (the libraries we are timed against) or .venv-ray
-# (the benchmark on a cluster).
+# .venv-realdata (language models) or .venv-peers (the libraries we are timed against).
 # `make` lists them.
 
 PYTHON ?= python3
 VENV := .venv
 REALDATA := .venv-realdata
 PEERS := .venv-peers
-RAY := .venv-ray
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
@@ -43,8 +41,8 @@ speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make s
 test: $(VENV)/.dev ## the test suite without language models, with coverage
 	$(BIN)/python -m pytest $(PARALLEL) -m "not realdata and not ray" --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
-test-ray: $(RAY)/.ready ## the tests of the benchmark on a cluster, of two nodes on this machine
-	$(RAY)/bin/python -m pytest -m ray tests/benchmarks/test_engine_ray.py $(ARGS)
+test-ray: $(VENV)/.ray ## the tests of the benchmark on a cluster, of two nodes on this machine
+	$(BIN)/python -m pytest -m ray tests/benchmarks/test_engine_ray.py $(ARGS)
 
 theory: $(VENV)/.dev ## the tests that verify mathematics
 	$(BIN)/python -m pytest $(PARALLEL) -m "theory and not realdata" $(ARGS)
@@ -69,12 +67,12 @@ setup-gemma: $(REALDATA)/.gemma ## Gemma 3 270M beside it (under Gemma's terms o
 
 setup-peers: $(PEERS)/.ready ## SAELens, dictionary_learning, sparsify, overcomplete, to be timed
 
-setup-ray: $(RAY)/.ready ## the environment with Ray, for the benchmark on a cluster
+setup-ray: $(VENV)/.ray ## Ray beside it, for the benchmark on a cluster
 
 clean: ## remove the environments and the default output
-	rm -rf $(VENV) $(REALDATA) $(PEERS) $(RAY) out
+	rm -rf $(VENV) $(REALDATA) $(PEERS) out
 
-$(BIN)/python $(REALDATA)/bin/python $(PEERS)/bin/python $(RAY)/bin/python:
+$(BIN)/python $(REALDATA)/bin/python $(PEERS)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: set PYTHON=, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(@:/bin/python=)
 
@@ -103,6 +101,6 @@ $(PEERS)/.ready: pyproject.toml benchmarks/peers/requirements.txt | $(PEERS)/bin
 	$(PEERS)/bin/python $(PIP) --no-deps --editable .
 	@touch $@
 
-$(RAY)/.ready: pyproject.toml constraints.txt benchmarks/ray-constraints.txt | $(RAY)/bin/python
-	$(RAY)/bin/python $(PIP) --constraint constraints.txt --constraint benchmarks/ray-constraints.txt --editable '.[dev,ray]'
+$(VENV)/.ray: $(VENV)/.dev benchmarks/ray-constraints.txt
+	$(INSTALL) --constraint benchmarks/ray-constraints.txt --editable '.[dev,ray]'
 	@touch $@
