@@ -174,7 +174,10 @@ BAD = {
     "a short cell": ("--cell 6 8 2", "expected 4 arguments"),
     "alpha not finite": ("--alpha nan", "'nan': expected a finite number"),
     "alpha no number": ("--alpha steep", "'steep'"),
-    "a misspelt method": ("--methods topk,oase", "(did you mean 'osae'?): expected one of msae-fixed,"),
+    "a misspelt method": (
+        "--methods topk,oase",
+        "(did you mean 'osae'?): expected one of msae-fixed,",
+    ),
     "no method": ("--methods ,", "expected a name"),
     "a method twice": ("--methods osae,osae", "expected each method once"),
     "no draws": ("--draws 0", "--draws = 0"),
