@@ -1,9 +1,7 @@
 import hashlib
 import json
-import multiprocessing
 import os
 import resource
-import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import astuple, replace
@@ -353,11 +351,11 @@ def test_a_pair_is_measured_anew_when_one_of_it_has_been_replaced(store, merged)
 def test_what_is_superseded_counts_until_its_successor_is_there(store, results):
     store.add(results)
     before = store.frames()
-    store.supersede([outcome.spec.id for outcome in results.outcomes] + ["0" * 32])
+    new = made_up_outcomes(made_up_specs(1, 1, 1, ["truth"], K=9), K=9)
+    store.supersede([outcome.spec.id for outcome in (*results.outcomes, *new)])
     assert_same(before, store.frames())
     store.add(results)
     assert set(store.frames().runs["generation"]) == {1}
-    new = made_up_outcomes(made_up_specs(1, 1, 1, ["truth"], K=9), K=9)
     store.add(Results(new))
     assert store.frames().only([new[0].spec.id]).runs["generation"].tolist() == [0]
 
@@ -614,6 +612,22 @@ def test_merging_what_another_has_merged_loses_nothing(store, results):
     assert not set(names) & set(parts_of(store))
 
 
+def test_two_that_merge_the_same_parts_at_once_lose_nothing(store, results, monkeypatch):
+    for task in split(results, 6, 0):
+        store.add(task)
+    whole, names, put = store.frames(), parts_of(store), merging.put_parts
+
+    def put_after_another(*arguments, **how):
+        monkeypatch.setattr(merging, "put_parts", put)
+        merging.merge_parts(store.folder, names[1:])
+        return put(*arguments, **how)
+
+    monkeypatch.setattr(merging, "put_parts", put_after_another)
+    merging.merge_parts(store.folder, names)
+    assert_same(whole, store.frames())
+    assert not set(names) & set(parts_of(store))
+
+
 def test_no_part_goes_before_what_replaces_it_is_there(store, results, monkeypatch):
     for task in split(results, 6, 0):
         store.add(task)
@@ -708,47 +722,4 @@ def test_a_disk_that_is_full_is_one_sentence_and_nothing_half_written(store, res
         assert sorted(os.listdir(store.folder)) == ["parts", "store.json"]
         assert_same(whole, store.frames())
     store.add(first)
-    assert store.check() == []
-
-
-def add_alone(folder, specs):
-    """A writer of its own process: a task a run, merging often."""
-    folder_module.PARTS_TO_MERGE = 4
-    store = Store.at(folder)
-    for outcome in made_up_outcomes(specs, arrays=True):
-        store.add(Results([outcome]))
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="ends a process by a signal")
-def test_writers_at_once_a_merger_and_a_killed_one_lose_nothing_and_count_nothing_twice(store):
-    spawn = multiprocessing.get_context("spawn")
-    specs = made_up_specs(1, 4, 2)
-    theirs, mine = specs[: len(specs) // 2 + 5], specs[len(specs) // 2 - 5 :]  # some are in both
-    writer = spawn.Process(target=add_alone, args=(store.folder, theirs))
-    killed = spawn.Process(target=add_alone, args=(store.folder, specs))
-    for process in (writer, killed):
-        process.start()
-    try:
-        seen = 0
-        while writer.is_alive():
-            n_runs = len(store.frames().runs)
-            assert n_runs >= seen  # what was there stays
-            seen = n_runs
-            if seen:
-                store.merge()
-            if seen > 10:
-                killed.kill()
-            writer.join(0.2)  # leaves the others the processor
-    finally:
-        for process in (writer, killed):
-            process.join(60)
-            process.kill()
-    assert writer.exitcode == 0
-    assert killed.exitcode in (0, -signal.SIGKILL)
-    store.add(Results(made_up_outcomes(mine, arrays=True)))
-    expected = Store.at(store.folder.with_name("expected"), create=True)
-    expected.add(Results(made_up_outcomes(specs)))
-    assert_same(store.frames(), expected.frames())
-    # The killed one may have left a folder, which is gone by now.
-    assert not list(store.folder.glob(".*"))
     assert store.check() == []
