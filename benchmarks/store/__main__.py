@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from benchmarks.store.arrays import array_files
-from benchmarks.store.check import findings
+from benchmarks.store.check import Finding, findings
 from benchmarks.store.export import export
 from benchmarks.store.folder import Store
 from benchmarks.store.merging import sizes
@@ -50,9 +50,7 @@ def _list(store: Store, options: argparse.Namespace) -> None:
 
 
 def _check(store: Store, options: argparse.Namespace) -> None:
-    n_files = sum(1 for _ in array_files(store.folder))
-    with progress(n_files, "arrays", unit="file", leave=False) as bar:
-        found = findings(store.folder, bar.update)
+    found = _findings(store)
     for one in found:
         print(one.text)
     wrong = sum(one.wrong for one in found)
@@ -61,6 +59,14 @@ def _check(store: Store, options: argparse.Namespace) -> None:
             f"{store.folder}: {wrong} {'thing is' if wrong == 1 else 'things are'} wrong"
         )
     print(f"{store.folder}: {_content(store)}, nothing is wrong")
+
+
+def _findings(store: Store) -> list[Finding]:
+    n_files = sum(1 for _ in array_files(store.folder))
+    if not n_files:
+        return findings(store.folder)
+    with progress(n_files, "arrays", unit="file", leave=False) as bar:
+        return findings(store.folder, bar.update)
 
 
 def _merge(store: Store, options: argparse.Namespace) -> None:

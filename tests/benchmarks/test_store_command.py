@@ -126,6 +126,12 @@ def test_a_check_ends_with_1_where_something_is_wrong(capsys, store):
     assert "1 thing is wrong" in printed.err
 
 
+def test_a_check_shows_how_far_it_is_only_where_there_are_arrays(capsys, store, tmp_path):
+    export(store, tmp_path / "copy")
+    assert "arrays" in called(capsys, "check", store.folder)[2]
+    assert called(capsys, "check", tmp_path / "copy")[2] == ""
+
+
 def test_a_merge_says_what_it_did(capsys, store):
     before = store.frames()
     code, out, _ = called(capsys, "merge", store.folder)
