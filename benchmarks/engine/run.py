@@ -23,8 +23,8 @@ from osae_theory.errors import check_choice, check_integer, check_real
 ENGINES = ("local", "ray")
 _MOST_LINES = 20
 _UNKEPT = (
-    "without arrays lack metrics, of their own or of a pair: only --force, which trains them anew,"
-    " can give these"
+    "cannot be measured further, for want of their arrays: only --force, which trains them anew,"
+    " gives the metrics that they or their pairs lack"
 )
 
 

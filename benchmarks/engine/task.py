@@ -5,8 +5,10 @@ processes there are, nor on its company.
 """
 
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -16,7 +18,7 @@ from benchmarks import catalogue
 from benchmarks.code_state import code_state
 from benchmarks.contracts import Data, Fit, Fitted, Method, Scored
 from benchmarks.discovery import module_of
-from benchmarks.encoders import stored_arrays
+from benchmarks.encoders import ENCODERS, stored_arrays
 from benchmarks.outcome import Outcome
 from benchmarks.spec import RunSpec, Setting, run_seeds
 from osae_theory.errors import JobError
@@ -27,6 +29,7 @@ from osae_theory.workers import THREADS_PER_WORKER
 
 _LONGEST_REASON = 300
 _WARM_UP_STEPS = 2
+_NUMBERS = "fiub"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def run_task(task: FitTask) -> list[Outcome]:
     JobError
         If this process has imported other code than the job began with.
     """
-    with limited_threads(THREADS_PER_WORKER):
+    # What a method prints is no part of what the command prints.
+    with limited_threads(THREADS_PER_WORKER), redirect_stdout(sys.stderr):
         try:
             _warm_up(task.setting, task.device)
         except Exception as error:
@@ -133,9 +137,10 @@ def _outcome(
     if fit is None:
         return tried
     try:
-        wrong = _wrong(fit, problem)
+        wrong = _wrong(fit, problem, catalogue.methods()[run.setting.method])
         if wrong:
             return replace(tried, status="error", reason=wrong)
+        fit = Fitted(np.asarray(fit.dictionary, dtype=np.float64), fit.encoder)
         scored = Scored(fit, problem, heldout, run.seeds.initialisation)
         return replace(
             tried,
@@ -180,7 +185,7 @@ def defined(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _wrong(fit: Fitted, problem: SparseCodingProblem) -> str:
+def _wrong(fit: Fitted, problem: SparseCodingProblem, method: Method) -> str:
     """Return why a fit is no dictionary for its problem; empty if it is one."""
     D = np.asarray(fit.dictionary)
     expected = (problem.d, problem.K)
@@ -190,6 +195,14 @@ def _wrong(fit: Fitted, problem: SparseCodingProblem) -> str:
         return f"a dictionary of dtype {D.dtype}: expected floating-point numbers"
     if not np.isfinite(D).all():
         return "the dictionary holds NaN or Inf: expected finite atoms"
+    kind = fit.encoder.kind
+    if kind not in ENCODERS:
+        return f"an encoder of kind {kind!r}: expected one of {', '.join(ENCODERS)}"
+    if kind == "truth" and method.sees != "truth":
+        return "the true codes for an encoder: only a method that says sees='truth' may use them"
+    for name, array in fit.encoder.arrays.items():
+        if np.asarray(array).dtype.kind not in _NUMBERS:
+            return f"the encoder's {name} of dtype {np.asarray(array).dtype}: expected numbers"
     return ""
 
 

@@ -177,7 +177,7 @@ def test_arrays_that_are_lost_are_said_with_what_would_help(tmp_path):
         summary = complete(runs, store, n_workers=1)
     assert summary.statuses == {"done": 1}
     [sentence] = summary.notes
-    assert sentence.startswith("1 run without arrays lack metrics")
+    assert sentence.startswith("1 run cannot be measured further, for want of their arrays")
     assert "--force" in sentence
 
 
