@@ -94,7 +94,8 @@ def module_of(folder: str, item: Named) -> str:
     """Return the name of the module of a folder of `benchmarks` that declares an item."""
     for module in modules(f"benchmarks.{folder}"):
         for value in vars(module).values():
-            if value is item or (isinstance(value, tuple) and any(one is item for one in value)):
+            several = isinstance(value, (tuple, list)) and any(one is item for one in value)
+            if value is item or several:
                 return module.__name__
     raise InputError(f"no module of {folder} declares {item.name!r}")
 

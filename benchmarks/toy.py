@@ -29,10 +29,9 @@ from benchmarks.report.tables import document
 from benchmarks.report.terminal import terminal_table
 from benchmarks.spec import RunSpec, Setting, draw_seed
 from benchmarks.store import Store
-from benchmarks.store.folder import IDENTITY
 from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
-from osae_theory.errors import InputError, JobError, check_choice, check_integer
+from osae_theory.errors import InputError, JobError, check_choice, check_integer, check_real
 from osae_theory.files import check_writable
 from osae_theory.progress import progress
 from osae_theory.sae.kernels import ARITHMETICS
@@ -46,6 +45,7 @@ _QUICK = (5, 2)
 _MOST_SEEDS = 10_000
 _MOST_RUNS = 100_000  # of a method, in each cell
 _MOST_WORKERS = 4096
+_LONGEST_TIMEOUT = 1e6  # seconds
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,9 @@ def job_of(options: argparse.Namespace) -> Job:
         check_choice("grid preset", options.grid, catalogue.presets())
         preset = catalogue.presets()[options.grid]
     problems = list(preset.problems) if preset else [_problem(options)]
-    methods = options.methods or ",".join(preset.methods if preset else PAPER_METHODS)
+    methods = ",".join(preset.methods if preset else PAPER_METHODS)
+    if options.methods is not None:
+        methods = options.methods
     given = {} if options.lr is None else {"lr": options.lr}
     n_draws, n_seeds = _numbers(options, (preset.draws, preset.seeds) if preset else _QUICK)
     amounts = dict(preset.budget) if preset else {}
@@ -236,13 +238,18 @@ def do(options: argparse.Namespace, command: Sequence[str]) -> None:
     check_integer("--workers", options.workers, 1, _MOST_WORKERS)
     check_choice("--engine", options.engine, ENGINES)
     check_device(options.device)
-    if options.timeout is not None and options.timeout <= 0:
-        raise InputError(f"--timeout {options.timeout:g}: expected a number of seconds above 0")
+    if options.timeout is not None:
+        check_real("--timeout", options.timeout, above=0, at_most=_LONGEST_TIMEOUT)
+    if options.address is not None and options.engine != "ray":
+        raise InputError("--address is of a Ray cluster: expected --engine ray with it")
+    if options.plan and options.json:
+        raise InputError("--plan prints text and trains nothing: expected no --json with it")
     shard = None if options.shard is None else Shard.read(options.shard)
     job = job_of(options)
     out = _DEFAULT_OUT / job.name if options.out is None else options.out
     if options.plan:
-        store = Store.at(out) if (out / IDENTITY).exists() else None
+        check_writable(out)
+        store = Store.at(out) if out.exists() and any(out.iterdir()) else None
         wanted = plan(job.runs, store, force=options.force, shard=shard, n_workers=options.workers)
         print(plan_table(wanted))
         return

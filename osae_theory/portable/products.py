@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from osae_theory.errors import InputError
 from osae_theory.portable import plain
 from osae_theory.threads import in_parallel
 
@@ -53,7 +54,15 @@ def affine(
         C-contiguous, of the same dtype.
     compiled : bool
         False computes in numpy, to the same bits: slow.
+
+    Raises
+    ------
+    InputError
+        If the arrays are not of one dtype.
     """
+    dtypes = {array.dtype for array in (x, weights, bias, out) if array is not None}
+    if len(dtypes) > 1:
+        raise InputError(f"arrays of {', '.join(sorted(map(str, dtypes)))}: expected one dtype")
     x, weights = np.ascontiguousarray(x), np.ascontiguousarray(weights)
     if not (compiled and x.dtype in _DTYPES and compiles()):
         plain.chain_product(x, weights, bias, out)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,11 @@ from runtime_types import end_checks
 from small_runs import outcomes, small_runs
 
 pytestmark = pytest.mark.trains
+
+
+def encoder(kind, **arrays):
+    """What says that it is an encoder."""
+    return SimpleNamespace(kind=kind, arrays=arrays)
 
 
 def same(first, second):
@@ -108,6 +114,15 @@ def test_a_run_that_diverges_says_so():
         (lambda *a: [Fitted(np.ones((6, 7)), Truth())], r"a dictionary of shape (6, 7): expected"),
         (lambda *a: [Fitted(np.ones((8, 6)), Truth())], r"a dictionary of shape (8, 6): expected"),
         (lambda *a: [Fitted(np.ones((6, 8), int), Truth())], "a dictionary of dtype int64"),
+        (lambda *a: [Fitted(np.ones((6, 8)), Truth())], "the true codes for an encoder: only"),
+        (
+            lambda *a: [Fitted(np.ones((6, 8)), encoder("odd"))],
+            "an encoder of kind 'odd': expected one of",
+        ),
+        (
+            lambda *a: [Fitted(np.ones((6, 8)), encoder("top-m", x=np.array([None])))],
+            "the encoder's x of dtype object",
+        ),
         (lambda *a: ["a dictionary"], "AttributeError: 'str' object has no attribute"),
     ],
 )
@@ -122,6 +137,39 @@ def test_what_a_method_does_wrong_is_an_outcome(fit, reason, monkeypatch):
     assert outcome.reason.startswith(reason)
     assert outcome.values == {}
     assert "\n" not in outcome.reason
+
+
+def test_a_dictionary_in_single_precision_scores_what_it_does_in_double(monkeypatch):
+    fit = catalogue.methods()["topk"].fit
+    found = {}
+    for dtype in (np.float64, np.float32):
+
+        def rounded(data, how, seeds, dtype=dtype):
+            return [
+                Fitted(one.dictionary.astype(np.float32).astype(dtype), one.encoder)
+                for one in fit(data, how, seeds)
+            ]
+
+        method = replace(catalogue.methods()["topk"], fit=rounded)
+        monkeypatch.setattr(catalogue, "methods", lambda method=method: {"topk": method})
+        monkeypatch.setattr(module, "_imported_code", lambda family, method: "")
+        [found[dtype]] = run_task(FitTask(tuple(small_runs(n=1)), ""))
+    assert found[np.float32].status == "done"
+    assert same(found[np.float32], found[np.float64])
+
+
+def test_what_a_method_prints_is_no_part_of_the_output(monkeypatch, capsys):
+    def fit(data, how, seeds):
+        print("noise")
+        return [None for _ in seeds]
+
+    method = replace(catalogue.methods()["topk"], fit=fit)
+    monkeypatch.setattr(catalogue, "methods", lambda: {"topk": method})
+    monkeypatch.setattr(module, "_imported_code", lambda family, method: "")
+    run_task(FitTask(tuple(small_runs(n=1)), ""))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "noise" in printed.err
 
 
 def test_a_long_reason_is_shortened(monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from osae_theory.errors import InputError
 from osae_theory.portable import affine, compiles, matmul
 from osae_theory.portable.plain import fused_multiply_add
 from osae_theory.threads import limited_threads
@@ -113,3 +114,9 @@ def test_infinities_and_nan_pass_through_as_in_any_product():
     with np.errstate(invalid="ignore"):
         for compiled in (True, False):
             np.testing.assert_array_equal(matmul(a, b, compiled=compiled), a @ b)
+
+
+def test_arrays_of_two_dtypes_are_refused():
+    a = np.ones((3, 2), np.float32)
+    with pytest.raises(InputError, match="arrays of float32, float64: expected one dtype"):
+        matmul(a, np.ones((2, 4)))
