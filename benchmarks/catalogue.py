@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.contracts import Family, Method, Metric, Params, Preset, Shape
+from benchmarks.contracts import EncoderKind, Family, Method, Metric, Params, Preset, Shape
 from benchmarks.discovery import EXTRA, collected
 from benchmarks.parameters import Items, Value, bind, selector, selectors, written
 from benchmarks.spec import Budget, Case, RunSpec, Setting, run_seeds
@@ -41,6 +41,12 @@ def metrics() -> Mapping[str, Metric]:
         if metric.of_value is not None:
             check_choice(f"metric {metric.name}: source", metric.of_value[0], found)
     return MappingProxyType({metric.name: metric for metric in placed})
+
+
+@cache
+def encoders() -> Mapping[str, EncoderKind]:
+    """Return the kinds of encoders by name."""
+    return collected("benchmarks.encoders", "ENCODER", EncoderKind)
 
 
 @cache

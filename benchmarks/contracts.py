@@ -111,7 +111,7 @@ class Encoder(Protocol):
 
     @property
     def kind(self) -> str:
-        """Its name in `benchmarks.encoders.ENCODERS`."""
+        """The name of its kind: that of a file in `benchmarks/encoders`."""
         ...
 
     @property
@@ -138,6 +138,22 @@ class Fitted:
 
     dictionary: Float[np.ndarray, "d K"]
     encoder: Encoder
+
+
+@dataclass(frozen=True)
+class EncoderKind:
+    """A kind of encoder that a run can be kept with: one file in `benchmarks/encoders`.
+
+    Attributes
+    ----------
+    name : str
+        The `kind` of its encoders.
+    read : callable
+        Gives an encoder back from the dictionary (d, K) and the encoder's `arrays`.
+    """
+
+    name: str
+    read: Callable[[Float[np.ndarray, "d K"], Mapping[str, np.ndarray]], Encoder]
 
 
 FitFunction = Callable[[Data, Fit, Sequence[RunSeeds]], Sequence[Fitted | None]]

@@ -37,6 +37,8 @@ class Outcome:
         Why it is not done; empty if it is.
     values : mapping of str to float or None
         Its measurements by the metrics' names; None where one is not defined.
+    unmeasured : mapping of str to str
+        Why metrics that raised have no value, by their names: the run itself is none the worse.
     vectors : mapping of str to array
         One entry a latent: see `VECTORS`.
     arrays : mapping of str to array
@@ -57,6 +59,7 @@ class Outcome:
     status: Status
     reason: str = ""
     values: Mapping[str, float | None] = field(default_factory=lambda: MappingProxyType({}))
+    unmeasured: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     vectors: Mapping[str, np.ndarray] = field(default_factory=_nothing)
     arrays: Mapping[str, np.ndarray] = field(default_factory=_nothing)
     encoder: str = ""

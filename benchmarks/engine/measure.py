@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks import catalogue
 from benchmarks.contracts import Scored
-from benchmarks.encoders import fitted_from
 from benchmarks.engine.local import reason
 from benchmarks.engine.task import FitTask, defined, run_task
+from benchmarks.kept import fitted_from
 from benchmarks.outcome import Measurement, Results
 from benchmarks.spec import Case, RunSpec, Setting
 from osae_theory.threads import limited_threads

@@ -55,11 +55,9 @@ def ray_engine(
 
     if address is not None:
         _check_somebody_is_at(address)
-    options: dict[str, Any] = (
-        {"num_cpus": n_workers, "include_dashboard": False}
-        if address is None
-        else {"address": address}
-    )
+    options: dict[str, Any] = {"address": address}
+    if address is None:  # a cluster of somebody else's on this machine is none of ours
+        options = {"address": "local", "num_cpus": n_workers, "include_dashboard": False}
     try:
         ray.init(
             **options,

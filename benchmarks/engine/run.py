@@ -238,6 +238,8 @@ class _Job:
         if outcome.status == "done":
             self._done[setting].append(outcome.spec.id)
             self._fresh.add(outcome.spec.id)
+            for name, why in outcome.unmeasured.items():
+                self._failures["value", f"of {name} not measured: {why}"] += 1
         else:
             why = f"of {setting.variant} ended as {outcome.status}: {outcome.reason}"
             known = self._notes if outcome.status in FINISHED else self._failures

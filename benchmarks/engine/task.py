@@ -18,7 +18,7 @@ from benchmarks import catalogue
 from benchmarks.code_state import code_state
 from benchmarks.contracts import Data, Fit, Fitted, Method, Scored
 from benchmarks.discovery import module_of
-from benchmarks.encoders import ENCODERS, stored_arrays
+from benchmarks.kept import stored_arrays
 from benchmarks.outcome import Outcome
 from benchmarks.spec import RunSpec, Setting, run_seeds
 from osae_theory.errors import JobError
@@ -142,12 +142,16 @@ def _outcome(
             return replace(tried, status="error", reason=wrong)
         fit = Fitted(np.asarray(fit.dictionary, dtype=np.float64), fit.encoder)
         scored = Scored(fit, problem, heldout, run.seeds.initialisation)
+        # What comes of the method: if that fails, the run has; a metric fails for itself.
+        vectors, _ = vectors_of(scored), scored.reconstruction
+        values, unmeasured = measured_apart(scored)
         return replace(
             tried,
             status="done",
             reason="",
-            values=measured(scored),
-            vectors=vectors_of(scored),
+            values=values,
+            unmeasured=unmeasured,
+            vectors=vectors,
             arrays=stored_arrays(fit),
             encoder=fit.encoder.kind,
             dictionary_sha256=dictionary_sha256(fit.dictionary),
@@ -164,6 +168,19 @@ def measured(scored: Scored, names: Sequence[str] | None = None) -> dict[str, fl
         if metric.of_run is not None and (names is None or name in names)
     }
     return {name: defined(of_run(scored)) for name, of_run in chosen.items()}
+
+
+def measured_apart(scored: Scored) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Return a run's measurements, and why metrics that raised have none, by their names."""
+    values: dict[str, float | None] = {}
+    reasons: dict[str, str] = {}
+    for name, metric in catalogue.metrics().items():
+        if metric.of_run is not None:
+            try:
+                values[name] = defined(metric.of_run(scored))
+            except Exception as error:
+                reasons[name] = _reason(error)
+    return values, reasons
 
 
 def vectors_of(scored: Scored) -> Mapping[str, np.ndarray]:
@@ -196,8 +213,8 @@ def _wrong(fit: Fitted, problem: SparseCodingProblem, method: Method) -> str:
     if not np.isfinite(D).all():
         return "the dictionary holds NaN or Inf: expected finite atoms"
     kind = fit.encoder.kind
-    if kind not in ENCODERS:
-        return f"an encoder of kind {kind!r}: expected one of {', '.join(ENCODERS)}"
+    if kind not in catalogue.encoders():
+        return f"an encoder of kind {kind!r}: expected one of {', '.join(catalogue.encoders())}"
     if kind == "truth" and method.sees != "truth":
         return "the true codes for an encoder: only a method that says sees='truth' may use them"
     for name, array in fit.encoder.arrays.items():

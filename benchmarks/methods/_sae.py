@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from benchmarks.contracts import Data, Fit, FitFunction, Fitted, Method, Params
-from benchmarks.encoders import TopM
+from benchmarks.encoders.top_m import TopM
 from benchmarks.parameters import Parameter
 from osae_theory.prefixes import WeightSchedule
 from osae_theory.sae import Run, RunSeeds, TopMSAE, TrainingConfig, train

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from benchmarks.contracts import Data, Fit, Fitted, Method
-from benchmarks.encoders import Truth
+from benchmarks.encoders.truth import Truth
 from benchmarks.spec import Budget
 from osae_theory.errors import InputError
 from osae_theory.sae import RunSeeds

@@ -47,5 +47,15 @@ def _params(label: str) -> dict[str, object]:
 
 def _exploded(column: pd.Series, fields: dict[str, dict[str, object]]) -> pd.DataFrame:
     """Return for each entry the fields that stand for its name."""
-    frame = pd.DataFrame.from_dict(fields, orient="index")
+    frame = pd.DataFrame.from_dict(fields, orient="index").apply(_of_one_type)
     return frame.reindex(column.astype(str).to_numpy())
+
+
+def _of_one_type(column: pd.Series) -> pd.Series:
+    """Return a column of numbers; of text where not all are, as for methods that are unknown."""
+    if column.dtype != object:
+        return column
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.notna().equals(column.notna()):
+        return numbers
+    return column.map(lambda value: value if pd.isna(value) else str(value))

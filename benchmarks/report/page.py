@@ -274,7 +274,8 @@ def scatter(summaries: Sequence[Summary], variants: Sequence[Variant]) -> dict[s
                 for row in summary.rows
                 for seed, values in zip(
                     summary.problem_seeds,
-                    _numbers([summary.values[m.name][row.label] for m in metrics]),
+                    _numbers([summary.values[m.name][row.label] for m in metrics])
+                    or [[]] * len(summary.problem_seeds),
                     strict=True,
                 )
                 if any(value is not None for value in values)
@@ -305,6 +306,8 @@ def scatter(summaries: Sequence[Summary], variants: Sequence[Variant]) -> dict[s
 
 
 def _numbers(columns: Sequence[np.ndarray]) -> list[list[float | None]]:
+    if not columns:
+        return []
     return [[_number(value) for value in row] for row in np.stack(columns, axis=1).tolist()]
 
 

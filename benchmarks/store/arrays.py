@@ -34,7 +34,7 @@ class RunArrays:
     generation : int
         Of the training that they are of.
     arrays : mapping of str to array
-        By name; see `benchmarks.encoders.stored_arrays`.
+        By name; see `benchmarks.kept.stored_arrays`.
     """
 
     run: str

@@ -16,7 +16,7 @@ METHOD = '''"""Random unit vectors, as a method."""
 import numpy as np
 
 from benchmarks.contracts import Fitted, Method
-from benchmarks.encoders import Truth
+from benchmarks.encoders.top_m import TopM
 from benchmarks.spec import Budget
 
 
@@ -24,7 +24,8 @@ def fit(data, how, seeds):
     found = []
     for own in seeds:
         D = np.random.default_rng(own.initialisation).standard_normal((data.rows.shape[1], data.K))
-        found.append(Fitted(D / np.linalg.norm(D, axis=0), Truth()))
+        D /= np.linalg.norm(D, axis=0)
+        found.append(Fitted(D, TopM.correlating(D, data.m)))
     return found
 
 

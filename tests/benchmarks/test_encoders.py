@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from benchmarks.contracts import Fitted
-from benchmarks.encoders import TopM, Truth, fitted_from, stored_arrays
+from benchmarks.encoders.top_m import TopM
+from benchmarks.encoders.truth import Truth
+from benchmarks.kept import fitted_from, stored_arrays
 from osae_theory.errors import InputError
 from osae_theory.sae import TopMSAE
 from osae_theory.seeds import Axis, generator
@@ -35,3 +37,16 @@ def test_the_truth_has_no_codes_for_data_alone():
 def test_an_encoder_of_an_unknown_kind_is_refused():
     with pytest.raises(InputError, match=r"encoder 'top-n' is unknown .did you mean 'top-m'"):
         fitted_from("top-n", {"dictionary": np.eye(2)})
+
+
+def test_an_encoder_of_atoms_alone_takes_the_largest_inner_products():
+    rng = np.random.default_rng(0)
+    D = rng.standard_normal((5, 9))
+    D /= np.linalg.norm(D, axis=0)
+    rows = rng.standard_normal((20, 5)).astype(np.float32)
+    codes = TopM.correlating(D, 2)(rows)
+    products = rows @ D.astype(np.float32)
+    for code, product in zip(codes, products, strict=True):
+        kept = np.argsort(-product)[:2]
+        np.testing.assert_allclose(code[kept], np.maximum(product[kept], 0), rtol=1e-5)
+        assert np.count_nonzero(code) <= 2

@@ -102,7 +102,7 @@ def test_a_job_error_of_a_node_ends_the_job(faulty, tmp_path, monkeypatch):
     assert store.statuses() == {}
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "auto", "127.0.0.1", "nowhere.invalid:6379"])
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1", "nowhere.invalid:6379"])
 def test_an_address_without_a_cluster_is_refused_with_its_name(tmp_path, address):
     store = Store.at(tmp_path, create=True)
     with pytest.raises(InputError, match=rf"--address '{address}': expected that of a Ray cluster"):

@@ -6,10 +6,11 @@ import pytest
 from scipy.stats import spearmanr
 
 from benchmarks import catalogue
-from benchmarks.contracts import Data, Fit, Fitted
-from benchmarks.encoders import Truth, fitted_from
+from benchmarks.contracts import Data, Fit, Fitted, Metric
+from benchmarks.encoders.truth import Truth
 from benchmarks.engine import task as module
 from benchmarks.engine.task import FitTask, data_for, run_task
+from benchmarks.kept import fitted_from
 from benchmarks.outcome import VECTORS
 from osae_theory.errors import JobError
 from osae_theory.metrics import order_by
@@ -170,6 +171,18 @@ def test_what_a_method_prints_is_no_part_of_the_output(monkeypatch, capsys):
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "noise" in printed.err
+
+
+def test_a_metric_that_raises_costs_its_own_value_and_no_run(monkeypatch):
+    broken = Metric("broken", "broken", "broken", 1, of_run=lambda scored: 1 / 0)
+    known = dict(catalogue.metrics())
+    monkeypatch.setattr(catalogue, "metrics", lambda: {**known, "broken": broken})
+    monkeypatch.setattr(module, "_imported_code", lambda family, method: "")
+    [outcome] = run_task(FitTask(tuple(small_runs(n=1)), ""))
+    assert outcome.status == "done"
+    assert "broken" not in outcome.values
+    assert "mse" in outcome.values
+    assert outcome.unmeasured == {"broken": "ZeroDivisionError: division by zero"}
 
 
 def test_a_long_reason_is_shortened(monkeypatch):

@@ -1,15 +1,13 @@
-"""How stored runs turn data into codes: the kinds of encoders that a run can be kept with."""
+"""The linear encoder of a top-m SAE: codes are the m largest of x W + b, if they are above 0."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from benchmarks.contracts import Encoder, Fitted
-from osae_theory.errors import InputError, check_choice
+from benchmarks.contracts import EncoderKind
 from osae_theory.sae import TopMSAE
 
 
@@ -55,45 +53,24 @@ class TopM:
         )
         return cls(model, int(arrays["m"][0]))
 
+    @classmethod
+    def correlating(cls, dictionary: Float[np.ndarray, "d K"], m: int) -> "TopM":
+        """Return the encoder whose codes are the m largest inner products with unit-norm atoms.
+
+        For a method that has learned atoms and no encoder.
+        """
+        atoms = np.ascontiguousarray(dictionary, dtype=np.float32)
+        bias = np.zeros(atoms.shape[1], np.float32)
+        given = {"encoder": atoms, "encoder_bias": bias, "m": np.array([m])}
+        return cls.of(dictionary, given | {"portable": np.array([True])})
+
     def __call__(self, rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n K"]:
         """Return the codes of data rows."""
         x = torch.from_numpy(rows).to(self.model.atoms.device)
         return self.model.encode_all(x, self.m)[0].cpu().numpy()
 
 
-@dataclass(frozen=True)
-class Truth:
-    """The true codes themselves: for oracles, whose codes are read off the problem."""
-
-    kind = "truth"
-
-    @property
-    def arrays(self) -> Mapping[str, np.ndarray]:
-        """Nothing: the problem holds them."""
-        return {}
-
-    def __call__(self, rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n K"]:
-        """Refuse: data alone do not say what made them."""
-        raise InputError("the true codes are the problem's: expected another encoder for new data")
-
-
-_Read = Callable[[Float[np.ndarray, "d K"], Mapping[str, np.ndarray]], Encoder]
-ENCODERS: Mapping[str, _Read] = MappingProxyType(
-    {"top-m": TopM.of, "truth": lambda dictionary, arrays: Truth()}
-)
-
-
-def stored_arrays(fitted: Fitted) -> dict[str, np.ndarray]:
-    """Return all that a fitted run consists of, by name."""
-    arrays = {f"encoder.{name}": array for name, array in fitted.encoder.arrays.items()}
-    return {"dictionary": np.ascontiguousarray(fitted.dictionary), **arrays}
-
-
-def fitted_from(kind: str, arrays: Mapping[str, np.ndarray]) -> Fitted:
-    """Return the fitted run that `stored_arrays` came from; `kind` is its encoder's."""
-    check_choice("encoder", kind, ENCODERS)
-    own = {name.removeprefix("encoder."): a for name, a in arrays.items() if "encoder." in name}
-    return Fitted(arrays["dictionary"], ENCODERS[kind](arrays["dictionary"], own))
+ENCODER = EncoderKind("top-m", TopM.of)
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:
