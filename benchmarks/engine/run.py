@@ -4,11 +4,14 @@ Only this process writes to the store, as tasks come to their end; so a job that
 it is stopped, has kept what it has finished, and the same command goes on from there.
 """
 
+import warnings
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+import numpy as np
 
 from benchmarks.engine.local import CarryOut, Failure, Finished, local_engine
 from benchmarks.engine.measure import Done, MeasureTask, PairTask, Task, do
@@ -19,6 +22,7 @@ from benchmarks.outcome import FINISHED, STATUSES, Outcome, Results
 from benchmarks.spec import RunSpec, Setting
 from benchmarks.store import Store
 from osae_theory.errors import check_choice, check_integer, check_real
+from osae_theory.provenance import dictionary_sha256
 
 ENGINES = ("local", "ray")
 _MOST_LINES = 20
@@ -165,6 +169,7 @@ class _Job:
             if run.setting in self._open:
                 self._done[run.setting].append(run.id)
         self._fresh: set[str] = set()
+        self._dictionaries: dict[str, str] = {}
         self._ready: deque[PairTask] = deque()
 
     def work(self, carry_out: CarryOut) -> None:
@@ -207,12 +212,29 @@ class _Job:
     def _loaded(self, tasks: Iterable[MeasureTask | PairTask]) -> Iterator[Task]:
         """Yield tasks with the arrays that they need, read when their turn has come."""
         for task in tasks:
-            found = {name: self._store.arrays(name) for name in task.ids}
+            found = {name: self._arrays(name) for name in task.ids}
             kept = {name: arrays for name, arrays in found.items() if arrays is not None}
             self._unkept |= found.keys() - kept.keys()
             loaded = task.with_kept(kept)
             if loaded.n_measurements:
                 yield loaded
+
+    def _arrays(self, name: str) -> tuple[str, dict[str, np.ndarray]] | None:
+        """Return a run's arrays, if they are those of the training that counts."""
+        found = self._store.arrays(name)
+        if found is None:
+            return None
+        if name not in self._dictionaries:
+            self._dictionaries.update(self._store.dictionaries())
+        if dictionary_sha256(found[1]["dictionary"]) == self._dictionaries.get(name):
+            return found
+        warnings.warn(
+            f"the arrays of run {name} are of another training than its numbers: what is measured"
+            " of it stands, but nothing more can be",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
 
     def _limit(self, task: Task) -> float | None:
         if self._timeout is None:
@@ -238,6 +260,7 @@ class _Job:
         if outcome.status == "done":
             self._done[setting].append(outcome.spec.id)
             self._fresh.add(outcome.spec.id)
+            self._dictionaries[outcome.spec.id] = outcome.dictionary_sha256
             for name, why in outcome.unmeasured.items():
                 self._failures["value", f"of {name} not measured: {why}"] += 1
         else:

@@ -97,6 +97,8 @@ def _precedes(there: RunArrays, new: RunArrays) -> bool:
 def read_arrays(path: Path) -> RunArrays | None:
     """Return what a file of arrays holds, or None if it is not there or not what was written."""
     try:
+        if not path.is_file():  # nothing, or a pipe, which would be waited for
+            return None
         content = path.read_bytes()
         arrays = load(content)
         metadata = _metadata(content)
@@ -108,7 +110,7 @@ def read_arrays(path: Path) -> RunArrays | None:
         return RunArrays(
             said["run"], said["encoder"], said["dictionary_sha256"], said["generation"], arrays
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
         return None
 
 

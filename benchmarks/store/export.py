@@ -1,6 +1,7 @@
 """A copy of a store for publication: few parts, and no arrays unless they are wanted."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,8 +41,8 @@ def export(source: Store, folder: Path, with_arrays: bool = False) -> Store:
     JobError
         If the system refuses.
     """
-    if folder.exists() and folder.samefile(source.folder):
-        raise InputError(f"{folder} is the store itself: expected another folder")
+    if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(source.folder)):
+        raise InputError(f"{folder} is the store itself, or in it: expected another folder")
     parts = list(read_parts(source.folder / merging.PARTS, EVERYTHING).values())
     target = Store.at(folder, create=True)
     with merging.refusals(folder), scratch_folder(folder) as scratch:

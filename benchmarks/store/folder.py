@@ -157,6 +157,20 @@ class Store:
             self._writer.looked = True
         return dict(zip(run, status, strict=True))
 
+    def dictionaries(self) -> dict[str, str]:
+        """Return the sha256 of each run's dictionary by its id; empty where a run has none.
+
+        Raises
+        ------
+        InputError
+            If a part is damaged.
+        """
+        names = ("run", "status", "generation", "dictionary_sha256", "reason")
+        pool = self._pool({RUNS: names})
+        found = pool.tables[RUNS].take(pa.array(best_rows(pool)))
+        run, sha256 = (found.column(name).to_pylist() for name in ("run", "dictionary_sha256"))
+        return dict(zip(run, sha256, strict=True))
+
     def measured(self) -> set[tuple[str, str, str]]:
         """Return what is measured: a run's id, the other's or "", and the metric's name.
 
@@ -263,7 +277,7 @@ def _run_arrays(outcome: Outcome, generation: int) -> arrays.RunArrays:
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not JSON: expected the project and the schema of a store"
         ) from error

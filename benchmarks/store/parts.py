@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +84,14 @@ def part_names(parts: Path) -> list[str]:
     try:
         with os.scandir(parts) as entries:
             return sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
-    except FileNotFoundError:  # nothing has been added yet
-        return []
+    except FileNotFoundError as error:
+        if not parts.is_symlink():  # nothing has been added yet
+            return []
+        raise InputError(
+            f"{parts} is a link that leads nowhere: expected the folder of a store's parts"
+        ) from error
+    except NotADirectoryError as error:
+        raise InputError(f"{parts} is a file: expected the folder of a store's parts") from error
 
 
 def size_of(part: Path) -> Size:
@@ -181,7 +188,7 @@ def _files(part: Path) -> dict[str, dict[str, Any]]:
     content = _content(path)
     try:
         manifest = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, "it is not JSON") from error
     check_identity(path, manifest)
     files = manifest.get("files")
@@ -209,6 +216,9 @@ def _table(path: Path, sha256: str, schema: pa.Schema, wanted: Sequence[str]) ->
 
 def _content(path: Path) -> bytes:
     try:
+        # A pipe would be waited for, and a folder cannot be read.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _damaged(path, "it is no regular file")
         return path.read_bytes()
     except OSError as error:
         if error.errno not in _GONE:

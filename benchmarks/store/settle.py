@@ -1,6 +1,7 @@
 """Which rows of a store's parts count, where several parts tell of one run.
 
-The higher generation wins; then the better status; then the smaller `dictionary_sha256`, which is
+What is finished wins over what failed, so that an attempt to train a run anew takes nothing away;
+then the higher generation; then the better status; then the smaller `dictionary_sha256`, which is
 arbitrary, but the same whoever wrote first and however parts have been merged. A run that was
 trained twice with other results is disputed: one training counts, whole, and merging keeps the
 other too.
@@ -267,15 +268,17 @@ def best_rows(pool: Pool) -> Int[np.ndarray, " runs"]:
     once = np.setdiff1d(frame.index.to_numpy(), again)
     if not len(again):
         return once
+    status = _status(pool)[again]
     decide = frame.loc[again].assign(
+        failed=status >= len(FINISHED),
         generation=-pool.numbers(RUNS, "generation")[again].astype(np.int64),
-        status=_status(pool)[again],
+        status=status,
         part=pool.parts[RUNS][again],
     )
     texts = [name for name in ("dictionary_sha256", "reason") if name in table.column_names]
     for name in texts:
         decide[name] = pool.texts(RUNS, name, again)
-    by = ["run", "generation", "status", *texts, "part"]
+    by = ["run", "failed", "generation", "status", *texts, "part"]
     first = decide.sort_values(by, kind="stable").drop_duplicates("run")
     return np.concatenate([once, first.index.to_numpy()])
 

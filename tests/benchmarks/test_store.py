@@ -313,11 +313,11 @@ def forced(store, results, **changes):
 def test_what_replaces_a_run_counts_though_it_is_worse(store, results, merged):
     store.add(results)
     done = Results([one for one in results.outcomes if one.status == "done"][:3])
-    forced(store, done, status="error", reason="no", values={}, vectors={}, dictionary_sha256="")
+    forced(store, done, status="diverged", reason="no", values={}, vectors={}, dictionary_sha256="")
     if merged:
         store.merge()
     statuses = store.statuses()
-    assert [statuses[one.spec.id] for one in done.outcomes] == ["error"] * 3
+    assert [statuses[one.spec.id] for one in done.outcomes] == ["diverged"] * 3
     replaced = {one.spec.id for one in done.outcomes}
     frames = store.frames()
     assert not replaced & {*frames.measurements["run"], *frames.measurements["other"]}
@@ -328,6 +328,20 @@ def test_what_replaces_a_run_counts_though_it_is_worse(store, results, merged):
         assert not replaced & set(stored.query("other == ''")["run"])
     assert len(frames.provenance) == len(results.outcomes)
     assert store.check() == []
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("status", ["error", "timeout"])
+def test_an_attempt_to_replace_a_run_that_fails_takes_nothing_away(store, results, status, merged):
+    store.add(results)
+    before = store.frames()
+    done = Results([one for one in results.outcomes if one.status == "done"][:3])
+    forced(store, done, status=status, reason="no", values={}, vectors={}, dictionary_sha256="")
+    if merged:
+        store.merge()
+    after = store.frames()
+    pd.testing.assert_frame_equal(after.runs, before.runs)
+    pd.testing.assert_frame_equal(after.measurements, before.measurements)
 
 
 @pytest.mark.parametrize("merged", [False, True])

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from benchmarks.store import Store
 from benchmarks.store.check import findings
 from benchmarks.store.parts import write_part
 from benchmarks.store.schema import RUNS, TABLES
+from osae_theory.errors import InputError
 
 
 @pytest.fixture
@@ -162,3 +164,26 @@ def test_a_manifest_of_a_newer_version_is_named(store):
     (part / "part.json").write_text(json.dumps(manifest | {"schema": 2}))
     [text] = store.check()
     assert "expected the newer version" in text
+
+
+@pytest.mark.parametrize("place", ["part.json", "runs.parquet"])
+@pytest.mark.parametrize("what", ["pipe", "folder", "nesting"])
+def test_what_is_no_file_in_a_files_place_is_named_and_not_waited_for(store, place, what):
+    path = next((store.folder / "parts").iterdir()) / place
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path.write_text("[" * 200_000)
+    with pytest.raises(InputError, match=f"{place} is damaged"):
+        store.frames()
+    assert any(place in sentence for sentence in store.check())
+
+
+def test_parts_that_lead_nowhere_are_no_empty_store(store):
+    (store.folder / "parts").rename(store.folder / "elsewhere")
+    (store.folder / "parts").symlink_to("nowhere")
+    with pytest.raises(InputError, match="is a link that leads nowhere"):
+        store.statuses()

@@ -180,7 +180,9 @@ def test_an_export_over_what_is_no_store_or_over_itself_is_refused(capsys, store
     (tmp_path / "thesis" / "thesis.tex").touch()
     for target, message in (
         (tmp_path / "thesis", "holds 'thesis.tex' and no store.json"),
-        (tmp_path / "store", "is the store itself: expected another folder"),
+        (tmp_path / "store", "is the store itself, or in it: expected another folder"),
+        (tmp_path / "store" / "parts" / "x", "is the store itself, or in it"),
+        (tmp_path / "store" / "arrays" / "x", "is the store itself, or in it"),
     ):
         code, line = refused(capsys, "export", store.folder, target)
         assert code == 2
