@@ -125,10 +125,13 @@ def _categorical(frame: pd.DataFrame, ids: pd.CategoricalDtype) -> pd.DataFrame:
     """Return a table whose categories are those that are there, in an order that says nothing."""
     new = {}
     for name, column in frame.items():
-        if name in ("run", "other"):
-            new[name] = column.astype(ids if name == "run" else _or_none(ids))
+        # `astype` would leave the same categories in another order as they are.
+        if name == "run":
+            new[name] = column.cat.set_categories(ids.categories)
+        elif name == "other":
+            new[name] = column.cat.set_categories(_or_none(ids).categories)
         elif name == "status":
-            new[name] = column.astype(pd.CategoricalDtype(pd.Index(STATUSES, dtype="str")))
+            new[name] = column.cat.set_categories(STATUSES)
         elif isinstance(column.dtype, pd.CategoricalDtype):
             used = column.cat.remove_unused_categories()
             new[name] = used.cat.set_categories(used.cat.categories.sort_values())
