@@ -334,3 +334,22 @@ def test_in_a_browser_the_page_sorts_filters_and_draws_within_its_width(single, 
     assert all("stab" in name.lower() for name in found["shown"])
     assert found["points"] == 2 * 3
     assert found["tip"].startswith("top-m SAE\ndraw 0\n")
+
+
+def test_a_store_of_runs_that_all_failed_has_a_report(tmp_path):
+    outcomes = outcomes_of(setting_of("topk", problem=SMALL), 3)
+    bad = [replace(one, status="error", reason="no", values={}) for one in outcomes]
+    report.write(frames_of(bad), tmp_path / "report")
+    assert "3 error." in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_parameters_of_a_method_that_is_no_longer_there_stand_as_text_beside_numbers(tmp_path):
+    known = outcomes_of(setting_of("topk", problem=SMALL))
+    gone = [
+        replace(one, spec=replace(one.spec, setting=replace(one.spec.setting, method="gone")))
+        for one in outcomes_of(setting_of("topk[lr=0.5]", problem=SMALL))
+    ]
+    report.write(frames_of([*known, *gone]), tmp_path / "report")
+    runs = pd.read_parquet(tmp_path / "report" / "runs.parquet")
+    assert set(runs["method"]) == {"topk", "gone"}
+    assert set(runs["params.lr"].astype(float)) == {0.01, 0.5}

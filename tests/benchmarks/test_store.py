@@ -18,7 +18,7 @@ from made_up_runs import (
     other_machine,
 )
 
-from benchmarks.outcome import Measurement, Results
+from benchmarks.outcome import STATUSES, Measurement, Results
 from benchmarks.store import Store, merging, parts
 from benchmarks.store import folder as folder_module
 from benchmarks.store.schema import TABLES
@@ -152,6 +152,16 @@ def test_rows_stand_in_the_order_of_texts_then_of_names(store, results):
     found = frames.vectors
     keys = [(text[run], name) for run, name in zip(found["run"], found["name"], strict=True)]
     assert keys == sorted(keys)
+
+
+def test_statuses_are_categories_in_one_order_whoever_was_first(store):
+    outcomes = made_up_outcomes(made_up_specs(1, 1, 4, ["topk"]))
+    statuses = ("error", "done", "timeout", "diverged")
+    for outcome, status in zip(outcomes, statuses, strict=True):
+        store.add(Results([replace(outcome, status=status)]))
+    for frames in (store.frames(), store.frames().only([one.spec.id for one in outcomes])):
+        assert list(frames.runs["status"].cat.categories) == list(STATUSES)
+        assert set(frames.runs["status"]) == set(STATUSES)
 
 
 def test_what_is_asked_for_alone_is_what_a_store_of_it_alone_holds(tmp_path, results):
@@ -360,6 +370,18 @@ def test_a_pair_is_measured_anew_when_one_of_it_has_been_replaced(store, merged)
         found = store.frames().measurements.query("other != ''")
         assert found["value"].tolist() == [value]
     assert store.check() == []
+
+
+def test_pairs_count_that_are_measured_in_a_job_in_which_a_run_could_not_be_replaced(store):
+    first, second = sorted(made_up_specs(1, 1, 2, ["topk"]), key=lambda spec: spec.id)
+    store.add(Results(made_up_outcomes([first, second])))
+    [done] = made_up_outcomes([first])
+    failed = replace(done, status="error", values={}, vectors={}, dictionary_sha256="")
+    writer = Store.at(store.folder)
+    writer.supersede([first.id, second.id])
+    writer.add(Results([failed, *made_up_outcomes([second])]))
+    writer.add(Results(measurements=[Measurement(first.id, second.id, "stab_pairs", 0.5)]))
+    assert (first.id, second.id, "stab_pairs") in store.measured()
 
 
 def test_what_is_superseded_counts_until_its_successor_is_there(store, results):
