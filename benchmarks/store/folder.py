@@ -5,6 +5,7 @@ Nobody waits for a lock: what is added is a new folder, which appears in one ste
 
 import json
 import warnings
+from collections import ChainMap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.outcome import Outcome, Results
+from benchmarks.outcome import FINISHED, Outcome, Results
 from benchmarks.store import arrays, check, merging
 from benchmarks.store.frames import Frames
 from benchmarks.store.parts import Columns, read_parts
@@ -49,13 +50,16 @@ class _Writer:
     looked : bool
         Whether it has looked which generations there are.
     generations : dict of str to int
-        The generation of a run's rows, where it is not 0.
+        The generation of the training that counts, by the run's id, where it is not 0.
+    following : dict of str to int
+        That of the next training, for runs that are to be replaced.
     own : list of lists of str
         The parts that it has added, then those that it has made of them, and so on.
     """
 
     looked: bool = False
     generations: dict[str, int] = field(default_factory=dict)
+    following: dict[str, int] = field(default_factory=dict)
     own: list[list[str]] = field(default_factory=list)
 
 
@@ -112,7 +116,9 @@ class Store:
         """
         if not (results.outcomes or results.measurements):
             return
-        generations = self._generations()
+        known, following = self._generations(), self._writer.following
+        ids = [outcome.spec.id for outcome in results.outcomes]
+        generations = ChainMap({run: following[run] for run in ids if run in following}, known)
         tables = tables_of(results, lambda run: generations.get(run, 0))
         with merging.refusals(self.folder), scratch_folder(self.folder) as scratch:
             for outcome in results.outcomes:
@@ -120,6 +126,10 @@ class Store:
                     found = _run_arrays(outcome, generations.get(outcome.spec.id, 0))
                     arrays.put_arrays(self.folder, scratch, found)
             self._remember(0, merging.put_parts(self.folder, scratch, [tables], durable=False))
+        for outcome in results.outcomes:
+            # What failed replaces nothing that is finished: what was there goes on to count.
+            if outcome.status in FINISHED and outcome.spec.id in following:
+                known[outcome.spec.id] = following.pop(outcome.spec.id)
         self._merge_own()
 
     def frames(self, vectors: bool = True) -> Frames:
@@ -212,15 +222,15 @@ class Store:
         return None
 
     def supersede(self, run_ids: Iterable[str]) -> None:
-        """Let what this writer adds next for these runs replace what is there now.
+        """Let the next training that this writer adds for these runs replace what is there now.
 
-        Until it is added, what is there counts.
+        What is there counts until one is added that is finished.
         """
         there = self.statuses()
         generations = self._generations()
         for run in run_ids:
             if run in there:
-                generations[run] = generations.get(run, 0) + 1
+                self._writer.following[run] = generations.get(run, 0) + 1
 
     def merge(self) -> None:
         """Make few large parts of many small ones; others may read and write meanwhile.
