@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from osae_theory.errors import InputError, JobError
+from osae_theory.errors import InputError, JobError, described
 
 EXTRA = "OSAE_BENCHMARKS"
 
@@ -128,7 +128,6 @@ def _imported(name: str) -> ModuleType:
     except (InputError, JobError):
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{name.replace('.', '/')}.py cannot be imported ({type(error).__name__}: {reason})"
+            f"{name.replace('.', '/')}.py cannot be imported ({described(error)})"
         ) from error

@@ -19,5 +19,6 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure, atomically; the format is the path's suffix."""
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=150))
+    """Write a figure, atomically; the format is the path's suffix, the bits the same each time."""
+    undated = {"CreationDate": None} if path.suffix == ".pdf" else None
+    write_atomically(path, lambda new: figure.savefig(new, dpi=150, metadata=undated))

@@ -14,6 +14,8 @@ Status = Literal["done", "diverged", "timeout", "error"]
 # From the one that says most to the one that says least; the first two are never run again.
 STATUSES: tuple[Status, ...] = ("done", "diverged", "timeout", "error")
 FINISHED: tuple[Status, ...] = ("done", "diverged")
+# All that enter no figure.
+NOT_DONE: tuple[Status, ...] = STATUSES[1:]
 # Which vectors are kept of every run that is done.
 VECTORS = ("permutation", "similarities", "energy_order", "frequency_order")
 

@@ -10,7 +10,7 @@ import argparse
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +55,12 @@ def findings(store: Store, preset: Preset) -> list[str]:
     found = [one.text for one in damages(store.folder) if one.wrong]
     if found:
         return found
-    frames = store.frames()
+    frames = store.frames(vectors=False)
     specs = [RunSpec.read(str(text)) for text in frames.runs["text"]]
+    cases = _cases(preset)
     return [
-        *_outside(specs, preset),
-        *_missing(specs, preset),
+        *_outside(specs, preset, cases),
+        *_missing(specs, preset, cases),
         *_unfinished(frames.runs),
         *_unmeasured(frames),
         *_out_of_range(frames.measurements),
@@ -75,9 +76,8 @@ def _cases(preset: Preset) -> dict[Case, None]:
     }
 
 
-def _outside(specs: list[RunSpec], preset: Preset) -> Iterator[str]:
+def _outside(specs: list[RunSpec], preset: Preset, cases: Mapping[Case, object]) -> Iterator[str]:
     """Name runs that are no part of the preset."""
-    cases = _cases(preset)
     for spec in specs:
         setting, seed = spec.setting, spec.setting.case.problem_seed
         if setting.case not in cases:
@@ -96,7 +96,7 @@ def _outside(specs: list[RunSpec], preset: Preset) -> Iterator[str]:
                 )
 
 
-def _missing(specs: list[RunSpec], preset: Preset) -> Iterator[str]:
+def _missing(specs: list[RunSpec], preset: Preset, cases: Mapping[Case, object]) -> Iterator[str]:
     """Name methods that lack runs, or that there is no file for."""
     counts = Counter((spec.setting.case, spec.setting.variant) for spec in specs)
     lacking: dict[str, int] = defaultdict(int)
@@ -111,7 +111,7 @@ def _missing(specs: list[RunSpec], preset: Preset) -> Iterator[str]:
         elif known[name].sees == "truth":
             continue
         n_seeds = 1 if name in known and known[name].deterministic else preset.seeds
-        for case in _cases(preset):
+        for case in cases:
             lacking[variant] += max(0, n_seeds - counts[case, variant])
     for variant, n in lacking.items():
         if n:
@@ -162,9 +162,8 @@ def check(options: argparse.Namespace) -> None:
     if found:
         print(*found, sep="\n")
         raise JobError(f"{options.folder}: {len(found)} findings, as said above")
-    frames = store.frames()
     print(
-        f"{options.folder}: {len(frames.runs)} runs can stand beside those of {preset.name};"
+        f"{options.folder}: {len(store.statuses())} runs can stand beside those of {preset.name};"
         f" next: python -m benchmarks.verify {options.folder}"
     )
 

@@ -77,8 +77,13 @@ def parser() -> Parser:
         "Compare dictionary-learning methods where the true dictionary is known.",
         resumes=True,
     )
+    _add_what(p.add_argument_group("what is compared"))
+    _add_how(p.add_argument_group("how it is done; the numbers do not depend on it"))
+    return p
+
+
+def _add_what(what: argparse._ArgumentGroup) -> None:
     c = PAPER_CELL
-    what = p.add_argument_group("what is compared")
     what.add_argument(
         "--cell",
         nargs=4,
@@ -139,7 +144,9 @@ def parser() -> Parser:
         help="portable: the same bits on every processor; fast: this machine's linear algebra"
         " (default: portable)",
     )
-    how = p.add_argument_group("how it is done; the numbers do not depend on it")
+
+
+def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--out",
         type=Path,
@@ -156,7 +163,7 @@ def parser() -> Parser:
         help="processes (default: the machine's cores)",
     )
     how.add_argument(
-        "--timeout", type=number, metavar="SECONDS", help="most that a task may take (default: any)"
+        "--timeout", type=number, metavar="SECONDS", help="most that a run may take (default: any)"
     )
     how.add_argument(
         "--shard",
@@ -171,7 +178,6 @@ def parser() -> Parser:
         "--device", default="cpu", help="torch device (default: cpu, the only one run by us)"
     )
     how.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    return p
 
 
 def job_of(options: argparse.Namespace) -> Job:
@@ -286,8 +292,10 @@ def _report(
 ) -> None:
     frames = store.frames()
     # All is on disk before anything is printed: a reader that goes away costs no result.
-    report.write(frames, out / REPORT, " ".join(command))
-    asked = report.summaries(frames.only({spec.id for spec in job.runs}))
+    asked = report.write(frames, out / REPORT, " ".join(command))
+    wanted = {spec.id for spec in job.runs}
+    if not wanted.issuperset(frames.runs["run"]):
+        asked = report.summaries(frames.only(wanted))
     documents = [document(summary) for summary in asked]
     found = documents[0] if job.grid is None and len(asked) == 1 else {"cells": documents}
     found |= {

@@ -144,7 +144,7 @@ def do(options: argparse.Namespace, command: Sequence[str]) -> None:
     every = [spec for runs in tried.values() for spec in runs]
     with progress(len(every), "runs") as bar:
         complete(every, store, n_workers=options.workers, on_progress=bar.update)
-    found = store.frames().measurements
+    found = store.frames(vectors=False).measurements
     found = found[found["metric"].eq(METRIC) & found["value"].notna()]
     errors = dict(zip(found["run"].astype(str), found["value"].astype(float), strict=True))
     origin = provenance(command, 0, options.workers)

@@ -66,7 +66,7 @@ def stored_runs(folder: Path) -> list[StoredRun]:
         If the folder is no store, or a run in it cannot be read or is of an unknown method or
         family.
     """
-    frames = Store.at(folder).frames()
+    frames = Store.at(folder).frames(vectors=False)
     origins = frames.provenance.set_index("run")
     names = [field.name for field in fields(Provenance)]
     done = frames.runs[frames.runs["status"].eq("done")]

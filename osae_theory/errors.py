@@ -66,6 +66,16 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+def in_one_line(error: object, longest: int = 300) -> str:
+    """Return an exception's message on one line of limited length; its type is not said."""
+    return " ".join(str(error).split())[:longest]
+
+
+def described(error: BaseException) -> str:
+    """Return an exception's type and message on one line of limited length."""
+    return in_one_line(f"{type(error).__name__}: {error}")
+
+
 def check_integer(name: str, value: object, minimum: int, maximum: int = LARGEST_INTEGER) -> None:
     """Raise InputError unless `value` is a whole number in minimum..maximum."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))

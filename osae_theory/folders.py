@@ -44,19 +44,36 @@ def write_folder(folder: Path, files: Mapping[str, Callable[[Path], object]]) ->
 
 
 def _write(folder: Path, files: Mapping[str, Callable[[Path], object]]) -> None:
-    with scratch_folder(nearest_folder(folder.parent)) as scratch:
-        new, old = scratch / "new", scratch / "old"
-        new.mkdir()
+    def fill(new: Path) -> None:
         for name, write in files.items():
             write(new / name)
             # safetensors makes private files; checkpoints are for whom the folder is for.
             (new / name).chmod(new.stat().st_mode & 0o666)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists():
-            folder.replace(old)
+
+    replace_folder(folder, fill)
+
+
+def replace_folder(folder: Path, fill: Callable[[Path], object]) -> None:
+    """Have a new folder filled and put in its place in one step, whatever stands there now.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; its parents are made. Where it is a link, what it points to is replaced.
+    fill : callable
+        Is given the new folder, which is empty.
+    """
+    target = Path(os.path.realpath(folder))
+    with scratch_folder(nearest_folder(target.parent)) as scratch:
+        new, old = scratch / "new", scratch / "old"
+        new.mkdir()
+        fill(new)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            target.replace(old)
         try:
-            new.replace(folder)
+            new.replace(target)
         except OSError:
             if old.exists():
-                old.replace(folder)
+                old.replace(target)
             raise

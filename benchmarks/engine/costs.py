@@ -22,8 +22,8 @@ from benchmarks.outcome import VECTORS
 from benchmarks.spec import Budget, Case, RunSpec, Setting
 from benchmarks.store import Store
 
-# Seconds on one core of a server's AMD EPYC processor. A sample of a step costs so much, and more
-# for each dimension and each weight; fitted to seven shapes of the toy from (32, 40) to (160, 640).
+# Seconds on one core of an Intel Xeon with AVX-512. A sample of a step costs so much, and more for
+# each dimension and each weight; fitted to seven shapes of the toy from (32, 40) to (160, 640).
 _PER_SAMPLE = 7.9e-7
 _PER_DIMENSION = 1.2e-8
 _PER_WEIGHT = 7.4e-11
@@ -155,7 +155,7 @@ class _Timings:
     @classmethod
     def of(cls, store: Store) -> "_Timings":
         """Return the medians of a store's finished runs."""
-        frames = store.frames()
+        frames = store.frames(vectors=False)
         timed = frames.runs.merge(frames.provenance[["run", "seconds"]], on="run")
         timed = timed[(timed["status"] == "done") & timed["seconds"].notna()]
         by_kind: dict[tuple[object, ...], float] = {}

@@ -19,10 +19,9 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from osae_theory.errors import JobError
+from osae_theory.errors import JobError, described
 from osae_theory.workers import interrupts_held, spawned_pool
 
-_LONGEST_REASON = 300
 _EVERY_SECONDS = 0.05
 # Which of this process's children is new is seen by comparing before with after.
 _SPAWNING = threading.Lock()
@@ -140,7 +139,7 @@ class Worker:
         except BrokenProcessPool:
             return Failure("error", _fate(self.end()))
         except Exception as error:  # a task or a result that cannot be sent
-            return Failure("error", reason(error))
+            return Failure("error", described(error))
         return raised(found)
 
     def kill(self) -> None:
@@ -188,7 +187,7 @@ def _ready(module: str) -> str:
     try:
         importlib.import_module(module)
     except Exception as error:
-        return reason(error)
+        return described(error)
     return ""
 
 
@@ -206,7 +205,7 @@ def attempt(function: Callable[[Any], Any], task: Any) -> Any:
     except JobError as error:
         return _Stop(str(error))
     except (Exception, SystemExit) as error:
-        return Failure("error", reason(error))
+        return Failure("error", described(error))
 
 
 def raised(found: Any) -> Any:
@@ -214,11 +213,6 @@ def raised(found: Any) -> Any:
     if isinstance(found, _Stop):
         raise JobError(found.message)
     return found
-
-
-def reason(error: BaseException) -> str:
-    """Return an exception as one line of limited length."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
 
 
 def _fate(exit_code: int | None) -> str:

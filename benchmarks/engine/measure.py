@@ -11,11 +11,11 @@ import numpy as np
 
 from benchmarks import catalogue
 from benchmarks.contracts import Scored
-from benchmarks.engine.local import reason
 from benchmarks.engine.task import FitTask, defined, run_task
 from benchmarks.kept import fitted_from
 from benchmarks.outcome import Measurement, Results
 from benchmarks.spec import Case, RunSpec, Setting
+from osae_theory.errors import described
 from osae_theory.threads import limited_threads
 from osae_theory.workers import THREADS_PER_WORKER
 
@@ -136,7 +136,7 @@ def _measured(task: MeasureTask) -> "Iterator[Measurement | tuple[str, str]]":
         try:
             fitted = fitted_from(*task.kept[run.id])
         except Exception as error:
-            yield from ((name, reason(error)) for name in task.metrics)
+            yield from ((name, described(error)) for name in task.metrics)
             continue
         scored = Scored(fitted, problem, heldout, run.seeds.initialisation)
         for name in task.metrics:
@@ -160,4 +160,4 @@ def _value(
     try:
         return Measurement(run, other, name, defined(measure(*of)))
     except Exception as error:
-        return name, reason(error)
+        return name, described(error)

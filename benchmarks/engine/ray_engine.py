@@ -5,6 +5,7 @@ crashes or runs past its time is the same failure everywhere. Nodes need this pr
 path, and nothing else: only this process reads and writes the store.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import benchmarks
 from benchmarks.discovery import EXTRA
 from benchmarks.engine.local import CarryOut, Failure, Finished, Worker, attempt, raised
-from osae_theory.errors import InputError, JobError, shown
+from osae_theory.errors import InputError, JobError, in_one_line, shown
 
 # A node is lost now and then; a task that has taken this many with it is at fault.
 _LOST_NODES_PER_TASK = 5
@@ -63,11 +64,11 @@ def ray_engine(
             **options,
             runtime_env={"env_vars": _environment()},
             log_to_driver=False,
-            logging_level="error",
+            logging_level=logging.ERROR,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address is None:
-            raise JobError(f"Ray could not start on this machine ({_line(error)})") from error
+            raise JobError(f"Ray could not start on this machine ({in_one_line(error)})") from error
         raise _refused(address, error) from error
     try:
         remote = ray.remote(_on_node).options(
@@ -92,7 +93,7 @@ def _check_somebody_is_at(address: str) -> None:
 def _refused(address: str, error: Exception) -> InputError:
     return InputError(
         f"--address {shown(address)}: expected that of a Ray cluster, such as auto or HOST:6379"
-        f" ({_line(error)})"
+        f" ({in_one_line(error)})"
     )
 
 
@@ -135,7 +136,7 @@ def _found(ray: Any, reference: Any) -> Any:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise JobError(
-            f"a node of the cluster cannot do its work ({_line(error.cause)}): expected this"
+            f"a node of the cluster cannot do its work ({in_one_line(error.cause)}): expected this"
             " project at the same path, with the same libraries, on all of them"
         ) from error
     except ray.exceptions.RayError:
@@ -167,7 +168,3 @@ def _environment() -> dict[str, str]:
     search = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
     extra = os.environ.get(EXTRA)
     return {"PYTHONPATH": search, **({EXTRA: str(Path(extra).resolve())} if extra else {})}
-
-
-def _line(error: object) -> str:
-    return " ".join(str(error).split())[:200]

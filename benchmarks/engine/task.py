@@ -7,7 +7,7 @@ processes there are, nor on its company.
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,13 +21,12 @@ from benchmarks.discovery import module_of
 from benchmarks.kept import stored_arrays
 from benchmarks.outcome import Outcome
 from benchmarks.spec import RunSpec, Setting, run_seeds
-from osae_theory.errors import JobError
+from osae_theory.errors import JobError, described
 from osae_theory.problems import ProblemSpec, SparseCodingProblem
 from osae_theory.provenance import dictionary_sha256, provenance_here
 from osae_theory.threads import limited_threads
 from osae_theory.workers import THREADS_PER_WORKER
 
-_LONGEST_REASON = 300
 _WARM_UP_STEPS = 2
 _NUMBERS = "fiub"
 
@@ -78,7 +77,7 @@ def run_task(task: FitTask) -> list[Outcome]:
         try:
             _warm_up(task.setting, task.device)
         except Exception as error:
-            return _failed(task, _reason(error))
+            return _failed(task, described(error))
         # Everything is imported by now: if the files are then those that the job began with, so
         # is what was imported.
         if _imported_code(task.setting.case.family, task.setting.method) != task.code:
@@ -103,7 +102,7 @@ def _fitted_and_measured(task: FitTask) -> list[Outcome]:
         if len(fits) != len(task.runs):
             raise ValueError(f"{len(fits)} fits: expected {len(task.runs)}, one a run")
     except Exception as error:
-        return _failed(task, _reason(error))
+        return _failed(task, described(error))
     seconds = (time.perf_counter() - started) / len(task.runs)
     heldout = spec.draw("heldout", catalogue.families()[setting.case.family].n_heldout)
     return [
@@ -144,7 +143,7 @@ def _outcome(
         scored = Scored(fit, problem, heldout, run.seeds.initialisation)
         # What comes of the method: if that fails, the run has; a metric fails for itself.
         vectors, _ = vectors_of(scored), scored.reconstruction
-        values, unmeasured = measured_apart(scored)
+        values, unmeasured = measured(scored)
         return replace(
             tried,
             status="done",
@@ -157,20 +156,10 @@ def _outcome(
             dictionary_sha256=dictionary_sha256(fit.dictionary),
         )
     except Exception as error:
-        return replace(tried, status="error", reason=_reason(error))
+        return replace(tried, status="error", reason=described(error))
 
 
-def measured(scored: Scored, names: Sequence[str] | None = None) -> dict[str, float | None]:
-    """Return the measurements of a run by the metrics' names; all that are of runs by default."""
-    chosen = {
-        name: metric.of_run
-        for name, metric in catalogue.metrics().items()
-        if metric.of_run is not None and (names is None or name in names)
-    }
-    return {name: defined(of_run(scored)) for name, of_run in chosen.items()}
-
-
-def measured_apart(scored: Scored) -> tuple[dict[str, float | None], dict[str, str]]:
+def measured(scored: Scored) -> tuple[dict[str, float | None], dict[str, str]]:
     """Return a run's measurements, and why metrics that raised have none, by their names."""
     values: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
@@ -179,7 +168,7 @@ def measured_apart(scored: Scored) -> tuple[dict[str, float | None], dict[str, s
             try:
                 values[name] = defined(metric.of_run(scored))
             except Exception as error:
-                reasons[name] = _reason(error)
+                reasons[name] = described(error)
     return values, reasons
 
 
@@ -226,11 +215,6 @@ def _wrong(fit: Fitted, problem: SparseCodingProblem, method: Method) -> str:
 def _failed(task: FitTask, reason: str) -> list[Outcome]:
     origin = provenance_here(task.device, task.setting.arithmetic)
     return [Outcome(run, "error", reason, provenance=origin, code=task.code) for run in task.runs]
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text[:_LONGEST_REASON]
 
 
 @cache

@@ -10,6 +10,7 @@ from benchmarks.analysis.names import Cell, budget_text
 from benchmarks.analysis.ranks import Ranking
 from benchmarks.analysis.summary import PUBLISHED_DRAWS, Row, Summary
 from benchmarks.contracts import Metric
+from benchmarks.outcome import NOT_DONE
 from benchmarks.report.paper import is_papers_cell, published
 from benchmarks.report.rounding import (
     MISSING,
@@ -24,7 +25,6 @@ from osae_theory.metrics.intervals import FEWEST_UNITS, Estimate
 _NOTHING = 1e-9
 # A share of the greatest value: below it a method has no runs that could be called bad.
 _FAR = 0.5
-_FAILED = ("diverged", "timeout", "error")
 _FAILURES = {"diverged": "diverged", "timeout": "were stopped by the clock", "error": "failed"}
 
 
@@ -66,7 +66,7 @@ def json_row(summary: Summary, row: Row) -> dict[str, Any]:
         "draws": row.draws,
         "runs": row.runs,
         "done": row.done,
-        **{status: row.statuses.get(status, 0) for status in _FAILED},
+        **{status: row.statuses.get(status, 0) for status in NOT_DONE},
     }
     for metric in summary.metrics:
         key = metric.name
@@ -244,7 +244,7 @@ def notes(summary: Summary) -> Iterator[str]:
         f"{n} {'runs' if n > 1 else 'run'} of {row.title} {_FAILURES[status]}"
         for row in summary.rows
         for status, n in row.statuses.items()
-        if status in _FAILED
+        if status in NOT_DONE
     ]
     if failures:
         yield f"In no figure: {', '.join(failures)}."
@@ -286,7 +286,7 @@ def how_text(summary: Summary) -> str:
 
 def runs_text(row: Row) -> str:
     """Return how many runs there are, and how many of them did not end well."""
-    failed = [f"{row.statuses[s]} {s}" for s in _FAILED if s in row.statuses]
+    failed = [f"{row.statuses[s]} {s}" for s in NOT_DONE if s in row.statuses]
     return f"{row.runs}, of which {', '.join(failed)}" if failed else f"{row.runs}"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.analysis.summary import Summary
 from benchmarks.contracts import Metric
+from benchmarks.outcome import NOT_DONE
 from benchmarks.report.rounding import interval_text
 from benchmarks.report.tables import (
     chance_text,
@@ -67,7 +68,7 @@ def _columns(summary: Summary) -> tuple[list[str], list[_Column]]:
             labels.append("- the paper's")
             for entries, pair in zip(methods, published, strict=True):
                 entries.append("" if pair is None else _short(f"{scale * pair[0]:.2g} "))
-    for status in ("diverged", "timeout", "error"):
+    for status in NOT_DONE:
         if any(row.statuses.get(status) for row in summary.rows):
             labels.append(status)
             for entries, row in zip(methods, summary.rows, strict=True):

@@ -1,21 +1,18 @@
 """A whole report: which files it has, and their way into its folder in one step."""
 
-import os
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.analysis.improvement import as_rows, improvements
-from benchmarks.analysis.names import Variant, in_order, unknown_note
 from benchmarks.analysis.ranks import Ranking, rankings
 from benchmarks.analysis.study import Study, study
 from benchmarks.analysis.summary import MOST_DETAILED, Summary, summarised
 from benchmarks.analysis.variance import variance_shares
-from benchmarks.outcome import STATUSES
+from benchmarks.files import save_figure
 from benchmarks.report import page as html
 from benchmarks.report.figures import (
     heat_map,
@@ -25,7 +22,6 @@ from benchmarks.report.figures import (
     recovery,
     told_apart,
 )
-from benchmarks.report.figures.style import save
 from benchmarks.report.flat import pair_frame, run_frame
 from benchmarks.report.latex import latex
 from benchmarks.report.markdown import markdown
@@ -36,6 +32,7 @@ from benchmarks.report.tables import (
     comparison_caption,
     comparison_table,
     flat,
+    flat_frame,
     json_comparison,
     json_row,
     rank_caption,
@@ -43,14 +40,11 @@ from benchmarks.report.tables import (
     reading_table,
     table_fields,
 )
+from benchmarks.report.whole import Report, page_of
 from benchmarks.store import Frames
 from osae_theory.errors import InputError
-from osae_theory.files import (
-    check_writable,
-    nearest_folder,
-    refused_by_system,
-    scratch_folder,
-)
+from osae_theory.files import check_writable, refused_by_system
+from osae_theory.folders import replace_folder
 
 INDEX = "index.html"
 CELLS, FIGURES = "cells", "figures"
@@ -59,56 +53,6 @@ MOST_DRAWN = 12
 _TABLE_FILES = ("table.md", "table.tex", "table.csv", "comparisons.md", "comparisons.csv")
 _GRID_FILES = ("grid.csv", "grid_comparisons.csv", "ranks.md", "ranks.csv")
 _FILES = ("variance.csv", "improvement.csv", "runs.parquet", "pairs.parquet")
-
-
-@dataclass(frozen=True, eq=False)
-class _Report:
-    """What all parts of a report are made of.
-
-    Attributes
-    ----------
-    study : Study
-        The store's runs.
-    summaries : sequence of Summary
-        Of all tables, in the order of cells.
-    order : sequence of int
-        The places of the detailed ones, the one that stands first before the others.
-    frames : Frames
-        The store.
-    commands : sequence of str
-        What made the report, and the runs where that is known.
-    """
-
-    study: Study
-    summaries: Sequence[Summary]
-    order: Sequence[int]
-    frames: Frames
-    commands: Sequence[str]
-
-    @property
-    def detailed(self) -> list[Summary]:
-        """The tables that have a place on the page, the first one first."""
-        return [self.summaries[place] for place in self.order]
-
-    @property
-    def variants(self) -> list[Variant]:
-        """All competitors, in the order of tables."""
-        found = {row.label: row.variant for summary in self.summaries for row in summary.rows}
-        return in_order(found.values())
-
-    @property
-    def grid(self) -> list[Summary]:
-        """The tables of the kind that there are most of: those that one figure can show."""
-        kinds: dict[object, list[Summary]] = {}
-        for summary in self.summaries:
-            kinds.setdefault(summary.table.kind, []).append(summary)
-        return max(kinds.values(), key=len)
-
-    @property
-    def source(self) -> str:
-        """What a table was made by, in Markdown."""
-        made, *trained = (f"`{command}`" for command in self.commands)
-        return f"Made by {made}{', after ' if trained else ''}{', '.join(trained)}."
 
 
 def write(
@@ -139,9 +83,9 @@ def write(
     order = _order(found)
     summaries = summarised(found, order)
     commands = [_own_command(folder, source), *([] if command is None else [command])]
-    report = _Report(found, summaries, order, frames, commands)
+    report = Report(found, summaries, order, frames, commands)
     with refused_by_system(folder):
-        _replace(folder, report)
+        replace_folder(folder, lambda new: _fill(new, report))
     return summaries
 
 
@@ -172,24 +116,7 @@ def _check_ours(folder: Path) -> None:
         )
 
 
-def _replace(folder: Path, report: _Report) -> None:
-    target = Path(os.path.realpath(folder))
-    with scratch_folder(nearest_folder(target.parent)) as scratch:
-        new, old = scratch / "new", scratch / "old"
-        new.mkdir()
-        _fill(new, report)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
-            target.replace(old)
-        try:
-            new.replace(target)
-        except OSError:
-            if old.exists():
-                old.replace(target)
-            raise
-
-
-def _fill(folder: Path, report: _Report) -> None:
+def _fill(folder: Path, report: Report) -> None:
     several = len(report.summaries) > 1
     names = _folder_names(report.detailed)
     pictures: dict[int, list[html.Picture]] = {}
@@ -216,7 +143,7 @@ def _fill(folder: Path, report: _Report) -> None:
         html.section(report.study, summary, pictures.get(place, []))
         for place, summary in enumerate(report.detailed)
     ]
-    text = html.render(_page(report, ranked, sections, shown, absent))
+    text = html.render(page_of(report, ranked, sections, shown, absent))
     (folder / INDEX).write_text(text, encoding="utf-8")
 
 
@@ -234,18 +161,18 @@ def _folder_names(summaries: Sequence[Summary]) -> list[str]:
 # One table.
 
 
-def _write_table(folder: Path, report: _Report, summary: Summary) -> None:
+def _write_table(folder: Path, report: Report, summary: Summary) -> None:
     table, text = reading_table(summary), caption(summary)
     pairs, pairs_text = comparison_table(summary), comparison_caption(summary)
     fields = table_fields(summary)
-    rows = [{**fields, **flat(json_row(summary, row))} for row in summary.rows]
-    compared = [{**fields, **flat(json_comparison(summary, one))} for one in answered(summary)]
+    rows = [json_row(summary, row) for row in summary.rows]
+    compared = [json_comparison(summary, one) for one in answered(summary)]
     for name, content in (
         ("table.md", markdown(table, text, report.source)),
         ("table.tex", latex(table, text, report.source, summary.table.slug)),
-        ("table.csv", pd.DataFrame(rows).to_csv(index=False)),
+        ("table.csv", flat_frame(fields, rows).to_csv(index=False)),
         ("comparisons.md", markdown(pairs, pairs_text, report.source, index=False)),
-        ("comparisons.csv", pd.DataFrame(compared).to_csv(index=False)),
+        ("comparisons.csv", flat_frame(fields, compared).to_csv(index=False)),
     ):
         (folder / name).write_text(content, encoding="utf-8")
 
@@ -255,7 +182,7 @@ _Drawn = tuple[str, str, Figure | str]
 _KINDS = ("png", "pdf")
 
 
-def _table_figures(report: _Report, summary: Summary) -> Iterator[_Drawn]:
+def _table_figures(report: Report, summary: Summary) -> Iterator[_Drawn]:
     codes = {one.variant.label: one.code for one in summary.table.settings}
     runs = report.study.runs
     done = runs[runs["status"].eq("done")]
@@ -280,7 +207,7 @@ def _saved(folder: Path, drawn: Sequence[_Drawn]) -> Iterator[html.Picture]:
             continue
         folder.mkdir(parents=True, exist_ok=True)
         for kind in _KINDS:
-            save(figure, folder / f"{name}.{kind}")
+            save_figure(figure, folder / f"{name}.{kind}")
             figure.set_layout_engine("none")  # laid out by now: no need to do so again
         yield html.Picture.of(title, (folder / f"{name}.png").read_bytes())
 
@@ -288,7 +215,7 @@ def _saved(folder: Path, drawn: Sequence[_Drawn]) -> Iterator[html.Picture]:
 # All tables.
 
 
-def _grid_figures(report: _Report, ranked: Sequence[Ranking]) -> Iterator[_Drawn]:
+def _grid_figures(report: Report, ranked: Sequence[Ranking]) -> Iterator[_Drawn]:
     grid, variants = report.grid, report.variants
     if ranked:
         yield ranks.NAME, "Mean ranks over cells", ranks.draw(ranked, variants)
@@ -299,22 +226,21 @@ def _grid_figures(report: _Report, ranked: Sequence[Ranking]) -> Iterator[_Drawn
         yield heat_map.name(metric), title, heat_map.draw(metric, grid, variants)
 
 
-def _write_grid(folder: Path, report: _Report, ranked: Sequence[Ranking]) -> None:
-    fields = [table_fields(summary) for summary in report.summaries]
+def _write_grid(folder: Path, report: Report, ranked: Sequence[Ranking]) -> None:
     rows = [
-        {**own, **flat(json_row(summary, row))}
-        for own, summary in zip(fields, report.summaries, strict=True)
-        for row in summary.rows
+        flat_frame(table_fields(summary), [json_row(summary, row) for row in summary.rows])
+        for summary in report.summaries
     ]
     compared = [
-        {**own, **flat(json_comparison(summary, one))}
-        for own, summary in zip(fields, report.summaries, strict=True)
-        for one in answered(summary)
+        flat_frame(
+            table_fields(summary), [json_comparison(summary, one) for one in answered(summary)]
+        )
+        for summary in report.summaries
     ]
     text = markdown(rank_table(ranked), rank_caption(ranked), report.source)
     for name, content in (
-        ("grid.csv", pd.DataFrame(rows).to_csv(index=False)),
-        ("grid_comparisons.csv", pd.DataFrame(compared).to_csv(index=False)),
+        ("grid.csv", pd.concat(rows).to_csv(index=False)),
+        ("grid_comparisons.csv", pd.concat(compared).to_csv(index=False)),
         ("ranks.csv", pd.DataFrame(_rank_rows(ranked)).to_csv(index=False)),
         ("ranks.md", text),
     ):
@@ -341,7 +267,7 @@ def _rank_rows(ranked: Sequence[Ranking]) -> list[dict[str, object]]:
     ]
 
 
-def _write_analyses(folder: Path, report: _Report) -> None:
+def _write_analyses(folder: Path, report: Report) -> None:
     better = [
         {**table_fields(summary), **flat(row)}
         for summary in report.summaries
@@ -356,7 +282,7 @@ def _write_analyses(folder: Path, report: _Report) -> None:
     pair_frame(report.study).to_parquet(folder / "pairs.parquet", index=False)
 
 
-def _variance(report: _Report) -> pd.DataFrame:
+def _variance(report: Report) -> pd.DataFrame:
     fields = {
         one.code: {
             **table_fields(summary),
@@ -372,82 +298,3 @@ def _variance(report: _Report) -> pd.DataFrame:
     settings = pd.DataFrame.from_dict(fields, orient="index").rename_axis("setting")
     shares = variance_shares(report.study).reset_index()
     return settings.merge(shares, left_index=True, right_on="setting").drop(columns="setting")
-
-
-# The page.
-
-
-def _page(
-    report: _Report,
-    ranked: Sequence[Ranking],
-    sections: Sequence[html.Section],
-    pictures: Sequence[html.Picture],
-    absent: Sequence[str],
-) -> html.Page:
-    overview = (
-        html.of_frame(rank_table(ranked).rename_axis("method"), index=True) if ranked else None
-    )
-    several = len(report.summaries) > 1
-    return html.Page(
-        title="Benchmark report: " + ", ".join(_families(report)),
-        lead=_lead(report),
-        notes=list(_notes(report)),
-        sections=sections,
-        overview=overview,
-        overview_caption=rank_caption(ranked) if ranked else "",
-        cells=html.cell_grid(report.detailed) if several else None,
-        pictures=pictures,
-        absent=absent,
-        failures=html.failure_grid(report.study),
-        scatter=html.scatter(report.detailed, report.variants),
-        commands=report.commands,
-    )
-
-
-def _families(report: _Report) -> list[str]:
-    return list(dict.fromkeys(summary.cell.family_title for summary in report.summaries))
-
-
-def _lead(report: _Report) -> str:
-    counts = report.study.runs["status"].astype(str).value_counts()
-    cells = {summary.cell.label for summary in report.summaries}
-    states = ", ".join(f"{counts[s]:,} {s}" for s in STATUSES if s in counts)
-    n, methods = len(report.study.runs), len(report.variants)
-    return (
-        f"{n:,} run{'s' * (n != 1)} of {methods} method{'s' * (methods != 1)} on {len(cells):,}"
-        f" problem{'s' * (len(cells) != 1)}: {states}."
-    )
-
-
-def _notes(report: _Report) -> Iterator[str]:
-    cells = [summary.cell for summary in report.summaries]
-    variants = [one.variant for table in report.study.tables for one in table.settings]
-    unknown = unknown_note(
-        cells, {one.label: one for one in variants}.values(), report.study.metrics
-    )
-    if unknown:
-        yield unknown
-    if report.study.lacking:
-        titles = {metric.name: metric.title for metric in report.study.metrics}
-        parts = [f"{titles[name]} ({n:,})" for name, n in report.study.lacking.items()]
-        yield (
-            f"Not measured in some finished runs or pairs: {', '.join(parts)}. The command that"
-            " trained them measures what is missing without training again."
-        )
-    mixed = sum(bool(summary.mixtures) for summary in report.summaries)
-    if mixed and len(report.summaries) > 1:
-        yield (
-            f"In {mixed} of {len(report.summaries)} tables, runs were not all made by one state of"
-            " the code on one kind of processor: each says so below."
-        )
-    n, most = len(report.summaries), len(report.detailed)
-    if n > most:
-        yield (
-            f"This page has {most} of {n:,} tables, the first by the problems' parameters; the"
-            " others are in grid.csv and grid_comparisons.csv, without bootstrap intervals."
-        )
-    if len(report.grid) < n:
-        yield (
-            f"Ranks and figures over cells are of the {len(report.grid)} tables of one problem"
-            " family, arithmetic and budget that are the most."
-        )

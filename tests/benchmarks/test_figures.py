@@ -9,6 +9,7 @@ from matplotlib.collections import PathCollection
 from benchmarks.analysis.ranks import rankings
 from benchmarks.analysis.study import study
 from benchmarks.analysis.summary import summaries, summarised
+from benchmarks.files import save_figure
 from benchmarks.outcome import VECTORS
 from benchmarks.report.figures import (
     heat_map,
@@ -194,7 +195,7 @@ def test_figures_over_cells_say_why_they_are_not_there():
 def test_a_figure_is_the_same_bits_each_time(tmp_path, kind):
     summary, shown = drawn()
     for name in ("first", "second"):
-        style.save(matched_pairs.draw(summary, shown[:1]), tmp_path / f"{name}.{kind}")
+        save_figure(matched_pairs.draw(summary, shown[:1]), tmp_path / f"{name}.{kind}")
     first, second = (tmp_path / f"{name}.{kind}" for name in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
     if kind == "png":

@@ -11,17 +11,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from benchmarks.outcome import STATUSES, Measurement, Results
+from benchmarks.store import Store, merging, parts
+from benchmarks.store import folder as folder_module
+from benchmarks.store.schema import TABLES
 from made_up_runs import (
     made_up_outcomes,
     made_up_results,
     made_up_specs,
     other_machine,
 )
-
-from benchmarks.outcome import STATUSES, Measurement, Results
-from benchmarks.store import Store, merging, parts
-from benchmarks.store import folder as folder_module
-from benchmarks.store.schema import TABLES
 from osae_theory.errors import InputError, JobError
 from osae_theory.provenance import dictionary_sha256
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_up_runs import made_up_outcomes, made_up_results, made_up_specs
 
 from benchmarks.outcome import Results
 from benchmarks.store import Store
 from benchmarks.store.check import findings
 from benchmarks.store.parts import write_part
 from benchmarks.store.schema import RUNS, TABLES
+from made_up_runs import made_up_outcomes, made_up_results, made_up_specs
 from osae_theory.errors import InputError
 
 

@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from made_up_runs import made_up_outcomes, made_up_results, made_up_specs
 
 from benchmarks.outcome import Results
 from benchmarks.store import Store
 from benchmarks.store.__main__ import COMMANDS, main
 from benchmarks.store.export import export
 from benchmarks.store.overview import overview
+from made_up_runs import made_up_outcomes, made_up_results, made_up_specs
 from osae_theory.errors import InputError
 
 FRAMES = ("runs", "measurements", "provenance", "vectors")

@@ -4,11 +4,11 @@ import sys
 
 import pandas as pd
 import pytest
-from made_up_runs import made_up_outcomes, made_up_specs
 
 from benchmarks.outcome import Results
 from benchmarks.store import Store
 from benchmarks.store import folder as folder_module
+from made_up_runs import made_up_outcomes, made_up_specs
 
 
 def add_alone(folder, specs):

@@ -4,7 +4,6 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
-from made_up_runs import made_up_results, made_up_specs
 
 import benchmarks
 from benchmarks import catalogue
@@ -12,6 +11,7 @@ from benchmarks.outcome import STATUSES, VECTORS
 from benchmarks.store import Store
 from benchmarks.store.export import export
 from benchmarks.store.schema import TABLES
+from made_up_runs import made_up_results, made_up_specs
 from osae_theory.sae.kernels import ARITHMETICS
 
 PAGE = Path(benchmarks.__path__[0]).parent / "docs" / "results_schema.md"

@@ -247,9 +247,10 @@ def test_a_stored_run_gives_the_codes_that_it_gave():
     fit = fitted_from(outcome.encoder, outcome.arrays)
     spec = catalogue.problem_spec(run.setting.case)
     scored = module.Scored(fit, spec.draw(), spec.draw("heldout", 10_000), 0)
-    assert module.measured(scored, ["mse", "l0"]) == {
-        "mse": outcome.values["mse"],
-        "l0": outcome.values["l0"],
+    values, unmeasured = module.measured(scored)
+    assert unmeasured == {}
+    assert {name: values[name] for name in ("mse", "l0")} == {
+        name: outcome.values[name] for name in ("mse", "l0")
     }
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -97,9 +96,3 @@ def panel_grid(n: int, most_columns: int = 4) -> tuple[int, int]:
     """Return rows and columns of n panels."""
     columns = min(n, most_columns)
     return int(np.ceil(n / columns)), columns
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix, the same bits each time."""
-    dated = {"CreationDate": None} if path.suffix == ".pdf" else None
-    figure.savefig(path, dpi=150, metadata=dated)
