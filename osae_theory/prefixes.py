@@ -7,7 +7,8 @@ weights w_j = P(l >= j):
 - Matryoshka SAE, fixed groups: mass on a few group ends (`PrefixLaw.groups`);
 - Matryoshka SAE, random groups: prefixes drawn anew each step (`RandomPrefixes`);
 - OSAE: mass on every l (`PrefixLaw.uniform`, `.zipf`, `.geometric`, `.piecewise`);
-- annealed OSAE: a law that moves to l = K during training (`AnnealedLaw`).
+- annealed OSAE: a law that moves to l = K during training (`AnnealedLaw`);
+- exact penalty: a law that moves to l = K as the data are fitted (`ExactPenalty`).
 """
 
 import math
@@ -43,6 +44,28 @@ class WeightSchedule(Protocol):
         self, step: int, n_steps: int, rng: np.random.Generator
     ) -> Float[np.ndarray, " K"]:
         """Return the survival weights of training step `step` of `n_steps` (from 0)."""
+        ...
+
+
+@runtime_checkable
+class FitSchedule(Protocol):
+    """Survival weights as a function of how well the data are fitted so far.
+
+    Attributes
+    ----------
+    every : int
+        Steps between two measurements of the fit, at least 1.
+    """
+
+    every: int
+
+    @property
+    def K(self) -> int:
+        """Number of atoms."""
+        ...
+
+    def survival_for(self, residual: float) -> Float[np.ndarray, " K"]:
+        """Return the survival weights at a relative residual ||X - D Y||_F / ||X||_F."""
         ...
 
 
@@ -312,6 +335,68 @@ class AnnealedLaw:
         return (1 - a) * self.law.survival + a
 
 
+@dataclass(frozen=True, init=False)
+class ExactPenalty:
+    """The loss whose residual is not squared, as a law that follows the fit (claim A).
+
+    The gradient of ||X - D Y||_F + lambda L_q is, up to its length, that of nested dropout with
+    mass 1 / (1 + c rho) on l = K and the rest spread as q, where rho = ||X - D Y||_F / ||X||_F
+    and c = 2 lambda ||X||_F: the better the fit, the closer to the plain loss. The form by
+    samples, sum_n ||x_n - D y_n|| + lambda L_q, gives besides each sample's full residual a
+    weight in inverse proportion to its length.
+
+    Attributes
+    ----------
+    law : PrefixLaw
+        The law q of the ordering loss; its probabilities will do.
+    strength : float
+        c, above 0: how much the ordering loss weighs, in units of the data's norm.
+    by_sample : bool
+        Whether residuals are taken sample by sample.
+    every : int
+        Steps between two measurements of rho, at least 1.
+    """
+
+    law: PrefixLaw
+    strength: float
+    by_sample: bool
+    every: int
+
+    def __init__(
+        self,
+        law: PrefixLaw | ArrayLike,
+        strength: float = 1.0,
+        *,
+        by_sample: bool = False,
+        every: int = 10,
+    ) -> None:
+        check_real("strength", strength, above=0, at_most=1e300)
+        check_integer("every", every, 1)
+        for name, value in (
+            ("law", as_law("law", law)),
+            ("strength", strength),
+            ("by_sample", bool(by_sample)),
+            ("every", every),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def K(self) -> int:
+        """Number of atoms."""
+        return self.law.K
+
+    def share_for(self, residual: float) -> float:
+        """Return the mass c rho / (1 + c rho) of q at the relative residual rho."""
+        check_real("residual", residual, at_least=0)
+        weight = self.strength * residual
+        return weight / (1 + weight)
+
+    def survival_for(self, residual: float) -> Float[np.ndarray, " K"]:
+        """Return the survival weights at the relative residual rho, of all samples together."""
+        share = self.share_for(residual)
+        return share * self.law.survival + (1 - share)
+
+
 def as_law(name: str, value: object, K: int | None = None) -> PrefixLaw:
     """Return what a user gave for a law of the prefix length.
 
@@ -331,21 +416,21 @@ def as_law(name: str, value: object, K: int | None = None) -> PrefixLaw:
     """
     if isinstance(value, PrefixLaw):
         return _of_width(name, value, K)
-    if _is_schedule(value):
+    if _is_schedule(value) or _follows_fit(value):
         raise InputError(
             f"{name} = {shown(value)}: expected a law that does not change in training"
         )
     return _of_width(name, _from_probabilities(name, value), K)
 
 
-def as_schedule(name: str, value: object, K: int | None = None) -> WeightSchedule:
+def as_schedule(name: str, value: object, K: int | None = None) -> WeightSchedule | FitSchedule:
     """Return what a user gave for a law of the prefix length that may change in training.
 
     Parameters
     ----------
     name : str
         What messages call the value.
-    value : WeightSchedule, or array of shape (K,)
+    value : WeightSchedule, FitSchedule, or array of shape (K,)
         A schedule, of which every PrefixLaw is one, or the probabilities of a law.
     K : int, optional
         The number of atoms it is to have; any by default.
@@ -355,7 +440,7 @@ def as_schedule(name: str, value: object, K: int | None = None) -> WeightSchedul
     InputError
         If it is neither, no law, or of another number of atoms.
     """
-    if _is_schedule(value):
+    if _is_schedule(value) or _follows_fit(value):
         return _of_width(name, value, K)
     return _of_width(name, _from_probabilities(name, value), K)
 
@@ -365,7 +450,11 @@ def _is_schedule(value: object) -> TypeGuard[WeightSchedule]:
     return isinstance(value, WeightSchedule) and not isinstance(value, type)
 
 
-_Schedule = TypeVar("_Schedule", bound=WeightSchedule)
+def _follows_fit(value: object) -> TypeGuard[FitSchedule]:
+    return isinstance(value, FitSchedule) and not isinstance(value, type)
+
+
+_Schedule = TypeVar("_Schedule", bound=WeightSchedule | FitSchedule)
 
 
 def _of_width(name: str, schedule: _Schedule, K: int | None) -> _Schedule:

@@ -1,3 +1,4 @@
+import re
 from fractions import Fraction
 from itertools import combinations
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from osae_theory.errors import InputError
 from osae_theory.prefixes import (
     AnnealedLaw,
+    ExactPenalty,
+    FitSchedule,
     PrefixLaw,
     RandomPrefixes,
     WeightSchedule,
@@ -213,4 +216,31 @@ def test_groups_may_be_arrays():
 )
 def test_what_is_no_law_is_refused_with_its_value(make, message):
     with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_the_exact_penaltys_law_is_the_direction_of_its_gradient():
+    """1 / (2 ||R||) on L_K against lambda on L_q, with c = 2 lambda ||X||, normalised."""
+    q, lam, norm, residual = PrefixLaw.zipf(6), 0.4, 3.0, 0.2
+    on_full, on_q = 1 / (2 * residual * norm), lam
+    expected = (on_full + on_q * q.survival) / (on_full + on_q)
+    law = ExactPenalty(q, 2 * lam * norm)
+    np.testing.assert_allclose(law.survival_for(residual), expected, rtol=1e-12)
+    np.testing.assert_array_equal(law.survival_for(0.0), np.ones(6))
+    assert isinstance(law, FitSchedule)
+    assert not isinstance(law, WeightSchedule)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ExactPenalty(PrefixLaw.uniform(3), 0), "strength = 0"),
+        (lambda: ExactPenalty(PrefixLaw.uniform(3), every=0), "every = 0"),
+        (lambda: ExactPenalty(AnnealedLaw(PrefixLaw.uniform(3))), "expected a law that does not"),
+        (lambda: AnnealedLaw(ExactPenalty(PrefixLaw.uniform(3))), "expected a law that does not"),
+        (lambda: ExactPenalty(PrefixLaw.uniform(3)).survival_for(-1.0), "residual = -1"),
+    ],
+)
+def test_an_exact_penalty_that_cannot_be_is_refused(make, message):
+    with pytest.raises(InputError, match=re.escape(message)):
         make()

@@ -1,14 +1,15 @@
 """What the top-m SAEs share: a linear encoder, one recipe, and a law of the prefix length."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
 from benchmarks.contracts import Data, Fit, FitFunction, Fitted, Method, Params
 from benchmarks.encoders.top_m import TopM
 from benchmarks.parameters import Parameter
-from osae_theory.prefixes import WeightSchedule
-from osae_theory.sae import Run, RunSeeds, TopMSAE, TrainingConfig, train
+from osae_theory.prefixes import FitSchedule, WeightSchedule
+from osae_theory.sae import Resorting, Run, RunSeeds, TopMSAE, TrainingConfig, train
 
 LEARNING_RATE = Parameter(
     "lr",
@@ -18,12 +19,17 @@ LEARNING_RATE = Parameter(
     above=0,
 )
 
-Schedule = Callable[[int, Params], WeightSchedule]
+Schedule = Callable[[int, Params], WeightSchedule | FitSchedule]
 Adapt = Callable[[TrainingConfig, int, Params], TrainingConfig]
 
 
 def _unchanged(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
     return config
+
+
+def resorted(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
+    """Return a configuration that puts latents in order of their energy every 50 steps."""
+    return replace(config, resorting=Resorting(every=50))
 
 
 def sae_method(

@@ -1,13 +1,14 @@
 """OSAE: nested dropout over every prefix of the dictionary; uniform law, and variants.
 
 The variants: a Zipf law with the toy's exponent; a law annealed to the plain loss between
-30% and 70% of the training; unit sweeping over the second half, one unit at a time.
+30% and 70% of the training; unit sweeping over the second half, one unit at a time; latents
+put in order of their energy every 50 steps.
 """
 
 from dataclasses import replace
 
 from benchmarks.contracts import Params
-from benchmarks.methods._sae import sae_method
+from benchmarks.methods._sae import resorted, sae_method
 from benchmarks.parameters import Parameter
 from osae_theory.prefixes import AnnealedLaw, PrefixLaw
 from osae_theory.sae import TrainingConfig, UnitSweep
@@ -37,5 +38,6 @@ METHODS = (
     sae_method("osae", "OSAE", _uniform),
     sae_method("osae-zipf", "OSAE (Zipf law)", _zipf, parameters=(ALPHA,)),
     sae_method("osae-annealed", "OSAE (annealed)", _annealed),
+    sae_method("osae-resorted", "OSAE (re-sorted)", _uniform, resorted),
     sae_method("osae-swept", "OSAE (unit sweeping)", _uniform, _swept),
 )

@@ -1,6 +1,19 @@
-"""Top-m SAE: the plain loss L_K, every weight 1. The paper's "vanilla" baseline."""
+"""Top-m SAE: the plain loss L_K, every weight 1. The paper's "vanilla" baseline.
 
-from benchmarks.methods._sae import sae_method
+The variant puts latents in order of their energy every 50 steps: to the plain loss it is the
+same SAE, so that its order as trained is what ordering costs nothing to have.
+"""
+
+from benchmarks.contracts import Params
+from benchmarks.methods._sae import resorted, sae_method
 from osae_theory.prefixes import PrefixLaw
 
-METHOD = sae_method("topk", "top-m SAE", lambda K, params: PrefixLaw.full(K))
+
+def _full(K: int, params: Params) -> PrefixLaw:
+    return PrefixLaw.full(K)
+
+
+METHODS = (
+    sae_method("topk", "top-m SAE", _full),
+    sae_method("topk-resorted", "top-m SAE (re-sorted)", _full, resorted),
+)

@@ -6,7 +6,7 @@ from osae_theory.sae.estimator import OrderedSAE
 from osae_theory.sae.kernels import nested_dropout_loss_fused
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.runs import Run, RunSeeds, TrainingConfig
-from osae_theory.sae.schedules import LearningRateSchedule, SparsityWarmup, UnitSweep
+from osae_theory.sae.schedules import LearningRateSchedule, Resorting, SparsityWarmup, UnitSweep
 from osae_theory.sae.selection import select_top_m, top_m_mask
 from osae_theory.sae.trainer import Trainer
 from osae_theory.sae.training import TrainingResult, train
@@ -16,6 +16,7 @@ __all__ = [
     "DeadLatentLoss",
     "LearningRateSchedule",
     "OrderedSAE",
+    "Resorting",
     "Run",
     "RunSeeds",
     "SparsityWarmup",

@@ -65,6 +65,10 @@ class DeadLatents:
         """Return the latents with those that are not dead out of reach."""
         return latents.masked_fill(~self.dead[:, None, :], -torch.inf)
 
+    def reorder(self, order: Int[Tensor, "S K"]) -> None:
+        """Put the latents' counts in a new order: latent order[s, j] of run s becomes j."""
+        self._silent = self._silent.gather(1, order)
+
     def state(self) -> Int[Tensor, "S K"]:
         """Return the number of steps each latent has been silent."""
         return self._silent.clone()

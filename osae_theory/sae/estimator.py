@@ -20,14 +20,25 @@ from osae_theory.arrays import ArrayLike, array
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer, shown
 from osae_theory.metrics import order_by_energy, order_by_frequency
-from osae_theory.prefixes import PrefixLaw, WeightSchedule, as_schedule
+from osae_theory.prefixes import (
+    ExactPenalty,
+    FitSchedule,
+    PrefixLaw,
+    WeightSchedule,
+    as_schedule,
+)
 from osae_theory.sae.checkpoint import read_checkpoint, write_checkpoint
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.runs import Run, RunSeeds, TrainingConfig
 from osae_theory.sae.saved import checkpoint_of, fitted_from
 from osae_theory.sae.training import TrainingResult, train
 
-_LAWS = {"uniform": PrefixLaw.uniform, "zipf": PrefixLaw.zipf, "full": PrefixLaw.full}
+_LAWS = {
+    "uniform": PrefixLaw.uniform,
+    "zipf": PrefixLaw.zipf,
+    "full": PrefixLaw.full,
+    "exact-penalty": lambda K: ExactPenalty(PrefixLaw.uniform(K)),
+}
 _ORDERS = {"frequency": order_by_frequency, "energy": order_by_energy}
 _MAX_SEED = np.iinfo(np.int32).max
 # Samples encoded at a time; as many are looked at for a sign that nothing was learned.
@@ -48,9 +59,11 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     n_nonzero : int, optional
         Most nonzeros a sample m, at most K; by default a tenth of the number of features,
         at least 1.
-    law : {"uniform", "zipf", "full"}, array of shape (K,), PrefixLaw or WeightSchedule
+    law : {"uniform", "zipf", "full", "exact-penalty"}, array of shape (K,) or schedule
         Law of the prefix length, an array being its probabilities. "uniform" is the paper's
-        OSAE; "full" a plain top-m SAE.
+        OSAE; "full" a plain top-m SAE; "exact-penalty" does not square the residual, so that
+        the law moves to the full prefix as the data are fitted (`ExactPenalty`). A schedule is
+        any PrefixLaw, WeightSchedule or FitSchedule (`osae_theory.prefixes`).
     sort_by : {"frequency", "energy"}, optional
         Sort the atoms after training, on the training data, descending; by default the
         trained order stands.
@@ -97,7 +110,7 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         With "batch", what a latent must exceed to be active, in units of the data.
     n_nonzero_ : int
         The sparsity used.
-    law_ : WeightSchedule
+    law_ : WeightSchedule or FitSchedule
         The law of the prefix length used, a PrefixLaw unless it changed in training.
     sort_by_ : str or None
         By what the atoms were sorted.
@@ -398,7 +411,7 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                 stacklevel=3,
             )
 
-    def _schedule(self, n_atoms: int) -> WeightSchedule:
+    def _schedule(self, n_atoms: int) -> WeightSchedule | FitSchedule:
         if isinstance(self.law, str):
             check_choice("law", self.law, _LAWS)
             return _LAWS[self.law](n_atoms)

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from osae_theory.objectives import nested_dropout_gradients
+from osae_theory.objectives import DenseGradients, nested_dropout_gradients
 from osae_theory.sae.auxiliary import DeadLatents
+from osae_theory.sae.fit import SampleWeights
 from osae_theory.sae.kernels import (
     EncoderGradients,
     PrefixGradients,
@@ -77,10 +78,13 @@ class StepLoss:
     least_active : tensor of shape (S,)
         The least positive code of each run, infinite where there is none; None unless
         latents are selected by batch.
+    energies : tensor of float64, shape (S, K)
+        Each latent's energy, the sum of its squared codes; None unless asked for.
     """
 
     loss: Float[Tensor, " S"]
     least_active: Float[Tensor, " S"] | None
+    energies: Float[Tensor, "S K"] | None
 
 
 class Workspace:
@@ -121,6 +125,8 @@ def fill_gradients(
     backend: str,
     out: ModelGradients,
     workspace: Workspace,
+    samples: SampleWeights | None = None,
+    with_energies: bool = False,
 ) -> StepLoss:
     """Overwrite `out` with the gradients of one step, summed over the batch.
 
@@ -143,13 +149,20 @@ def fill_gradients(
         Where the gradients go.
     workspace : Workspace
         Memory kept from step to step.
+    samples : SampleWeights, optional
+        Weights of the samples' full residuals, and of the nested-dropout loss beside them; by
+        default that loss alone.
+    with_energies : bool
+        Whether to say how much energy each latent has.
     """
     centred = model.centred(batch)
     n, d = batch.shape[1:]
     portable = model.arithmetic == "portable"
     if portable or (use_compiled(backend, batch) and sparse_pays(n, active, d, model.n_atoms)):
-        return _fill_sparse(model, centred, survival, active, dead, backend, out, workspace)
-    return _fill_dense(model, centred, survival, active, dead, backend, out)
+        return _fill_sparse(
+            model, centred, survival, active, dead, backend, out, workspace, samples, with_energies
+        )
+    return _fill_dense(model, centred, survival, active, dead, backend, out, samples, with_energies)
 
 
 def _fill_sparse(
@@ -161,6 +174,8 @@ def _fill_sparse(
     backend: str,
     out: ModelGradients,
     workspace: Workspace,
+    samples: SampleWeights | None,
+    with_energies: bool,
 ) -> StepLoss:
     S, n, _ = centred.shape
     K, dtype = model.n_atoms, centred.dtype
@@ -189,6 +204,8 @@ def _fill_sparse(
             d_x,
         ),
     )  # fmt: skip
+    if samples is not None:
+        _add_full_sparse(centred, codes, model.atoms, samples, backend, found)
     encoder_gradients(
         centred, codes.indices, found.values, K, backend=backend,
         out=EncoderGradients(out.encoder, out.encoder_bias),
@@ -200,7 +217,8 @@ def _fill_sparse(
     if bias is not None and d_x is not None:
         _fill_decoder_bias(model, d_x, out)
     least = _least(codes.values) if by_batch else None
-    return StepLoss(found.loss.to(centred.dtype), least)
+    energies = _energies(codes, K) if with_energies else None
+    return StepLoss(found.loss.to(centred.dtype), least, energies)
 
 
 def _fill_dense(
@@ -211,11 +229,15 @@ def _fill_dense(
     dead: DeadLatents | None,
     backend: str,
     out: ModelGradients,
+    samples: SampleWeights | None,
+    with_energies: bool,
 ) -> StepLoss:
     latents = model.preactivations(centred)
     codes = select_top_m(latents, active, model.activation)
     bias = out.decoder_bias
     found = nested_dropout_gradients(centred, codes, model.atoms, survival, bias is not None)
+    if samples is not None:
+        found = _with_full_dense(centred, codes, model.atoms, samples, found)
     slopes = found.codes.mul_(codes != 0)
     out.encoder.copy_(slopes.mT @ centred)
     out.encoder_bias.copy_(slopes.sum(dim=1))
@@ -227,7 +249,70 @@ def _fill_dense(
         dead.count((codes != 0).any(dim=1))
     if found.x is not None:
         _fill_decoder_bias(model, found.x, out)
-    return StepLoss(found.loss, _least(codes) if model.activation == "batch" else None)
+    least = _least(codes) if model.activation == "batch" else None
+    energies = codes.double().square().sum(dim=1) if with_energies else None
+    return StepLoss(found.loss, least, energies)
+
+
+def _add_full_sparse(
+    centred: Float[Tensor, "S n d"],
+    codes: SparseCodes,
+    atoms: Float[Tensor, "S K d"],
+    samples: SampleWeights,
+    backend: str,
+    found: PrefixGradients,
+) -> None:
+    """Weigh the nested-dropout loss and its gradients; add those of the samples' residuals."""
+    roots, whole = samples.full.sqrt()[..., None], torch.ones_like(atoms[..., 0])
+    # The weighted loss is the plain loss of samples and codes that are so much longer.
+    full = prefix_gradients(
+        centred * roots, SparseCodes(codes.indices, codes.values * roots), atoms, whole,
+        with_x=found.x is not None, backend=backend,
+    )  # fmt: skip
+    share = samples.share
+    found.loss.mul_(share).add_(full.loss)
+    found.values.mul_(share[:, None, None]).add_(full.values * roots)
+    found.atoms.mul_(share[:, None, None]).add_(full.atoms)
+    if found.x is not None and full.x is not None:
+        found.x.mul_(share[:, None, None]).add_(full.x * roots)
+
+
+def _with_full_dense(
+    centred: Float[Tensor, "S n d"],
+    codes: Float[Tensor, "S n K"],
+    atoms: Float[Tensor, "S K d"],
+    samples: SampleWeights,
+    found: DenseGradients,
+) -> DenseGradients:
+    """Do for dense codes as `_add_full_sparse`."""
+    roots, whole = samples.full.sqrt()[..., None], torch.ones_like(atoms[..., 0])
+    share = samples.share[:, None, None]
+    full = nested_dropout_gradients(
+        centred * roots, codes * roots, atoms, whole, found.x is not None
+    )
+    x = None
+    if found.x is not None and full.x is not None:
+        x = share * found.x + full.x * roots
+    return DenseGradients(
+        samples.share * found.loss + full.loss,
+        share * found.codes + full.codes * roots,
+        share * found.atoms + full.atoms,
+        x,
+    )
+
+
+def _energies(codes: SparseCodes, K: int) -> Float[Tensor, "S K"]:
+    """Return each latent's sum of squared codes, added in the order of the samples."""
+    S = codes.indices.shape[0]
+    places = codes.indices.long().remainder(K + 1).view(S, -1)
+    squares = codes.values.double().square().view(S, -1)
+    if squares.is_cpu:
+        sums = [
+            np.bincount(row.numpy(), weights.numpy(), K + 1)[:K]
+            for row, weights in zip(places, squares, strict=True)
+        ]
+        return torch.from_numpy(np.stack(sums))
+    return squares.new_zeros(S, K + 1).scatter_add_(1, places, squares)[:, :K]
 
 
 def _select_into(

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 from osae_theory.arrays import ArrayLike
-from osae_theory.errors import check_choice, check_integer, check_real
-from osae_theory.prefixes import WeightSchedule, as_schedule
+from osae_theory.errors import InputError, check_choice, check_integer, check_real
+from osae_theory.prefixes import FitSchedule, WeightSchedule, as_schedule
 from osae_theory.sae.auxiliary import DeadLatentLoss
 from osae_theory.sae.kernels import ARITHMETICS, BACKENDS
-from osae_theory.sae.schedules import LearningRateSchedule, SparsityWarmup, UnitSweep
+from osae_theory.sae.schedules import LearningRateSchedule, Resorting, SparsityWarmup, UnitSweep
 from osae_theory.sae.selection import ACTIVATIONS
 
 
@@ -44,16 +44,19 @@ class Run:
     seeds : RunSeeds
     learning_rate : float
         Above 0.
-    schedule : WeightSchedule
+    schedule : WeightSchedule or FitSchedule
         The law; the probabilities of one that does not change will do.
     """
 
     seeds: RunSeeds
     learning_rate: float
-    schedule: WeightSchedule
+    schedule: WeightSchedule | FitSchedule
 
     def __init__(
-        self, seeds: RunSeeds, learning_rate: float, schedule: WeightSchedule | ArrayLike
+        self,
+        seeds: RunSeeds,
+        learning_rate: float,
+        schedule: WeightSchedule | FitSchedule | ArrayLike,
     ) -> None:
         check_real("learning rate", learning_rate, above=0)
         object.__setattr__(self, "seeds", seeds)
@@ -83,6 +86,9 @@ class TrainingConfig:
         Warm-up and decay.
     unit_sweep : UnitSweep or None
         Unit sweeping; off by default.
+    resorting : Resorting or None
+        Sorting of the latents by their energy while they are trained; off by default, and not
+        together with unit sweeping, whose frozen units are the first.
     dead_latent_loss : DeadLatentLoss or None
         Auxiliary loss for dead latents; off by default.
     betas : tuple of two floats
@@ -104,6 +110,7 @@ class TrainingConfig:
     sparsity_warmup: SparsityWarmup = field(default_factory=SparsityWarmup)
     learning_rate_schedule: LearningRateSchedule = field(default_factory=LearningRateSchedule)
     unit_sweep: UnitSweep | None = None
+    resorting: Resorting | None = None
     dead_latent_loss: DeadLatentLoss | None = None
     betas: tuple[float, float] = (0.9, 0.999)
     backend: str = "auto"
@@ -118,3 +125,5 @@ class TrainingConfig:
         check_choice("arithmetic", self.arithmetic, ARITHMETICS)
         for beta in self.betas:
             check_real("Adam beta", beta, at_least=0, below=1)
+        if self.resorting is not None and self.unit_sweep is not None:
+            raise InputError("resorting with unit_sweep: expected only one of the two")

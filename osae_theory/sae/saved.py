@@ -14,6 +14,8 @@ from torch import Tensor
 from osae_theory.errors import InputError, check_choice, check_real, shown
 from osae_theory.prefixes import (
     AnnealedLaw,
+    ExactPenalty,
+    FitSchedule,
     PrefixLaw,
     RandomPrefixes,
     WeightSchedule,
@@ -131,8 +133,10 @@ def fitted_from(
     return parameters, fitted
 
 
-def _method(law: WeightSchedule, batch: bool) -> str:
+def _method(law: WeightSchedule | FitSchedule, batch: bool) -> str:
     """Return the name of a training method, as `Origin` has it."""
+    if isinstance(law, ExactPenalty):
+        return "osae-exact"
     if isinstance(law, RandomPrefixes):
         return "msae-random"
     if isinstance(law, AnnealedLaw):
@@ -160,10 +164,14 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, AnnealedLaw):
         law = _plain(name, value.law)
         return {"kind": "annealed", "law": law, "begin": value.begin, "end": value.end}
+    if isinstance(value, ExactPenalty):
+        law = _plain(name, value.law)
+        whole = {"strength": float(value.strength), "every": int(value.every)}
+        return {"kind": "exact-penalty", "law": law, "by_sample": value.by_sample, **whole}
     if isinstance(value, RandomPrefixes):
         whole = {"K": int(value.K), "n_drawn": int(value.n_drawn)}
         return {"kind": "random", **whole, "include_full": bool(value.include_full)}
-    if isinstance(value, WeightSchedule) and not isinstance(value, PrefixLaw):
+    if isinstance(value, WeightSchedule | FitSchedule) and not isinstance(value, PrefixLaw):
         raise InputError(f"{name} = {shown(value)}: expected a law of the project's, to be stored")
     law = as_law(name, value)
     return {"kind": "fixed", "probabilities": law.probabilities.tolist(), "name": law.name}
@@ -175,6 +183,9 @@ def _read(value: Any) -> Any:
         return value
     if value["kind"] == "annealed":
         return AnnealedLaw(_read(value["law"]), value["begin"], value["end"])
+    if value["kind"] == "exact-penalty":
+        options = {"by_sample": bool(value["by_sample"]), "every": value["every"]}
+        return ExactPenalty(_read(value["law"]), value["strength"], **options)
     if value["kind"] == "random":
         return RandomPrefixes(value["K"], value["n_drawn"], value["include_full"])
     return PrefixLaw(value["probabilities"], str(value["name"]))

@@ -1,4 +1,4 @@
-"""Schedules of training: sparsity warm-up, learning rate, unit sweeping."""
+"""Schedules of training: sparsity warm-up, learning rate, unit sweeping, re-sorting."""
 
 from dataclasses import dataclass
 
@@ -78,3 +78,28 @@ class UnitSweep:
         if step < self.burn_in:
             return 0
         return min((step - self.burn_in) // self.every + 1, K)
+
+
+@dataclass(frozen=True)
+class Resorting:
+    """Latents put in order of their running energy, descending, while they are trained.
+
+    A latent moves with its encoder row, its bias, its atom and their optimiser state. Under a
+    law that favours early latents the loss sees the new order; under the plain loss nothing
+    changes but the order.
+
+    Attributes
+    ----------
+    every : int
+        Steps between two sortings, at least 1.
+    memory : float
+        Weight of the past in the running energy, in [0, 1): the energy of a latent's codes in
+        a batch counts memory ** a after a further steps.
+    """
+
+    every: int = 50
+    memory: float = 0.98
+
+    def __post_init__(self) -> None:
+        check_integer("re-sorting interval", self.every, 1)
+        check_real("re-sorting memory", self.memory, at_least=0, below=1)

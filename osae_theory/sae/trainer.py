@@ -8,12 +8,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from osae_theory.errors import InputError, check_integer, shown
+from osae_theory.prefixes import FitSchedule
 from osae_theory.sae.auxiliary import DeadLatents
 from osae_theory.sae.data_order import restore_streams, saved_streams
+from osae_theory.sae.fit import Fit, SampleWeights
 from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
 from osae_theory.sae.kernels import AdamConfig, AdamState, adam_step, backend_for
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.runs import Run, TrainingConfig
+from osae_theory.sae.schedules import Resorting
 from osae_theory.seeds import Axis, generator
 
 _OVERFLOW = 1e18
@@ -110,6 +113,8 @@ class Trainer:
         self._prefixes = [generator(r.seeds.prefixes, Axis.PREFIXES) for r in runs]
         self.diverged = torch.zeros(len(runs), dtype=torch.bool, device=device)
         self.thresholds = torch.zeros(len(runs), dtype=dtype, device=device)
+        self._fit = Fit([run.schedule for run in runs], config.n_nonzero)
+        self._energies = torch.zeros(len(runs), n_atoms, dtype=torch.float64, device=device)
         self._dead = None
         if config.dead_latent_loss is not None:
             self._dead = DeadLatents(
@@ -133,6 +138,7 @@ class Trainer:
         active = config.sparsity_warmup.active_at(
             step, config.n_steps, model.n_atoms, config.n_nonzero
         )
+        samples = self._measure_fit(batch)
         found = fill_gradients(
             model,
             batch,
@@ -142,6 +148,8 @@ class Trainer:
             self._backend,
             self._gradients,
             self._workspace,
+            samples,
+            with_energies=config.resorting is not None,
         )
         self._share(found.loss)
         n = batch.shape[1] * self._world_size
@@ -151,6 +159,8 @@ class Trainer:
             self._put_back_diverged()
         if found.least_active is not None and active == config.n_nonzero:
             self._track_thresholds(found.least_active)
+        if config.resorting is not None and found.energies is not None:
+            self._sort(config.resorting, found.energies)
         self.n_done += 1
         return found.loss / (n * batch.shape[2])
 
@@ -164,6 +174,10 @@ class Trainer:
         tensors["diverged"] = self.diverged.clone()
         tensors["thresholds"] = self.thresholds.clone()
         tensors["n_done"] = torch.tensor(self.n_done)
+        if self._follows_fit:
+            tensors["residuals"] = self._fit.residuals.clone()
+        if self.config.resorting is not None:
+            tensors["energies"] = self._energies.clone()
         if self._dead is not None:
             tensors["silent"] = self._dead.state()
         return tensors
@@ -192,15 +206,39 @@ class Trainer:
         self.diverged.copy_(state["diverged"])
         self.thresholds.copy_(state["thresholds"])
         self.n_done = int(state["n_done"])
+        if self._follows_fit:
+            self._fit.residuals = state["residuals"].clone()
+        if self.config.resorting is not None:
+            self._energies.copy_(state["energies"])
         if self._dead is not None:
             self._dead.restore(state["silent"])
+
+    @property
+    def _follows_fit(self) -> bool:
+        return any(isinstance(run.schedule, FitSchedule) for run in self.runs)
+
+    def _measure_fit(self, batch: Float[Tensor, "S n d"]) -> SampleWeights | None:
+        """Measure how well the batch is fitted, where a run wants it; weigh its samples."""
+        fit = self._fit
+        if not fit.is_due(self.n_done):
+            return None
+        left, whole = fit.energies(self.model, batch, self._backend)
+        # numpy adds in one order, whatever the vector unit and the number of threads.
+        sums = torch.from_numpy(np.stack([e.cpu().numpy().sum(axis=-1) for e in (left, whole)]))
+        if self._all_reduce is not None:
+            sums = sums.to(left.device)
+            self._all_reduce(sums)
+        fit.note(self.n_done, sums[0], sums[1])
+        return fit.sample_weights(left, sums[0] / (left.shape[1] * self._world_size), batch)
 
     def _survival(self) -> Float[Tensor, "S K"]:
         """Return this step's survival weights, each run's prefixes from its own stream."""
         step, n_steps = self.n_done, self.config.n_steps
         weights = [
-            run.schedule.survival_at(step, n_steps, stream)
-            for run, stream in zip(self.runs, self._prefixes, strict=True)
+            self._fit.survival(s)
+            if isinstance(run.schedule, FitSchedule)
+            else run.schedule.survival_at(step, n_steps, stream)
+            for s, (run, stream) in enumerate(zip(self.runs, self._prefixes, strict=True))
         ]
         return torch.from_numpy(np.stack(weights)).to(self.model.atoms)
 
@@ -242,6 +280,24 @@ class Trainer:
         moved = self.thresholds + (least - self.thresholds) * _NEWEST
         moved = torch.where(start, least, moved)
         self.thresholds = torch.where(least.isfinite(), moved, self.thresholds)
+
+    def _sort(self, resorting: Resorting, energies: Float[Tensor, "S K"]) -> None:
+        """Add to the running energies; every so often put the latents in their order."""
+        if self._all_reduce is not None:
+            self._all_reduce(energies)
+        self._energies.mul_(resorting.memory).add_(energies)
+        if (self.n_done + 1) % resorting.every:
+            return
+        order = self._energies.argsort(dim=1, descending=True, stable=True)
+        places = torch.arange(order.shape[1], device=order.device)
+        order = torch.where(self.diverged[:, None], places, order)
+        for name, adam in self._adam.items():
+            if name != "decoder_bias":
+                for rows in (adam.parameter, adam.mean, adam.square):
+                    rows.copy_(rows.gather(1, order[..., None].expand_as(rows)))
+        self._energies = self._energies.gather(1, order)
+        if self._dead is not None:
+            self._dead.reorder(order)
 
     def _put_back_diverged(self) -> None:
         """Put diverged runs back to their start, where their numbers harm nobody."""

@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import frequencies, match
-from osae_theory.prefixes import AnnealedLaw, PrefixLaw, RandomPrefixes
+from osae_theory.prefixes import AnnealedLaw, ExactPenalty, PrefixLaw, RandomPrefixes
 from osae_theory.problems import toy_spec
 from osae_theory.sae import OrderedSAE
 
@@ -66,7 +66,14 @@ def test_sorting_afterwards_only_permutes_the_latents(problem):
 
 
 @pytest.mark.parametrize(
-    "law", ["zipf", np.full(24, 1 / 24), AnnealedLaw(PrefixLaw.uniform(24)), PrefixLaw.full(24)]
+    "law",
+    [
+        "zipf",
+        "exact-penalty",
+        np.full(24, 1 / 24),
+        AnnealedLaw(PrefixLaw.uniform(24)),
+        PrefixLaw.full(24),
+    ],
 )
 def test_a_law_may_be_a_name_a_vector_or_a_schedule(problem, law):
     data, _, _ = problem.rows()
@@ -354,6 +361,14 @@ def test_an_estimator_is_saved_over_an_older_one_and_over_nothing_else(problem, 
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"holds notes\.txt"):
         small(n_steps=3).fit(data).save(tmp_path / "mine")
+
+
+def test_an_exact_penalty_comes_back_as_it_was(problem, tmp_path):
+    law = ExactPenalty(PrefixLaw.zipf(24), 0.3, by_sample=True, every=4)
+    small(law=law, n_steps=9).fit(problem.rows()[0][:300]).save(tmp_path / "sae")
+    back = OrderedSAE.load(tmp_path / "sae").law_
+    assert (back.strength, back.by_sample, back.every) == (0.3, True, 4)
+    np.testing.assert_array_equal(back.survival_for(0.7), law.survival_for(0.7))
 
 
 class OwnSchedule:
