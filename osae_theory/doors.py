@@ -19,7 +19,7 @@ from torch import Tensor
 
 from osae_theory.arrays import ArrayLike, Kind, array, tensor
 from osae_theory.errors import InputError
-from osae_theory.prefixes import PrefixLaw, WeightSchedule, as_law, as_schedule
+from osae_theory.prefixes import PrefixLaw, as_law, as_schedule
 
 __all__ = ["ArrayLike", "array", "as_law", "as_schedule", "at_the_door", "tensor"]
 
@@ -30,10 +30,10 @@ _R = TypeVar("_R")
 def at_the_door(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Let a function take arrays and laws in any form, and refuse what it cannot use.
 
-    Arguments annotated with a jaxtyping shape on numpy arrays or tensors, with `PrefixLaw` or
-    with `WeightSchedule`, each also with `| None`, are read; others pass as they are. numpy
-    arrays must be finite. Floating-point tensors take the precision of the first one given;
-    what is no tensor yet goes where the first tensor is.
+    Arguments annotated with a jaxtyping shape on numpy arrays or tensors, or with `PrefixLaw`,
+    each also with `| None`, are read; others pass as they are. numpy arrays must be finite.
+    Floating-point tensors take the precision of the first one given; what is no tensor yet goes
+    where the first tensor is.
 
     The function then raises InputError, before anything else of its own, if such an argument
     cannot be read, or if two of them disagree on an axis or a device.
@@ -110,11 +110,10 @@ class _ArrayDoor:
 
 @dataclass(frozen=True)
 class _LawDoor:
-    read_law: Callable[[str, object], WeightSchedule]
     optional: bool
 
-    def read(self, name: str, value: object, hosts: list[Tensor]) -> WeightSchedule:
-        return self.read_law(name, value)
+    def read(self, name: str, value: object, hosts: list[Tensor]) -> PrefixLaw:
+        return as_law(name, value)
 
 
 def _door(annotation: Any) -> _ArrayDoor | _LawDoor | None:
@@ -126,9 +125,7 @@ def _door(annotation: Any) -> _ArrayDoor | _LawDoor | None:
             return None
         annotation, optional = kinds[0], True
     if annotation is PrefixLaw:
-        return _LawDoor(as_law, optional)
-    if annotation is WeightSchedule:
-        return _LawDoor(as_schedule, optional)
+        return _LawDoor(optional)
     if isinstance(annotation, type) and issubclass(annotation, AbstractArray):
         return _ArrayDoor(annotation, _kind(annotation), optional)
     return None

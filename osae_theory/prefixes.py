@@ -49,19 +49,16 @@ class WeightSchedule(Protocol):
 
 @runtime_checkable
 class FitSchedule(Protocol):
-    """Survival weights as a function of how well the data are fitted so far.
-
-    Attributes
-    ----------
-    every : int
-        Steps between two measurements of the fit, at least 1.
-    """
-
-    every: int
+    """Survival weights as a function of how well the data are fitted so far."""
 
     @property
     def K(self) -> int:
         """Number of atoms."""
+        ...
+
+    @property
+    def every(self) -> int:
+        """Steps between two measurements of the fit, at least 1."""
         ...
 
     def survival_for(self, residual: float) -> Float[np.ndarray, " K"]:

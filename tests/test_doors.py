@@ -7,7 +7,7 @@ from torch import Tensor
 
 from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError
-from osae_theory.prefixes import AnnealedLaw, PrefixLaw, RandomPrefixes, WeightSchedule
+from osae_theory.prefixes import AnnealedLaw, PrefixLaw, RandomPrefixes
 
 
 @at_the_door
@@ -27,8 +27,8 @@ def tensors(x: Float[Tensor, "*run N d"], survival: Float[Tensor, "*#run K"]):
 
 
 @at_the_door
-def laws(law: PrefixLaw, schedule: WeightSchedule | None = None):
-    return law, schedule
+def laws(law: PrefixLaw, other: PrefixLaw | None = None):
+    return law, other
 
 
 def test_arrays_in_any_form_arrive_as_their_annotations_say():
@@ -79,15 +79,15 @@ def test_shared_leading_axes_must_agree():
 
 def test_probabilities_are_taken_for_a_law():
     for form in ([0.5, 0.5], np.array([0.5, 0.5]), torch.tensor([0.5, 0.5]), pd.Series([0.5, 0.5])):
-        law, schedule = laws(form, form)
+        law, other = laws(form, form)
         assert isinstance(law, PrefixLaw)
-        assert isinstance(schedule, PrefixLaw)
+        assert isinstance(other, PrefixLaw)
         np.testing.assert_array_equal(law.survival, [1, 0.5])
 
 
-def test_a_law_or_schedule_passes_as_it_is():
-    law, annealed = PrefixLaw.uniform(3), AnnealedLaw(PrefixLaw.uniform(3))
-    assert laws(law, annealed) == (law, annealed)
+def test_a_law_passes_as_it_is():
+    law, other = PrefixLaw.uniform(3), PrefixLaw.zipf(3)
+    assert laws(law, other) == (law, other)
     assert laws(law) == (law, None)
 
 

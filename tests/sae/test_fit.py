@@ -123,7 +123,10 @@ def data(n=400, seed=0):
     return torch.from_numpy((codes * rng.uniform(0.5, 1.5, codes.shape)) @ atoms)
 
 
-LAWS = [PrefixLaw.full(K), *(ExactPenalty(PrefixLaw.uniform(K), by_sample=b) for b in (0, 1))]
+LAWS = [
+    PrefixLaw.full(K),
+    *(ExactPenalty(PrefixLaw.uniform(K), by_sample=b) for b in (False, True)),
+]
 SORTING = replace(PLAIN, resorting=Resorting(every=7), dead_latent_loss=DeadLatentLoss(0.1, 2, 3))
 
 
