@@ -225,7 +225,11 @@ class Method:
             for p in self.parameters
             if params.get(p.name) != (tuned.get(p.name) if p.tuned else p.default)
         ]
-        return f"{self.title} ({', '.join(said)})" if said else self.title
+        if not said:
+            return self.title
+        if self.title.endswith(")"):
+            return f"{self.title[:-1]}, {', '.join(said)})"
+        return f"{self.title} ({', '.join(said)})"
 
 
 @dataclass(frozen=True, eq=False)

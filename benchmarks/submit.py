@@ -11,6 +11,7 @@ import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from osae_theory.command_line import Parser, run
 from osae_theory.errors import JobError, check_choice
 
 MODULE = "benchmarks.submit"
+# Of one kind: more are counted.
+_MOST_LINES = 20
 
 
 def parser() -> Parser:
@@ -59,13 +62,21 @@ def findings(store: Store, preset: Preset) -> list[str]:
     specs = [RunSpec.read(str(text)) for text in frames.runs["text"]]
     cases = _cases(preset)
     return [
-        *_outside(specs, preset, cases),
+        *_few(_outside(specs, preset, cases), "runs that are not the preset's"),
         *_missing(specs, preset, cases),
-        *_unfinished(frames.runs),
+        *_few(_unfinished(frames.runs), "runs that are not done"),
         *_unmeasured(frames),
         *_out_of_range(frames.measurements),
         *_of_no_commit(frames.provenance),
     ]
+
+
+def _few(found: Iterator[str], what: str) -> Iterator[str]:
+    """Yield the first sentences of a kind, and how many more there are."""
+    yield from islice(found, _MOST_LINES)
+    left = sum(1 for _ in found)
+    if left:
+        yield f"and {left} more {what}"
 
 
 def _cases(preset: Preset) -> dict[Case, None]:

@@ -22,8 +22,8 @@ def export(source: Store, folder: Path, with_arrays: bool = False) -> Store:
     """Copy a store's runs to another folder, and return the store there.
 
     The same content gives parts of the same names: a copy that is made again changes only what
-    has changed. Where there is a store already, its parts go once the new ones are in place; what
-    else its folder holds stays.
+    has changed. Where there is a store already, its parts go once the new ones are in place, and
+    with `with_arrays` its arrays; what else its folder holds stays.
 
     Parameters
     ----------
@@ -37,12 +37,17 @@ def export(source: Store, folder: Path, with_arrays: bool = False) -> Store:
     Raises
     ------
     InputError
-        If `folder` is the store itself or holds something else, or a part is damaged.
+        If `folder` is the store itself or holds something else, or a store with arrays, which a
+        copy without them would lose; or if a part is damaged.
     JobError
         If the system refuses.
     """
     if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(source.folder)):
         raise InputError(f"{folder} is the store itself, or in it: expected another folder")
+    if not with_arrays and (folder / ARRAYS).exists():
+        raise InputError(
+            f"{folder} holds a store with arrays: expected --arrays, or a folder without any"
+        )
     parts = list(read_parts(source.folder / merging.PARTS, EVERYTHING).values())
     target = Store.at(folder, create=True)
     with merging.refusals(folder), scratch_folder(folder) as scratch:

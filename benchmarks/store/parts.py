@@ -120,7 +120,7 @@ def read_part(part: Path, columns: Columns) -> Tables:
     """
     files = _files(part)
     return {
-        name: _table(part / _file(name), files[_file(name)]["sha256"], TABLES[name], wanted)
+        name: _table(part / _file(name), files[_file(name)], TABLES[name], wanted)
         for name, wanted in columns.items()
     }
 
@@ -200,15 +200,19 @@ def _files(part: Path) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _table(path: Path, sha256: str, schema: pa.Schema, wanted: Sequence[str]) -> pa.Table:
+def _table(
+    path: Path, said: Mapping[str, Any], schema: pa.Schema, wanted: Sequence[str]
+) -> pa.Table:
     content = _content(path)
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if hashlib.sha256(content).hexdigest() != said["sha256"]:
         check_file(path, "a file of a part, as it was written")
         raise _damaged(path, f"its sha256 is not the one in {MANIFEST}")
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         if not file.schema_arrow.equals(schema):
             raise _damaged(path, "its columns are not those of a store")
+        if (file.metadata.num_rows, len(content)) != (said["rows"], said["bytes"]):
+            raise _damaged(path, f"its rows or bytes are not as many as {MANIFEST} says")
         return file.read(columns=list(wanted))
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, "it is not a Parquet file") from error

@@ -57,7 +57,7 @@ def test_a_variant_says_in_its_title_what_is_not_as_usual():
         catalogue.variant(text).title
         for text in ("osae", "osae[lr=0.5]", "osae-zipf", "osae-zipf[alpha=1]")
     ]
-    assert titles == ["OSAE", "OSAE (lr 0.5)", "OSAE (Zipf law)", "OSAE (Zipf law) (alpha 1)"]
+    assert titles == ["OSAE", "OSAE (lr 0.5)", "OSAE (Zipf law)", "OSAE (Zipf law, alpha 1)"]
 
 
 def test_a_common_setting_is_for_those_that_have_it_and_a_selectors_own_goes_before():

@@ -537,6 +537,17 @@ def told(path):
     (path.parent / "part.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.parametrize("count", ["rows", "bytes"])
+def test_a_part_holds_as_many_rows_and_bytes_as_it_says(store, results, count):
+    store.add(Results(results.outcomes[:2]))
+    path = only_part(store) / "part.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"]["runs.parquet"][count] += 1
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"runs\.parquet is damaged \(its rows or bytes are not"):
+        store.frames()
+
+
 DAMAGE = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-3]),
     "empty": lambda path: path.write_bytes(b""),

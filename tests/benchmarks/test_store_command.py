@@ -166,13 +166,24 @@ def test_an_export_that_is_made_again_changes_nothing(store, tmp_path):
 def test_an_export_replaces_the_store_that_is_there_and_no_other_file(store, tmp_path):
     target = tmp_path / "copy"
     old = Store.at(target, create=True)
-    old.add(made_up_results(made_up_specs(2, 1, 1, ["osae"]), arrays=True, seed=5))
+    old.add(made_up_results(made_up_specs(2, 1, 1, ["osae"]), seed=5))
     (target / "report").mkdir()
     (target / "report" / "table.md").write_text("a table")
     export(store, target)
     assert_same(store, Store.at(target))
-    assert not (target / "arrays").exists()
     assert (target / "report" / "table.md").read_text() == "a table"
+
+
+def test_an_export_deletes_no_arrays_without_replacing_them(capsys, store, tmp_path):
+    target = tmp_path / "copy"
+    old = Store.at(target, create=True)
+    old.add(made_up_results(made_up_specs(2, 1, 1, ["osae"]), arrays=True, seed=5))
+    code, line = refused(capsys, "export", store.folder, target)
+    assert (code, "holds a store with arrays: expected --arrays" in line) == (2, True)
+    assert len(list(target.rglob("*.safetensors"))) == 2
+    assert called(capsys, "export", store.folder, target, "--arrays")[0] == 0
+    assert_same(store, Store.at(target))
+    assert len(list(target.rglob("*.safetensors"))) == 14
 
 
 def test_an_export_over_what_is_no_store_or_over_itself_is_refused(capsys, store, tmp_path):

@@ -102,6 +102,15 @@ def test_changes_beside_a_commit_are_found(complete, submitted):
     assert "expected a checkout without changes" in sentence
 
 
+def test_many_of_one_kind_are_counted(submitted, monkeypatch):
+    monkeypatch.setattr(submit, "_MOST_LINES", 3)
+    others = trained(draws=(5, 6))
+    sentences = submitted(others)
+    of_runs = [sentence for sentence in sentences if sentence.startswith("run ")]
+    assert len(of_runs) == 3
+    assert f"and {len(others) - 3} more runs that are not the preset's" in sentences
+
+
 def test_a_method_without_a_file_is_named(complete, submitted, monkeypatch):
     odd = [
         replace(one, spec=replace(one.spec, setting=replace(one.spec.setting, method="mine")))
