@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from benchmarks.analysis.improvement import improvements
 from benchmarks.analysis.names import Variant, budget_text
 from benchmarks.analysis.study import Study
 from benchmarks.analysis.summary import Row, Summary
@@ -85,6 +86,9 @@ class Section:
         The main measurements, all of them, and all pairs of methods.
     caption, comparison_caption : str
         What a reader needs to know.
+    improvements, variances : Grid
+        In how many draws one method is better than another, and how much of each measurement's
+        variance lies between draws; without rows where there is nothing to say.
     configuration, origins : Grid
         What each method is, and what trained its runs.
     pictures : sequence of Picture
@@ -98,6 +102,8 @@ class Section:
     comparisons: Grid
     caption: str
     comparison_caption: str
+    improvements: Grid
+    variances: Grid
     configuration: Grid
     origins: Grid
     pictures: Sequence[Picture]
@@ -166,8 +172,22 @@ def render(page: Page) -> str:
     )
 
 
-def section(found: Study, summary: Summary, pictures: Sequence[Picture]) -> Section:
-    """Return a table of results with all that belongs to it."""
+def section(
+    found: Study, summary: Summary, shares: pd.DataFrame, pictures: Sequence[Picture]
+) -> Section:
+    """Return a table of results with all that belongs to it.
+
+    Parameters
+    ----------
+    found : Study
+        All runs.
+    summary : Summary
+        The table.
+    shares : pandas.DataFrame
+        What `benchmarks.analysis.variance.variance_shares` gives for all runs.
+    pictures : sequence of Picture
+        The table's figures.
+    """
     return Section(
         name=summary.table.slug,
         title=table_title(summary),
@@ -176,6 +196,8 @@ def section(found: Study, summary: Summary, pictures: Sequence[Picture]) -> Sect
         comparisons=of_frame(comparison_table(summary)),
         caption=caption(summary, deviations=False),
         comparison_caption=comparison_caption(summary),
+        improvements=_improvements(summary),
+        variances=_variances(summary, shares),
         configuration=_configuration(summary),
         origins=_origins(found, summary),
         pictures=pictures,
@@ -330,6 +352,39 @@ def of_frame(frame: pd.DataFrame, index: bool = False) -> Grid:
     """Return a table of text as the page shows it."""
     whole = frame.reset_index() if index else frame
     return Grid([str(name) for name in whole.columns], whole.astype(str).to_numpy().tolist())
+
+
+def _improvements(summary: Summary) -> Grid:
+    """Return the share of draws in which a method is better: a line a pair of methods."""
+    titles = {row.label: row.title for row in summary.rows}
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for one in improvements(summary):
+        pair = found.setdefault((titles[one.variant], titles[one.other]), {})
+        if one.probability is not None:
+            low, high = one.bootstrap95 or (None, None)
+            interval = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+            pair[one.metric] = f"{one.probability:.2f}{interval}"
+    shown = list(summary.questions)
+    rows = [
+        [own, other, *(texts.get(metric.name, MISSING) for metric in shown)]
+        for (own, other), texts in found.items()
+        if texts
+    ]
+    return Grid(["method", "over", *(metric.title for metric in shown)], rows)
+
+
+def _variances(summary: Summary, shares: pd.DataFrame) -> Grid:
+    """Return the share of the variance that lies between draws: a line a method."""
+    settings = {one.variant.label: one.code for one in summary.table.settings}
+    known = shares["share_between"].dropna()
+    shown = list(summary.questions)
+    rows = []
+    for row in summary.rows:
+        keys = [(settings[row.label], metric.name) for metric in shown]
+        if any(key in known.index for key in keys):
+            texts = [f"{known[key]:.2f}" if key in known.index else MISSING for key in keys]
+            rows.append([row.title, *texts])
+    return Grid(["method", *(metric.title for metric in shown)], rows)
 
 
 def _configuration(summary: Summary) -> Grid:

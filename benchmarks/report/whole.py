@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
 
 from benchmarks.analysis.names import Variant, in_order, unknown_note
 from benchmarks.analysis.ranks import Ranking
 from benchmarks.analysis.study import Study
 from benchmarks.analysis.summary import Summary
+from benchmarks.analysis.variance import variance_shares
 from benchmarks.outcome import STATUSES
 from benchmarks.report import page as html
 from benchmarks.report.tables import rank_caption, rank_table
@@ -47,6 +51,11 @@ class Report:
         """All competitors, in the order of tables."""
         found = {row.label: row.variant for summary in self.summaries for row in summary.rows}
         return in_order(found.values())
+
+    @cached_property
+    def shares(self) -> pd.DataFrame:
+        """How the variance of every measurement divides: see `variance_shares`."""
+        return variance_shares(self.study)
 
     @property
     def grid(self) -> list[Summary]:

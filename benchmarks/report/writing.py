@@ -11,7 +11,6 @@ from benchmarks.analysis.improvement import as_rows, improvements
 from benchmarks.analysis.ranks import Ranking, rankings
 from benchmarks.analysis.study import Study, study
 from benchmarks.analysis.summary import MOST_DETAILED, Summary, summarised
-from benchmarks.analysis.variance import variance_shares
 from benchmarks.files import save_figure
 from benchmarks.report import page as html
 from benchmarks.report.figures import (
@@ -140,7 +139,7 @@ def _fill(folder: Path, report: Report) -> None:
         _write_grid(folder, report, ranked)
     _write_analyses(folder, report)
     sections = [
-        html.section(report.study, summary, pictures.get(place, []))
+        html.section(report.study, summary, report.shares, pictures.get(place, []))
         for place, summary in enumerate(report.detailed)
     ]
     text = html.render(page_of(report, ranked, sections, shown, absent))
@@ -296,5 +295,5 @@ def _variance(report: Report) -> pd.DataFrame:
         for one in summary.table.settings
     }
     settings = pd.DataFrame.from_dict(fields, orient="index").rename_axis("setting")
-    shares = variance_shares(report.study).reset_index()
+    shares = report.shares.reset_index()
     return settings.merge(shares, left_index=True, right_on="setting").drop(columns="setting")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import report
+from benchmarks import catalogue, report
 from benchmarks.analysis.study import study
 from benchmarks.outcome import Results
 from benchmarks.report import writing
@@ -224,6 +224,33 @@ def test_every_number_has_its_command_configuration_and_provenance(single):
     assert text.count(COMMAND) >= 2
     for part in ("osae[lr=0.01]", "1960 steps of 1024 samples", "a processor", "c" * 40):
         assert part in text
+
+
+def table_on(page, label):
+    """Return a table of the page as a list of rows, a mapping each."""
+    block = re.search(f'data-tools="{label}">(.*?)</table>', page.read_text(), re.DOTALL)[1]
+    rows = [
+        [html.unescape(text) for text in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+        for row in re.findall(r"<tr>(.*?)</tr>", block, re.DOTALL)
+    ]
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+
+
+def test_the_page_shows_what_the_files_of_analyses_say(single):
+    titles = {name: metric.title for name, metric in catalogue.metrics().items()}
+    [found] = table_on(single / "index.html", "probability of improvement")
+    said = pd.read_csv(single / "improvement.csv")
+    assert (found["method"], found["over"]) == ("OSAE", "top-m SAE")
+    assert len(said) > 3
+    for metric, value in zip(said["metric"], said["probability"], strict=True):
+        assert float(found[titles[metric]].split(" (")[0]) == pytest.approx(value, abs=0.005)
+    rows = table_on(single / "index.html", "variance between draws")
+    said = pd.read_csv(single / "variance.csv").set_index(["method", "metric"])["share_between"]
+    assert [row["method"] for row in rows] == ["top-m SAE", "OSAE"]
+    for method, row in zip(METHODS, rows, strict=True):
+        for metric in row.keys() - {"method"}:
+            [name] = [name for name, title in titles.items() if title == metric]
+            assert float(row[metric]) == pytest.approx(said[method, name], abs=0.005)
 
 
 def test_the_scatter_has_each_draw_of_each_method(single, several):
