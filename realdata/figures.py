@@ -34,6 +34,7 @@ STYLES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "msae-random": ("Random MSAE", "#CC79A7", "D"),
         "osae": ("OSAE", "#0072B2", "o"),
         "osae-annealed": ("OSAE, annealed", "#000000", "*"),
+        "osae-exact": ("OSAE, exact penalty", "#B8860B", "p"),
     }
 )
 OTHERS = (("#332288", "P"), ("#882255", "X"), ("#117733", "<"), ("#AA4499", ">"))

@@ -15,7 +15,14 @@ from importlib import resources
 from types import MappingProxyType
 
 from osae_theory.errors import InputError, check_choice, check_integer
-from osae_theory.prefixes import AnnealedLaw, PrefixLaw, RandomPrefixes, WeightSchedule
+from osae_theory.prefixes import (
+    AnnealedLaw,
+    ExactPenalty,
+    FitSchedule,
+    PrefixLaw,
+    RandomPrefixes,
+    WeightSchedule,
+)
 
 LEARNING_RATES = resources.files("realdata") / "learning_rates.json"
 GROUP_ENDS = tuple(Fraction(n, 32) for n in (1, 3, 7, 15, 32))
@@ -36,7 +43,7 @@ class TrainingMethod:
     """
 
     name: str
-    schedule: Callable[[int], WeightSchedule]
+    schedule: Callable[[int], WeightSchedule | FitSchedule]
     activation: str = "relu"
 
 
@@ -68,6 +75,11 @@ def _annealed(K: int) -> AnnealedLaw:
     return AnnealedLaw(_piecewise(K))
 
 
+def _exact_penalty(K: int) -> ExactPenalty:
+    # The strength that the toy's protocol chose at the paper's cell.
+    return ExactPenalty(_piecewise(K), strength=0.5)
+
+
 METHODS: Mapping[str, TrainingMethod] = MappingProxyType(
     {
         method.name: method
@@ -78,6 +90,7 @@ METHODS: Mapping[str, TrainingMethod] = MappingProxyType(
             TrainingMethod("msae-random", _random_prefixes),
             TrainingMethod("osae", _piecewise),
             TrainingMethod("osae-annealed", _annealed),
+            TrainingMethod("osae-exact", _exact_penalty),
         )
     }
 )

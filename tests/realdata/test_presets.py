@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from osae_theory.errors import InputError
-from osae_theory.prefixes import PrefixLaw, RandomPrefixes
+from osae_theory.prefixes import ExactPenalty, PrefixLaw, RandomPrefixes
 from realdata import methods
 from realdata.corpora import find_corpus
 from realdata.jobs import budget_of
@@ -51,6 +51,9 @@ def test_each_method_has_the_prefix_law_of_the_paper():
     assert laws["msae-random"] == RandomPrefixes(K, 4)
     assert isinstance(ours, PrefixLaw)
     assert ours.has_full_support
+    exact = laws["osae-exact"]
+    assert isinstance(exact, ExactPenalty)
+    assert np.array_equal(exact.law.probabilities, ours.probabilities)
     assert {name for name, m in METHODS.items() if m.activation == "batch"} == {"batch-topk"}
 
 

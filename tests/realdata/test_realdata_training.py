@@ -75,7 +75,7 @@ def assert_same_bits(first, second):
             assert torch.equal(tensor, second[name][key]), (name, key)
 
 
-@pytest.mark.parametrize("method", ["osae", "batch-topk", "msae-random"])
+@pytest.mark.parametrize("method", ["osae", "batch-topk", "msae-random", "osae-exact"])
 def test_a_run_is_the_trainers_own_steps_on_the_order_of_its_seed(tmp_path, method):
     trained(tmp_path, method=method, seeds=(3,))
     law = METHODS[method].schedule(BUDGET.K)
