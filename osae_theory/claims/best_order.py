@@ -175,8 +175,9 @@ BEST_ORDER = Claim(
         "Successive sampling: P / P' depends on what else is in the support. w ="
         " (100000, 50000, 100, 10, 1), m = 3, supports {0,3,4} twice, {0,2,3} and {1,2,4} three"
         " times each: label 2 is used 6 times, labels 0 and 3 five times, and yet the posterior"
-        " mean places are 1.339 and 1.064. Whether counts are far from the best for the paper's"
-        " weights is not known."
+        " mean places are 1.339 and 1.064. As w_i and w_j fall against the others, though, the"
+        " ratio tends to (w_i / w_j)^(n_k - n_l) again, so that for rare atoms counts should be"
+        " nearly the best; how nearly for the paper's weights was not worked out."
     ),
     check=check,
     assumptions=(

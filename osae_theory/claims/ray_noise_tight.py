@@ -140,6 +140,27 @@ def class_bounds(
     )
 
 
+def classes(instance: Instance) -> list[ClassBounds]:
+    """Return what the claim says of each class, the atom of most energy first."""
+    problem, _ = instance
+    slots = slots_of_samples(problem)
+    noise = np.zeros_like(problem.data) if problem.noise is None else problem.noise
+    found = []
+    for k, atom in enumerate(used_in_order(problem)):
+        own = slots == k
+        true, codes = problem.dictionary[:, atom], problem.codes[atom, own]
+        found.append(class_bounds(true, codes, noise[:, own]))
+    return found
+
+
+def weighted_bound(instance: Instance) -> float:
+    """Return what D bounds sum_k w_k e_k sin^2 angle(d_k, d_k*) by, T3f's measured side."""
+    problem, law = instance
+    energies = energies_of(problem)[used_in_order(problem)]
+    sines = [min(c.sine, np.sin(np.arctan(c.tangent)), 1.0) for c in classes(instance)]
+    return float((law.survival[: len(energies)] * energies) @ np.array(sines) ** 2)
+
+
 def largest_noise(clean: Instance, noise: Float[np.ndarray, "d N"]) -> float:
     """Return a factor of the noise up to which both hypotheses on it hold, by bisection."""
     gap = map_gap(clean)
@@ -188,31 +209,25 @@ def outcome(instance: Instance) -> Outcome:
     """Return what the exact minimiser of an instance with noise is, against the claim."""
     problem, law = instance
     found = ray_minimiser(problem.data, law, tolerance=1e-12)
-    slots, order = slots_of_samples(problem), used_in_order(problem)
-    energies = energies_of(problem)
     used = np.argmax(found.codes != 0, axis=0)
-    off, tangents, sines, captured, most = [], [], [], 0.0, 0.0
-    noise = np.zeros_like(problem.data) if problem.noise is None else problem.noise
-    for k, atom in enumerate(order):
-        own, true = slots == k, problem.dictionary[:, atom]
-        bounds = class_bounds(true, problem.codes[atom, own], noise[:, own])
-        d = found.dictionary[:, k]
+    off, tangents, sines, captured = [], [], [], 0.0
+    order = used_in_order(problem)
+    for k, (atom, bounds) in enumerate(zip(order, classes(instance), strict=True)):
+        d, true = found.dictionary[:, k], problem.dictionary[:, atom]
         off.append(min(np.linalg.norm(d - sign * bounds.top) for sign in (1, -1)))
         sine = float(np.linalg.norm(d - true * (d @ true)))
         tangents.append(_over(sine / np.sqrt(1 - sine**2), bounds.tangent))
         sines.append(_over(sine, bounds.sine))
         captured += law.survival[k] * bounds.sigma**2
-        angle = min(bounds.sine, np.sin(np.arctan(bounds.tangent)), 1.0)
-        most += law.survival[k] * energies[atom] * angle**2
     weighted = weighted_angles(found.dictionary, problem, law)
     return Outcome(
-        bool(len(found.maps) == 1 and np.array_equal(used, slots)),
+        bool(len(found.maps) == 1 and np.array_equal(used, slots_of_samples(problem))),
         float(max(off)),
         abs(found.loss - (float(np.vdot(problem.data, problem.data)) - captured)),
         float(max(tangents)),
         float(max(sines)),
         weighted / noise_bound(instance, noise_norm(instance)),
-        weighted / most,
+        weighted / weighted_bound(instance),
     )
 
 
