@@ -20,6 +20,7 @@ CODES = np.abs(RNG.normal(size=(4, 8))) * (RNG.random((4, 8)) < 0.6)
 SUPPORTS = np.tile([0, 2], (8, 1))
 LAW = PrefixLaw.uniform(4)
 ENERGIES = np.array([3.0, 2.0, 1.0, 0.5])
+INCLUSION = np.diag([0.5, 0.3, 0.2])
 
 # Each function with arguments it can use; arrays and laws among them are what is varied.
 FUNCTIONS = {
@@ -42,6 +43,13 @@ FUNCTIONS = {
     metrics.dead_share: (CODES,),
     metrics.fifr_error: (D, CODES, D, CODES),
     metrics.orderedness_of_permutation: (np.array([1, 0, 2]),),
+    metrics.inversions_of: (np.array([1, 0, 2]),),
+    metrics.expected_orderedness: (np.triu(np.full((3, 3), 0.25), 1),),
+    metrics.inversions_by_frequency: (INCLUSION, 9),
+    metrics.inversions_by_energy: (INCLUSION, 9),
+    metrics.normal_inversions_by_energy: (INCLUSION, 9),
+    metrics.disorder_bound_by_frequency: (INCLUSION, 9),
+    metrics.disorder_bound_by_energy: (INCLUSION, 9),
     minimisers.best_codes: (X, D, 2, LAW),
     minimisers.codes_on_supports: (X, D, SUPPORTS, LAW),
     minimisers.exchange_codes: (X, D, SUPPORTS, LAW),
@@ -56,6 +64,7 @@ FUNCTIONS = {
     minimisers.cluster_energies: (D, ENERGIES),
     problems.coherence: (D,),
     problems.inclusion_probabilities: (ENERGIES, 2),
+    problems.inclusion_matrix: (ENERGIES, 2),
     problems.problem_from_arrays: (D, CODES),
     uniqueness.spark_by_coherence: (D,),
     uniqueness.coherence_certificate: (D,),

@@ -17,7 +17,9 @@ from benchmarks.files import save_figure, write_text
 from benchmarks.provenance import versions
 from benchmarks.theory import (
     limit_order,
+    lost_order,
     noise_bound,
+    order_from_counts,
     penalised_loss,
     recovery_threshold,
     vanishing_truncation,
@@ -63,6 +65,10 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "penalised_loss": Study(
             penalised_loss.Settings(), penalised_loss.measure, penalised_loss.draw
         ),
+        "order_from_counts": Study(
+            order_from_counts.Settings(), order_from_counts.measure, order_from_counts.draw
+        ),
+        "lost_order": Study(lost_order.Settings(), lost_order.measure, lost_order.draw),
     }
 )
 

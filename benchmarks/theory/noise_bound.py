@@ -1,4 +1,4 @@
-"""Figure: T3f's bound on sum_k w_k e_k sin^2 angle(d_k, d_k*) against what noise does, m = 1."""
+"""Figure: T3f's and D's bounds on sum_k w_k e_k sin^2 angle(d_k, d_k*) against noise, m = 1."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from osae_theory.claims.ray_instances import Instance, energies_of
 from osae_theory.claims.ray_noise import map_gap, noise_bound, noise_norm, weighted_angles
+from osae_theory.claims.ray_noise_tight import every_sample_stays, weighted_bound
 from osae_theory.errors import InputError, check_integer
 from osae_theory.minimisers import alternating, ray_minimiser
 from osae_theory.prefixes import PrefixLaw
@@ -63,7 +64,7 @@ class NoiseBound:
 
 
 def measure(settings: NoiseBound) -> pd.DataFrame:
-    """Return one row a problem and ratio: both sides of T3f over sum_k w_k e_k, and Gamma.
+    """Return one row a problem and ratio: both sides of T3f over sum_k w_k e_k, Gamma, D's bound.
 
     The side measured is that of the exact global minimiser where each noisy sample can be a ray
     of its own ("global minimiser"), else of the best point that alternating descents reach from
@@ -90,6 +91,17 @@ def draw(frame: pd.DataFrame) -> Figure:
             middle, low, high = groups.median(), groups.min(), groups.max()
             axis.fill_between(middle.index, low, high, color=colour, alpha=0.25, linewidth=0)
             axis.plot(middle.index, middle, color=colour, marker="o", markersize=4, label=label)
+        tight = own[own["snr_db"].map(own.groupby("snr_db")["tight_applies"].all())]
+        middle = tight.groupby("snr_db")["tight"].median()
+        axis.plot(
+            middle.index,
+            middle,
+            color="black",
+            linestyle="--",
+            marker="x",
+            markersize=6,
+            label="bound of D, where it applies to all",
+        )
         axis.axhline(1, color=_GREY, linestyle=":")
         axis.set(
             xlabel="signal-to-noise ratio (dB)",
@@ -100,7 +112,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         axis.margins(x=0.02)
     axes[0].set_ylabel(r"$\sum_k w_k e_k \sin^2\angle(d_k, d_k^*)$ over $\sum_k w_k e_k$")
     figure.supxlabel(
-        "lines: medians; bands: all problems; grey: the bound's hypothesis fails for some problem",
+        "lines: medians; bands: all problems; grey: T3f does not apply to some problem",
         fontsize=9,
     )
     return figure
@@ -138,6 +150,8 @@ def _row(
         "bound": bound / scale,
         "gap": gap / scale,
         "bound_applies": bound < gap,
+        "tight": weighted_bound(instance) / scale,
+        "tight_applies": bound < gap and every_sample_stays(instance),
     }
 
 

@@ -1,7 +1,8 @@
 """Every claim about ordered sparse autoencoders, one file each, listed here and nowhere else.
 
 I: identities of the loss. P: what the paper claims, as printed. T and N: what holds, and
-what stands in the way. U: uniqueness, which the rest leans on.
+what stands in the way. U: uniqueness, which the rest leans on. B: beyond.
+C, E and F: what sorting can reach; D: noise at m = 1, at the right rate.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from types import MappingProxyType
 
 from osae_theory.claims.approximate_lemma import APPROXIMATE_LEMMA
 from osae_theory.claims.base import Assumption, Claim, Finding
+from osae_theory.claims.best_order import BEST_ORDER
 from osae_theory.claims.empty_argmin import EMPTY_ARGMIN
 from osae_theory.claims.exact_recovery_m2 import EXACT_RECOVERY_M2
 from osae_theory.claims.greedy_recovery import GREEDY_RECOVERY
@@ -19,13 +21,16 @@ from osae_theory.claims.identity_sparse import IDENTITY_SPARSE
 from osae_theory.claims.lemma_3_1 import LEMMA_3_1
 from osae_theory.claims.limit_order import LIMIT_ORDER
 from osae_theory.claims.linear_case import LINEAR_CASE
+from osae_theory.claims.lost_atoms import LOST_ATOMS
 from osae_theory.claims.obstruction import OBSTRUCTION
 from osae_theory.claims.obstruction_gap import OBSTRUCTION_GAP
+from osae_theory.claims.order_from_counts import ORDER_FROM_COUNTS
 from osae_theory.claims.orthonormal_codes import ORTHONORMAL_CODES
 from osae_theory.claims.pca_recovery import PCA_RECOVERY
 from osae_theory.claims.penalised_recovery import PENALISED_RECOVERY
 from osae_theory.claims.ray_minimum import RAY_MINIMUM
 from osae_theory.claims.ray_noise import RAY_NOISE
+from osae_theory.claims.ray_noise_tight import RAY_NOISE_TIGHT
 from osae_theory.claims.ray_recovery import RAY_RECOVERY
 from osae_theory.claims.ray_recovery_coherence import RAY_RECOVERY_COHERENCE
 from osae_theory.claims.ray_recovery_energies import RAY_RECOVERY_ENERGIES
@@ -83,6 +88,10 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
             GREEDY_RECOVERY,
             RAY_RECOVERY_COHERENCE,
             SHARED_ATOM,
+            ORDER_FROM_COUNTS,
+            RAY_NOISE_TIGHT,
+            LOST_ATOMS,
+            BEST_ORDER,
         )
     }
 )

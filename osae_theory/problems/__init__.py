@@ -16,6 +16,7 @@ from osae_theory.problems.dictionaries import (
     coherence,
     welch_bound,
 )
+from osae_theory.problems.inclusion import inclusion_matrix
 from osae_theory.problems.problem import (
     SPLITS,
     ProblemSpec,
@@ -76,6 +77,7 @@ __all__ = [
     "ZipfSupports",
     "check_dictionary",
     "coherence",
+    "inclusion_matrix",
     "inclusion_probabilities",
     "problem_from_arrays",
     "toy_spec",

@@ -28,6 +28,15 @@ def test_the_bound_applies_exactly_where_it_is_below_the_gap(frame):
     assert not frame["bound_applies"].all()
 
 
+@pytest.mark.theory
+def test_where_d_applies_its_bound_is_between_what_is_measured_and_t3fs(frame):
+    applies = frame[frame["tight_applies"] & (frame["minimiser"] == "global minimiser")]
+    assert len(applies) > 0
+    assert applies["bound_applies"].all()
+    assert (applies["measured"] <= applies["tight"] * (1 + 1e-9)).all()
+    assert (applies["tight"] < applies["bound"] / 10).all()
+
+
 def test_more_noise_moves_the_atoms_more(frame):
     median = frame.groupby("snr_db")["measured"].median()
     assert (np.diff(median) < 0).all()
