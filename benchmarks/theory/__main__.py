@@ -16,6 +16,7 @@ from tqdm import tqdm
 from benchmarks.files import save_figure, write_text
 from benchmarks.provenance import versions
 from benchmarks.theory import (
+    exact_penalty,
     limit_order,
     noise_bound,
     penalised_loss,
@@ -63,6 +64,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "penalised_loss": Study(
             penalised_loss.Settings(), penalised_loss.measure, penalised_loss.draw
         ),
+        "exact_penalty": Study(exact_penalty.Settings(), exact_penalty.measure, exact_penalty.draw),
     }
 )
 

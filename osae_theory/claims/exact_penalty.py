@@ -219,7 +219,7 @@ INJECTIVE = Assumption(
 
 EXACT_PENALTY = Claim(
     id="A",
-    title="exact ordered recovery for every m, residual not squared",
+    title="exact ordered recovery for every m",
     source="this project, in place of Theorem 3.1",
     statement=(
         "F(D, Y) = ||X - D Y||_F + lambda L_q(D, Y), L_q = sum_l q_l L_l, over unit-norm D and"
@@ -262,9 +262,9 @@ EXACT_PENALTY = Claim(
         "It is nested dropout that anneals itself: r <= r^2 / (2 t) + t / 2 for every t > 0,"
         " with equality at t = r, so at residual r descent on F is descent on L_ND with mass on"
         " l = K in proportion 1 / (2 r) and lambda q elsewhere: p_K -> 1 as the fit becomes"
-        " exact (T4), and nobody chooses a schedule. L_ND moves D* because its residual is"
-        " squared: close to D* it gains in the second order and loses in the first (N1). Any"
-        " norm of the residual would do (A').\n"
+        " exact (T4), and nobody chooses a schedule. Where the residual is squared, leaving D*"
+        " costs in the second order and saves L_q in the first, so D* moves (N1). Any norm of"
+        " the residual would do (A').\n"
         "At m = 1, g = 0 and lambda_loc is infinite: what bounds lambda is merging. F rises with"
         " what each slot leaves over, so on each map of rays to slots the best atoms are"
         " principal directions and lambda_0 is a minimum over maps: sqrt(10)/3 for P1's two"

@@ -204,7 +204,7 @@ def check(n_examples: int) -> Finding:
 
 MEASURE_ZERO = Claim(
     id="B",
-    title="exact recovery at m >= 2 has measure zero",
+    title="exact recovery, m >= 2: measure zero",
     source="this project, after N1",
     statement=(
         "For every law of full support on {1..K}, every unit-norm D* and samples x_n = D* y_n,"

@@ -239,7 +239,7 @@ class _Problem:
             blocks = np.minimum(weights[..., :, None], weights[..., None, :])
             blocks = blocks * gram[S[:, :, None], S[:, None, :]]
             right = weights * overlaps[:, S]
-            values = (np.linalg.pinv(blocks, hermitian=True) @ right[..., None])[..., 0]
+            values = _solved(blocks, right)
             gains = (values * right).sum(axis=-1)
             if self.nonnegative:
                 gains[(values < 0).any(axis=-1)] = -np.inf
@@ -265,3 +265,13 @@ class _Problem:
             if norm > 0:
                 D[:, j] = b / norm
         return D
+
+
+def _solved(blocks: np.ndarray, right: np.ndarray) -> Float[np.ndarray, "n C s"]:
+    """Solve each support's equations; in the sense of least squares if one of them is singular."""
+    if len(blocks) > 1:
+        try:
+            return np.linalg.solve(blocks, right[..., None])[..., 0]
+        except np.linalg.LinAlgError:
+            pass
+    return (np.linalg.pinv(blocks, hermitian=True) @ right[..., None])[..., 0]
