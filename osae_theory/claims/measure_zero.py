@@ -160,7 +160,7 @@ def lost(instance: Instance) -> bool:
 def check(n_examples: int) -> Finding:
     """Lose B2's and T4's dictionary to one scale, and go through conditions on examples."""
     check_integer("n_examples", n_examples, 1)
-    n_random = max(3, n_examples // 50)
+    n_random = max(3, n_examples // 100)
     plane = three_in_a_plane()
     moved = scaled(plane, 0, Fraction(11, 10))
     at_truth = moved.least_at_truth()
