@@ -17,6 +17,7 @@ Which form for what:
 - `nested_dropout_loss_sparse`: identity I2, O(N s d) for codes with s active entries.
 - `nested_dropout_loss`: I1 rearranged around the full residual, so that nothing cancels;
   hand-written gradients. Training uses it while codes are dense.
+- `exact_penalty_loss`: another loss, whose minimisers are D* (claim A); by its definition.
 - `osae_theory.sae.kernels.nested_dropout_loss_fused`: I2 compiled, with hand-written
   gradients. Training uses it once codes are sparse.
 """
@@ -30,7 +31,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from osae_theory.doors import at_the_door
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError, check_choice, check_integer, check_real
+
+PENALTY_FORMS = ("total", "per sample")
+"""The forms of the exact penalty (claims A and A'): one norm, or one a sample."""
 
 
 @at_the_door
@@ -90,6 +94,53 @@ def nested_dropout_loss_loop(
         for length in range(1, survival.shape[-1] + 1)
     ]
     return torch.stack(terms).sum(dim=0)
+
+
+@at_the_door
+def exact_penalty_loss(
+    x: Float[Tensor, "*run N d"],
+    codes: Float[Tensor, "*run N K"],
+    atoms: Float[Tensor, "*run K d"],
+    survival: Float[Tensor, "*#run K"],
+    weight: float,
+    form: str = "total",
+) -> Float[Tensor, "*run"]:
+    """Return F = ||X - D Y||_F + weight L_q: the full residual not squared, the prefixes squared.
+
+    The oracle: L_q is `nested_dropout_loss_loop`. Where the residual is not 0 the gradient is that
+    of the nested-dropout loss with 1 / (2 ||X - D Y||_F) on l = K and weight q elsewhere, so the
+    law moves to l = K as the fit becomes exact; at residual 0 it is that of weight L_q, a
+    subgradient.
+
+    Parameters
+    ----------
+    x, codes, atoms : tensors
+        Data, codes and atoms; rows.
+    survival : tensor of shape (..., K)
+        Survival weights of q, the law of the truncated prefixes: w_K = 0 if it has no mass on K.
+    weight : float
+        lambda, above 0; of the unit 1 / ||X||.
+    form : str
+        "total": one norm of all residuals. "per sample": sum_n ||x_n - D y_n||, which minibatches
+        estimate without bias.
+
+    Raises
+    ------
+    InputError
+        If the weight is not a number above 0, or the form is unknown.
+
+    References
+    ----------
+    claims A and A' (docs/theory.md).
+    """
+    check_real("weight", weight, above=0)
+    check_choice("form", form, PENALTY_FORMS)
+    residual = x - codes @ atoms
+    if form == "total":
+        fit = torch.linalg.vector_norm(residual, dim=(-2, -1))
+    else:
+        fit = torch.linalg.vector_norm(residual, dim=-1).sum(dim=-1)
+    return fit + weight * nested_dropout_loss_loop(x, codes, atoms, survival)
 
 
 @at_the_door

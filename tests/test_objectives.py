@@ -9,6 +9,7 @@ from torch.autograd import gradcheck
 
 from osae_theory.errors import InputError
 from osae_theory.objectives import (
+    exact_penalty_loss,
     nested_dropout_loss,
     nested_dropout_loss_gram,
     nested_dropout_loss_loop,
@@ -282,3 +283,61 @@ def test_averaging_more_sampled_prefixes_shrinks_the_variance_that_the_exact_for
     one, three, all_six = variance(1), variance(3), variance(6)
     assert three / one == pytest.approx(1 / 3 * 3 / 5, rel=0.2)
     assert all_six < 1e-20
+
+
+@pytest.mark.theory
+@given(law=prefix_laws(min_K=2, max_K=6), seed=st.integers(0, 2**20), data=st.data())
+def test_the_exact_penalty_is_a_norm_of_the_residual_and_the_squares_of_the_prefixes(
+    law, seed, data
+):
+    runs = data.draw(st.sampled_from([(), (2,)]), label="runs")
+    (x, latents, atoms), m = instance(seed, runs=runs, K=law.K, m=1)
+    codes, weights = select_top_m(latents, m, "signed"), weights_of(law, x)
+    truncated = nested_dropout_loss_loop(x, codes, atoms, weights)
+    norms = (x - codes @ atoms).square().sum(dim=-1)
+    for form, fit in (("total", norms.sum(dim=-1).sqrt()), ("per sample", norms.sqrt().sum(-1))):
+        found = exact_penalty_loss(x, codes, atoms, weights, 0.3, form)
+        torch.testing.assert_close(found, fit + 0.3 * truncated)
+
+
+@pytest.mark.theory
+@pytest.mark.parametrize("form", ["total", "per sample"])
+def test_gradients_of_the_exact_penalty_are_those_of_nested_dropout_nearer_to_l_k(form):
+    """Of one sample with residual r: of the law with 1 / (2 r) on l = K and weight q elsewhere."""
+    (x, latents, atoms), m = instance(0, n=1)
+    codes = select_top_m(latents, m, "signed").detach().requires_grad_()
+    q = PrefixLaw([0.2, 0.3, 0.1, 0.2, 0.2, 0.0])
+    loss = exact_penalty_loss(x, codes, atoms, weights_of(q, x), 0.3, form)
+    found = torch.autograd.grad(loss, (x, codes, atoms))
+    full = 1 / (2 * (x - codes @ atoms).norm().item())
+    law = PrefixLaw((0.3 * q.probabilities + full * np.eye(6)[5]) / (0.3 + full))
+    scaled = (0.3 + full) * nested_dropout_loss(x, codes, atoms, weights_of(law, x))
+    for a, b in zip(found, torch.autograd.grad(scaled, (x, codes, atoms)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("form", ["total", "per sample"])
+def test_at_an_exact_fit_the_exact_penalty_has_the_gradient_of_its_squares(form):
+    (_, latents, atoms), m = instance(0)
+    codes = select_top_m(latents, m, "signed").detach().requires_grad_()
+    x = (codes @ atoms).detach()
+    weights = weights_of(PrefixLaw([0.2, 0.3, 0.1, 0.2, 0.2, 0.0]), x)
+    loss = exact_penalty_loss(x, codes, atoms, weights, 0.3, form)
+    squares = 0.3 * nested_dropout_loss_loop(x, codes, atoms, weights)
+    torch.testing.assert_close(loss, squares)
+    for a, b in zip(
+        torch.autograd.grad(loss, (codes, atoms)),
+        torch.autograd.grad(squares, (codes, atoms)),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(
+    ("weight", "form", "message"),
+    [(0.0, "total", "weight = 0"), (1.0, "sum", "form 'sum' is unknown")],
+)
+def test_a_weight_or_a_form_that_is_none_is_refused(weight, form, message):
+    (x, latents, atoms), _ = instance(0)
+    with pytest.raises(InputError, match=message):
+        exact_penalty_loss(x, latents, atoms, weights_of(PrefixLaw.uniform(6), x), weight, form)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from benchmarks.files import save_figure, write_text
 from benchmarks.provenance import versions
 from benchmarks.theory import (
+    exact_penalty,
     limit_order,
     lost_order,
     noise_bound,
@@ -69,6 +70,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             order_from_counts.Settings(), order_from_counts.measure, order_from_counts.draw
         ),
         "lost_order": Study(lost_order.Settings(), lost_order.measure, lost_order.draw),
+        "exact_penalty": Study(exact_penalty.Settings(), exact_penalty.measure, exact_penalty.draw),
     }
 )
 

@@ -1,8 +1,8 @@
 """Every claim about ordered sparse autoencoders, one file each, listed here and nowhere else.
 
 I: identities of the loss. P: what the paper claims, as printed. T and N: what holds, and
-what stands in the way. U: uniqueness, which the rest leans on. B: beyond.
-C, E and F: what sorting can reach; D: noise at m = 1, at the right rate.
+what stands in the way. U: uniqueness, which the rest leans on. A: a loss that does what the paper
+wanted. B: beyond. C, E and F: what sorting can reach; D: noise at m = 1, at the right rate.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,9 @@ from osae_theory.claims.approximate_lemma import APPROXIMATE_LEMMA
 from osae_theory.claims.base import Assumption, Claim, Finding
 from osae_theory.claims.best_order import BEST_ORDER
 from osae_theory.claims.empty_argmin import EMPTY_ARGMIN
+from osae_theory.claims.exact_penalty import EXACT_PENALTY
+from osae_theory.claims.exact_penalty_needs import EXACT_PENALTY_NEEDS
+from osae_theory.claims.exact_penalty_per_sample import EXACT_PENALTY_PER_SAMPLE
 from osae_theory.claims.exact_recovery_m2 import EXACT_RECOVERY_M2
 from osae_theory.claims.greedy_recovery import GREEDY_RECOVERY
 from osae_theory.claims.greedy_uniqueness import GREEDY_UNIQUENESS
@@ -22,6 +25,7 @@ from osae_theory.claims.lemma_3_1 import LEMMA_3_1
 from osae_theory.claims.limit_order import LIMIT_ORDER
 from osae_theory.claims.linear_case import LINEAR_CASE
 from osae_theory.claims.lost_atoms import LOST_ATOMS
+from osae_theory.claims.measure_zero import MEASURE_ZERO
 from osae_theory.claims.obstruction import OBSTRUCTION
 from osae_theory.claims.obstruction_gap import OBSTRUCTION_GAP
 from osae_theory.claims.order_from_counts import ORDER_FROM_COUNTS
@@ -83,11 +87,15 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
             ORTHONORMAL_CODES,
             OBSTRUCTION,
             OBSTRUCTION_GAP,
+            EXACT_PENALTY,
+            EXACT_PENALTY_PER_SAMPLE,
+            EXACT_PENALTY_NEEDS,
             UNIQUE_CODES,
             UNIQUE_DICTIONARY,
             GREEDY_RECOVERY,
             RAY_RECOVERY_COHERENCE,
             SHARED_ATOM,
+            MEASURE_ZERO,
             ORDER_FROM_COUNTS,
             RAY_NOISE_TIGHT,
             LOST_ATOMS,

@@ -7,7 +7,8 @@ eps in (0, eps_0) the minimisers of L_ND under (1 - eps) delta_K + eps q are exa
 by energy, up to signs.
 
 Source: claim T4'. Verdict: holds. Tight: eps_0 is finite, at most `local_threshold`; each
-hypothesis is needed (with a 1-sparse column the codes, at m = 2, move at once).
+hypothesis is needed (with a 1-sparse column the codes, at m = 2, move at once). Such data are an
+exception, of measure zero in the samples' scales (B).
 
 >>> found = EXACT_RECOVERY_M2.check(20)
 >>> found.confirmed
@@ -307,7 +308,10 @@ EXACT_RECOVERY_M2 = Claim(
         " depends on the instance. `local_threshold` and `code_threshold` bound"
         " it from above; descents (measured, no proof) find nothing below D* almost up to the"
         " latter: it is a sample with a small entry that changes its support first. A law"
-        " certified in full, for data of another kind: B2."
+        " certified in full, for data of another kind: B2.\n"
+        "Such data are an exception: at m >= 2, for any law of full support, almost every choice of"
+        " the samples' scales loses D* (B). One of the exact instance's samples times 11/10 brings"
+        " the pull back."
     ),
     check=check,
     assumptions=(

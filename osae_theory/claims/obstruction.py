@@ -279,8 +279,10 @@ OBSTRUCTION = Claim(
         " and 1271622/2005 with d_2 turned to (40,399,0,0)/401. These two refute (D*, Y*) only,"
         " for D* with its best order and encoder has 876551/1710, about 512.6; but descent from"
         " D* ends, at rational atoms, below 419.\n"
-        "Instead: recovery at m >= 2 needs a pull that vanishes (T4', T8), or a truncation that"
-        " does (T4)."
+        "Instead: recovery at m >= 2 needs a pull that vanishes (T4', T8, B2), which it does for"
+        " almost no scales of the samples, whatever the encoder (claim B); or a truncation that"
+        " does (T4); or another loss: with the full residual not squared recovery is exact (claim"
+        " A)."
     ),
     check=check,
     assumptions=(

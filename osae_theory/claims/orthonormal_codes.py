@@ -7,7 +7,8 @@ min L_ND = sum_j (1 - w_j) e_j with e sorted.
 
 Source: claim T8. Verdict: holds. Tight: two equal energies, or an unused atom, free a
 direction (T1), and where C is not diagonal the principal directions, not D*, are best. Order
-by frequency is not the minimiser's.
+by frequency is not the minimiser's. For m >= 2 such data are an exception, of measure zero in the
+samples' scales (B).
 
 >>> finding = ORTHONORMAL_CODES.check(5)
 >>> finding.confirmed, finding.certificate["min L_ND"]
@@ -158,7 +159,9 @@ ORTHONORMAL_CODES = Claim(
         "X X^T = D* C D*^T: the principal directions are D* and the squared singular values the "
         "energies, so by T1 (D*, Y*) in order of energy is the only minimiser over all codes. It "
         "is m-sparse, hence also the only one over m-sparse codes. Order by frequency is another "
-        "one: with energies 14, 24, 100 at frequencies 14, 12, 4 it costs 224/3 instead of 52/3."
+        "one: with energies 14, 24, 100 at frequencies 14, 12, 4 it costs 224/3 instead of 52/3. "
+        "Where some sample uses two atoms, data with Y* Y*^T diagonal are an exception: for any "
+        "law of full support almost every choice of the samples' scales loses D* (B)."
     ),
     check=_check,
     assumptions=(

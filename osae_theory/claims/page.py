@@ -13,6 +13,7 @@ _GROUPS = {
     "P": "What the paper claims, as printed",
     "T": "What holds",
     "N": "What stands in the way for m >= 2",
+    "A": "What the paper wanted, by another loss",
     "U": "Uniqueness, on which the rest leans",
     "B": "Beyond",
     "CEF": "What sorting can reach",

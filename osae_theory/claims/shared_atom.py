@@ -15,6 +15,7 @@ D*, Y* with e first and the rest by energy, up to signs.
 
 Source: this project, beyond T4'. Verdict: holds; the instances' certificates are exact. L_K
 alone does not identify D* here: each d_k can turn in its plane with e. B need not be that small.
+Such data are an exception, of measure zero in the samples' scales (claim B).
 
 >>> found = SHARED_ATOM.check(1)
 >>> found.confirmed, found.certificate["(d, K) = (3, 4): P(l = K)"]
@@ -293,6 +294,8 @@ SHARED_ATOM = Claim(
         " (5,6) with N1's five atoms beside e, spark 5 > 2m, p = (488,3,3,3,3,500)/1000. Turning"
         " d_2 to (3e + 4 d_2)/5 keeps L_K = 0, not L_ND: here nested dropout finds what a top-m"
         " SAE's loss leaves open. Not every law does: under the uniform one descents end below D*."
+        " And not every scale: sum a b = 0 in each group is an exception, of measure zero; with one"
+        " sample times 11/10 D* is in no order, with no encoder, a minimiser (B)."
     ),
     check=check,
     assumptions=(

@@ -36,6 +36,7 @@ from osae_theory.claims.base import Assumption, Claim, Finding
 from osae_theory.claims.unique_dictionary import is_certified_unique
 from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.minimisers.alternating import alternating, best_codes, codes_on_supports
+from osae_theory.minimisers.linearised import linearised, tangents
 from osae_theory.minimisers.losses import check_law, gradients, prefix_losses
 from osae_theory.minimisers.order import best_order, order_loss
 from osae_theory.prefixes import PrefixLaw
@@ -342,22 +343,6 @@ def _check(problem: SparseCodingProblem, truncation: PrefixLaw) -> None:
         raise InputError(f"q = {p}: expected mass on every prefix but l = K, and none on K")
     if not exactly_sparse(problem):
         raise InputError(f"codes: expected exactly m = {problem.m} nonzeros in every column")
-
-
-def tangents(D: Float[np.ndarray, "d K"]) -> Float[np.ndarray, "K d t"]:
-    """Return an orthonormal basis of each atom's orthogonal complement, t = d - 1."""
-    return np.linalg.svd(D.T[:, :, None])[0][:, :, 1:]
-
-
-def linearised(
-    D: Float[np.ndarray, "d K"], Y: Float[np.ndarray, "K N"], bases: Float[np.ndarray, "K d t"]
-) -> Float[np.ndarray, "dN n"]:
-    """Return J as a matrix: first the tangents, atom by atom, then the codes, by samples."""
-    turns = np.einsum("jdi,jn->ndji", bases, Y).reshape(Y.shape[1] * len(D), -1)
-    samples, atoms = np.nonzero(Y.T)
-    codes = np.zeros((Y.shape[1], len(D), samples.size))
-    codes[samples, :, np.arange(samples.size)] = D.T[atoms]
-    return np.hstack([turns, codes.reshape(len(turns), -1)])
 
 
 def _interval(values: Float[np.ndarray, " n"]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Minimisers of L_ND on small instances, exact or certified, and bounds of its minimum."""
+"""Minimisers of L_ND and of the exact penalty, exact or certified, and bounds; small instances."""
 
 from osae_theory.minimisers.alternating import (
     alternating,
@@ -9,6 +9,7 @@ from osae_theory.minimisers.alternating import (
 )
 from osae_theory.minimisers.bounds import convex_lower_bound, eckart_young_bound
 from osae_theory.minimisers.exact_encoders import BestEncoder, exact_best_encoder
+from osae_theory.minimisers.exact_penalty import PenaltyPoint, exact_penalty, penalty_descent
 from osae_theory.minimisers.exact_rays import exact_planar_minimum, exact_two_ray_minimum
 from osae_theory.minimisers.losses import gradients, nested_loss, prefix_losses, stationarity
 from osae_theory.minimisers.no_common_minimiser import (
@@ -23,6 +24,13 @@ from osae_theory.minimisers.order import (
     order_loss,
 )
 from osae_theory.minimisers.pca import pca_minimiser
+from osae_theory.minimisers.penalty_thresholds import (
+    LocalThreshold,
+    RayMaps,
+    hyperplane_bound,
+    local_threshold,
+    ray_maps,
+)
 from osae_theory.minimisers.rational import (
     as_fractions,
     exact_codes,
@@ -42,8 +50,11 @@ from osae_theory.minimisers.results import Minimiser
 __all__ = [
     "BestEncoder",
     "BestOrder",
+    "LocalThreshold",
     "Minimiser",
     "NoCommonMinimiser",
+    "PenaltyPoint",
+    "RayMaps",
     "RayMinimiser",
     "Rays",
     "alternating",
@@ -60,16 +71,21 @@ __all__ = [
     "exact_best_encoder",
     "exact_codes",
     "exact_nested_loss",
+    "exact_penalty",
     "exact_planar_minimum",
     "exact_two_ray_minimum",
     "exchange_codes",
     "gradients",
+    "hyperplane_bound",
+    "local_threshold",
     "nested_loss",
     "no_common_minimiser",
     "order_loss",
     "pca_minimiser",
+    "penalty_descent",
     "prefix_losses",
     "rational_unit_vector",
+    "ray_maps",
     "ray_minimiser",
     "rays_of",
     "stationarity",

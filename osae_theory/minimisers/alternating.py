@@ -206,7 +206,7 @@ def alternating(
     check_integer("max_steps", max_steps, 1)
     check_real("tolerance", tolerance, at_least=0)
     _check_sizes(X, K, m, law, initial)
-    starts = [*initial, *(_start(X, K, seed, index) for index in range(n_starts))]
+    starts = [*initial, *(drawn_start(X, K, seed, index) for index in range(n_starts))]
     floor = tolerance * float(np.vdot(X, X))
     points = [_descend(X, start, m, law, max_steps, floor) for start in starts]
     losses = np.array([loss for _, _, loss in points])
@@ -261,7 +261,8 @@ def _descend(
     return D, Y, loss
 
 
-def _start(X: np.ndarray, K: int, seed: int, index: int) -> np.ndarray:
+def drawn_start(X: np.ndarray, K: int, seed: int, index: int) -> np.ndarray:
+    """Return start number `index` of a seed: isotropic atoms, or samples of the data, by turns."""
     rng = generator(seed, Axis.INITIALISATION, index)
     atoms = gaussian_columns(X.shape[0], K, rng)
     usable = np.flatnonzero(np.linalg.norm(X, axis=0) > 0)
