@@ -21,7 +21,7 @@ from math import sqrt
 import numpy as np
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Claim, Finding, Number
+from osae_theory.claims.base import Claim, Finding, Formal, Number
 from osae_theory.claims.exact import (
     FULL_SUPPORT,
     UNIT_NORM,
@@ -249,4 +249,17 @@ LEMMA_3_1 = Claim(
     ),
     check=check,
     assumptions=(UNIT_NORM, FULL_SUPPORT),
+    machine_checked=(
+        Formal(
+            "Lemma31.v",
+            "lemma_3_1_is_false_for_two_atoms",
+            "the lemma fails at d = K = 2, m = 1",
+        ),
+        Formal("Lemma31.v", "lemma_3_1_is_false", "the lemma as printed is false"),
+        Formal(
+            "Lemma31Overcomplete.v",
+            "lemma_3_1_is_false_overcomplete",
+            "the lemma fails at d = 2, K = 3, m = 1",
+        ),
+    ),
 )
