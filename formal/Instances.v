@@ -90,3 +90,73 @@ Lemma inverse_root c : 0 < c -> (1 / sqrt c) * (1 / sqrt c) = 1 / c.
 Proof.
   intros H. pose proof (sqrt_lt_R0 c H). rewrite <- (sqrt_sqrt c) at 3 by lra. field. lra.
 Qed.
+
+(* A slot where f is largest. *)
+Lemma best_slot K (f : nat -> R) : (0 < K)%nat ->
+  exists a, (a < K)%nat /\ forall b, (b < K)%nat -> f b <= f a.
+Proof.
+  induction K as [|K IH]; intros H; [lia|].
+  destruct K as [|K]; [exists O; split; auto; intros b Hb; each b; lra|].
+  destruct IH as [a [Ha M]]; [lia|]. destruct (Rle_dec (f (S K)) (f a)) as [L|L].
+  - exists a. split; [lia|]. intros b Hb. destruct (Nat.eq_dec b (S K)) as [->|]; auto.
+    apply M; lia.
+  - exists (S K). split; [lia|]. intros b Hb.
+    destruct (Nat.eq_dec b (S K)) as [->|]; [lra|]. pose proof (M b ltac:(lia)). lra.
+Qed.
+
+(* m = 1, sample n is c_n times ray v (r n): whole rays go to slots. *)
+Lemma rays_bound d K N p X D Y (v : nat -> vec) (r : nat -> nat) (c : vec) :
+  law K p -> unit_norm d K D -> (0 < K)%nat -> sparse_columns K N 1 Y ->
+  (forall n i, (n < N)%nat -> (i < d)%nat -> X i n = c n * v (r n) i) ->
+  exists slot, (forall k, (slot k < K)%nat) /\
+  sum N (fun n => c n * c n * (norm2 d (v (r n)) - survival K p (slot (r n))
+    * (dot d (col D (slot (r n))) (v (r n)) * dot d (col D (slot (r n))) (v (r n)))))
+  <= nested_code_loss d K N p X D Y.
+Proof.
+  intros P U HK S H.
+  assert (B : exists f : nat -> nat, forall n, (n < Datatypes.S (list_max (map r (seq 0 N))))%nat ->
+    (f n < K)%nat /\ forall b, (b < K)%nat ->
+    survival K p b * (dot d (col D b) (v n) * dot d (col D b) (v n))
+    <= survival K p (f n) * (dot d (col D (f n)) (v n) * dot d (col D (f n)) (v n))).
+  { apply (finite_choice _ (fun n a => (a < K)%nat /\ forall b, (b < K)%nat ->
+      survival K p b * (dot d (col D b) (v n) * dot d (col D b) (v n))
+      <= survival K p a * (dot d (col D a) (v n) * dot d (col D a) (v n)))).
+    intros n _. now apply best_slot. }
+  destruct B as [f B].
+  set (R := Datatypes.S (list_max (map r (seq 0 N)))) in *.
+  exists (fun k => if (k <? R)%nat then f k else O). split.
+  { intros k. destruct (Nat.ltb_spec k R); [now apply B|auto]. }
+  rewrite nested_code_loss_by_samples. apply sum_le; intros n Hn.
+  assert (Hr : (r n < R)%nat). {
+    unfold R. apply Nat.lt_succ_r.
+    pose proof (proj1 (list_max_le (map r (seq 0 N)) _) (le_n _)) as F.
+    rewrite Forall_forall in F. apply F, in_map, in_seq. lia. }
+  rewrite (proj2 (Nat.ltb_lt _ _) Hr).
+  destruct (ray_bound d K p D (col X n) (col Y n) P U HK (S n Hn)) as [a [Ha L]].
+  eapply Rle_trans; [|exact L].
+  replace (norm2 d (col X n)) with (c n * c n * norm2 d (v (r n))).
+  - replace (dot d (col D a) (col X n)) with (c n * dot d (col D a) (v (r n))).
+    + pose proof (proj2 (B (r n) Hr) a Ha) as M. pose proof (Rle_0_sqr (c n)) as Z.
+      unfold Rsqr in Z. pose proof (Rmult_le_compat_l _ _ _ Z M). lra.
+    + unfold dot. rewrite <- sum_scal. apply sum_ext; intros i Hi. unfold col.
+      rewrite H; auto. ring.
+  - unfold norm2, dot. rewrite <- sum_scal. apply sum_ext; intros i Hi. unfold col.
+    rewrite H; auto. ring.
+Qed.
+
+(* The same at a dictionary of true atoms, slot j with atom k j: every encoder, every order. *)
+Lemma true_atoms_bound d K N p X Ds D Y :
+  law K p -> unit_norm d K D -> (0 < K)%nat -> sparse_columns K N 1 Y -> atoms_among d K Ds D ->
+  exists slot k, (forall n, (n < N)%nat -> (slot n < K)%nat) /\
+  (forall j, (j < K)%nat -> (k j < K)%nat) /\
+  sum N (fun n => norm2 d (col X n) - survival K p (slot n)
+    * (dot d (col Ds (k (slot n))) (col X n) * dot d (col Ds (k (slot n))) (col X n)))
+  <= nested_code_loss d K N p X D Y.
+Proof.
+  intros P U HK S A. destruct (slots_bound d K N p X D Y P U HK S) as [slot [Hs B]].
+  destruct (finite_choice K (fun j k => (k < K)%nat /\ parallel d (col D j) (col Ds k)) A)
+    as [k Hk].
+  exists slot, k. split; [exact Hs|split; [intros; now apply Hk|]].
+  eapply Rle_trans; [|exact B]. apply Req_le, sum_ext; intros n Hn.
+  now rewrite (parallel_saves d (col D (slot n)) (col Ds (k (slot n)))) by (apply Hk; auto).
+Qed.

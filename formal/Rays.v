@@ -1,7 +1,7 @@
 (* One atom a sample (m = 1): the loss of a sample whose code is z on atom a alone is
    ||x||^2 + w_a (z^2 - 2 z <d_a, x>), so it is at least ||x||^2 - w_a <d_a, x>^2. *)
 From Coq Require Import Reals Lra Lia List.
-From OSAE Require Import Sums Losses.
+From OSAE Require Import Sums Losses Encoders Statements.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -66,6 +66,15 @@ Proof.
   rewrite (sample_loss_one_atom d K p D x y a) by auto.
   pose proof (Rmult_le_pos _ _ (survival_nonneg K p a P)
     (Rle_0_sqr (y a - dot d (col D a) x))) as H0. unfold Rsqr in H0. lra.
+Qed.
+
+(* What a sample saves on an atom does not depend on the atom's sign. *)
+Lemma parallel_saves d x y v : parallel d x y -> dot d x v * dot d x v = dot d y v * dot d y v.
+Proof.
+  intros [H|H].
+  - replace (dot d x v) with (dot d y v); auto. apply sum_ext; intros. now rewrite H.
+  - replace (dot d x v) with (- 1 * dot d y v); [ring|].
+    unfold dot. rewrite <- sum_scal. apply sum_ext; intros. rewrite H; auto. ring.
 Qed.
 
 (* Codes with one atom a sample, sample n on atom slot n. *)

@@ -45,6 +45,12 @@ Definition atoms_among (d K : nat) (Ds D : mat) : Prop :=
   forall j, (j < K)%nat -> exists k, (k < K)%nat /\ parallel d (col D j) (col Ds k).
 Definition recovered (d K : nat) : conclusion := fun N X Ds Ys D E => atoms_among d K Ds D.
 
+(* More than a refutation: an instance with minimisers, of which none is as concluded. *)
+Definition theorem_3_1_never_at (d K m : nat) (p_is : vec -> Prop) (C : conclusion) : Prop :=
+  exists N p X Ds Ys, p_is p /\ truth d K N m X Ds Ys /\
+  (exists D E, minimises d K (nested_loss d K N m p X) D E) /\
+  forall D E, minimises d K (nested_loss d K N m p X) D E -> ~ C N X Ds Ys D E.
+
 (* spark(D) > 2m: m-sparse codes are unique. *)
 Lemma unique_codes d K m D y y' :
   spark_above d K D (2 * m) -> sparse K m y -> sparse K m y' ->
@@ -107,6 +113,33 @@ Proof.
   intros P T U S Cs B R L.
   destruct (minimiser_of_codes d K N m p X D Y U S Cs B) as [E [M _]].
   apply (R E), (L N p X Ds Ys D E); auto.
+Qed.
+
+(* If what is as concluded costs more than some point, no minimiser is. *)
+Lemma never_minimises d K N m p (p_is : vec -> Prop) (C : conclusion) X Ds Ys D Y :
+  p_is p -> truth d K N m X Ds Ys ->
+  unit_norm d K D -> sparse_columns K N m Y -> consistent d K N X Y ->
+  (forall D' Y', unit_norm d K D' -> sparse_columns K N m Y' ->
+     nested_code_loss d K N p X D Y <= nested_code_loss d K N p X D' Y') ->
+  (forall D' Y' E', unit_norm d K D' -> sparse_columns K N m Y' -> C N X Ds Ys D' E' ->
+     nested_code_loss d K N p X D Y < nested_code_loss d K N p X D' Y') ->
+  theorem_3_1_never_at d K m p_is C.
+Proof.
+  intros P T U S Cs B More. exists N, p, X, Ds, Ys.
+  split; [exact P|split; [exact T|split]].
+  - destruct (minimiser_of_codes d K N m p X D Y U S Cs B) as [E [M _]]. now exists D, E.
+  - intros D' E' [[U' H'] M] Con.
+    destruct (encoder_of_codes d K N m X Y S Cs) as [E [H [_ HE]]].
+    specialize (M D E U H). rewrite !nested_loss_of_codes in M.
+    rewrite (nested_code_loss_ext d K N p X D _ Y HE) in M.
+    pose proof (More D' (codes K m X E') E' U' (codes_sparse K N m X E') Con). lra.
+Qed.
+
+Lemma theorem_3_1_at_never d K m p_is C :
+  theorem_3_1_never_at d K m p_is C -> ~ theorem_3_1_at d K m p_is C.
+Proof.
+  intros [N [p [X [Ds [Ys [P [T [[D [E M]] H]]]]]]]] L.
+  apply (H D E M), (L N p X Ds Ys D E P T M).
 Qed.
 
 Lemma lemma_3_1_at_of d K m : (1 <= m <= K)%nat -> lemma_3_1 -> lemma_3_1_at d K m.

@@ -195,6 +195,10 @@ IDENTITY_GRAM = Claim(
     ),
     references=("Schur (1911), Bemerkungen zur Theorie der beschränkten Bilinearformen",),
     machine_checked=(
-        Formal("IdentityGram.v", "nested_loss_in_gram_form", "the Gram form, for every law"),
+        Formal(
+            "IdentityGram.v",
+            "nested_loss_in_gram_form",
+            "L_ND in Gram form, for every law and all codes",
+        ),
     ),
 )

@@ -111,6 +111,10 @@ IDENTITY_SPARSE = Claim(
     ),
     check=_check,
     machine_checked=(
-        Formal("IdentitySparse.v", "sample_loss_in_sparse_form", "the identity, for every law"),
+        Formal(
+            "IdentitySparse.v",
+            "sample_loss_in_sparse_form",
+            "L_ND of a sample from its active atoms, for every law",
+        ),
     ),
 )

@@ -251,15 +251,13 @@ LEMMA_3_1 = Claim(
     assumptions=(UNIT_NORM, FULL_SUPPORT),
     machine_checked=(
         Formal(
-            "Lemma31.v",
-            "lemma_3_1_is_false_for_two_atoms",
-            "the lemma fails at d = K = 2, m = 1",
+            "Lemma31.v", "lemma_3_1_is_false_for_two_atoms", "Lemma 3.1 fails at d = K = 2, m = 1"
         ),
-        Formal("Lemma31.v", "lemma_3_1_is_false", "the lemma as printed is false"),
+        Formal("Lemma31.v", "lemma_3_1_is_false", "Lemma 3.1 as printed is false"),
         Formal(
             "Lemma31Overcomplete.v",
             "lemma_3_1_is_false_overcomplete",
-            "the lemma fails at d = 2, K = 3, m = 1",
+            "Lemma 3.1 fails at d = 2, K = 3, m = 1",
         ),
     ),
 )
