@@ -55,6 +55,13 @@ Proof.
       destruct (H j Hj n) as [<-|[]]. contradiction.
 Qed.
 
+(* K = 2. *)
+Lemma one_code_or_the_other Y n : sparse 2 1 (col Y n) -> Y 0%nat n = 0 \/ Y 1%nat n = 0.
+Proof.
+  intros S. destruct (one_sparse 2 (col Y n) ltac:(lia) S) as [a [Ha H]].
+  unfold col in H. destruct a as [|[|a]]; [right|left|lia]; apply H; lia.
+Qed.
+
 (* What a sample costs at least: it takes a slot a, where it saves w_a <d_a, x>^2. *)
 Lemma ray_bound d K p D x y :
   law K p -> unit_norm d K D -> (0 < K)%nat -> sparse K 1 y ->

@@ -259,5 +259,11 @@ LEMMA_3_1 = Claim(
             "lemma_3_1_is_false_overcomplete",
             "Lemma 3.1 fails at d = 2, K = 3, m = 1",
         ),
+        Formal(
+            "TwoAtoms.v",
+            "lemma_3_1_fails_for_two_atoms_iff",
+            "two atoms at cosine c, one sample on each: the lemma fails iff p_2 (1 - (1 - p_2) rho) <= c^2",
+        ),
+        Formal("TwoAtoms.v", "condition_as_a_threshold", "that condition as an upper bound on p_2"),
     ),
 )
