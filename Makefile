@@ -14,7 +14,7 @@ PARALLEL := -n auto --dist loadgroup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help toy verify portability realdata speed test theory test-realdata test-ray check format \
+.PHONY: help toy verify portability realdata speed test theory formal test-realdata test-ray check format \
 	setup setup-realdata setup-gemma setup-peers setup-ray clean
 
 help: ## list the targets
@@ -46,6 +46,9 @@ test-ray: $(VENV)/.ray ## the tests of the benchmark on a cluster, of two nodes 
 
 theory: $(VENV)/.dev ## the tests that verify mathematics
 	$(BIN)/python -m pytest $(PARALLEL) -m "theory and not realdata" $(ARGS)
+
+formal: ## the proofs in Coq, compiled and checked again (needs coqc; installs nothing)
+	formal/check.sh
 
 test-realdata: $(REALDATA)/.ready ## the tests that need a language model
 	$(REALDATA)/bin/python -m pytest -m realdata tests/realdata $(ARGS)

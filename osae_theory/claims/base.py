@@ -61,6 +61,25 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Formal:
+    """A theorem that Coq has checked, and what of a claim it says.
+
+    Attributes
+    ----------
+    file : str
+        The file of the folder `formal` that holds it, such as "Lemma31.v".
+    theorem : str
+        Its name there.
+    says : str
+        What it proves of the claim, in a few words.
+    """
+
+    file: str
+    theorem: str
+    says: str
+
+
+@dataclass(frozen=True)
 class Claim:
     """One claim about ordered sparse autoencoders, and how it is checked.
 
@@ -87,6 +106,8 @@ class Claim:
         The hypotheses, each testable on an instance.
     references : tuple of str
         Literature, other than the paper itself.
+    machine_checked : tuple of Formal
+        The theorems of the folder `formal` that prove the verdict, or the parts of it they name.
     """
 
     id: str
@@ -99,6 +120,7 @@ class Claim:
     check: Callable[[int], Finding]
     assumptions: tuple[Assumption, ...] = ()
     references: tuple[str, ...] = ()
+    machine_checked: tuple[Formal, ...] = ()
 
     def unmet(self, instance: Any) -> list[str]:
         """Return the hypotheses that an instance does not meet."""

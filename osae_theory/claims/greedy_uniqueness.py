@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from osae_theory.claims.base import Assumption, Claim, Finding, Number
+from osae_theory.claims.base import Assumption, Claim, Finding, Formal, Number
 from osae_theory.claims.exact import columns, spark, squared_norm
 from osae_theory.errors import check_integer
 from osae_theory.problems.geometry import coherence, haar_basis, unit_columns
@@ -151,5 +151,20 @@ GREEDY_UNIQUENESS = Claim(
     references=(
         "Donoho & Elad (2003), PNAS 100(5)",
         "Tropp (2004), IEEE Trans. Inf. Theory 50(10)",
+    ),
+    machine_checked=(
+        Formal(
+            "GreedyUniqueness.v",
+            "greedy_uniqueness_is_false_for_nonnegative_codes",
+            "mu (m-1) < 1 does not make nonnegative m-sparse codes unique",
+        ),
+        Formal(
+            "GreedyUniqueness.v",
+            "greedy_uniqueness_is_false",
+            "nor any others: the statement as printed is false",
+        ),
+        Formal(
+            "GreedyUniqueness.v", "uniqueness_from_coherence", "mu (2m-1) < 1 does, for any d, K, m"
+        ),
     ),
 )

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 
-from osae_theory.claims.base import Assumption, Claim, Finding, fewer
+from osae_theory.claims.base import Assumption, Claim, Finding, Formal, fewer
 from osae_theory.objectives import (
     nested_dropout_loss,
     nested_dropout_loss_gram,
@@ -194,4 +194,11 @@ IDENTITY_GRAM = Claim(
         ),
     ),
     references=("Schur (1911), Bemerkungen zur Theorie der beschränkten Bilinearformen",),
+    machine_checked=(
+        Formal(
+            "IdentityGram.v",
+            "nested_loss_in_gram_form",
+            "L_ND in Gram form, for every law and all codes",
+        ),
+    ),
 )

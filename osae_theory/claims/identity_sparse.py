@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Claim, Finding
+from osae_theory.claims.base import Claim, Finding, Formal
 from osae_theory.claims.identity_gram import integer_instance, loss_by_prefixes, survival_weights
 from osae_theory.errors import check_integer
 from osae_theory.objectives import nested_dropout_loss_sparse
@@ -110,4 +110,11 @@ IDENTITY_SPARSE = Claim(
         "Each step subtracts one atom, d operations, and there are at most m."
     ),
     check=_check,
+    machine_checked=(
+        Formal(
+            "IdentitySparse.v",
+            "sample_loss_in_sparse_form",
+            "L_ND of a sample from its active atoms, for every law",
+        ),
+    ),
 )

@@ -3,7 +3,7 @@
 import textwrap
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def examine(claim: Claim, n_examples: int = DEFAULT_EXAMPLES) -> Entry:
 
 def table(entries: Iterable[Entry]) -> str:
     """Return the ledger as text: a line a claim."""
-    headings = ("claim", "title", "source", "verdict", "evidence", "examples", "error", "s", "")
+    headings = ("claim", "title", "source", "verdict", "evidence", "Coq", "examples", "error", "s")
     lines = [
         (
             entry.claim.id,
@@ -53,6 +53,7 @@ def table(entries: Iterable[Entry]) -> str:
             entry.claim.source,
             entry.claim.verdict,
             entry.claim.evidence,
+            "checked" if entry.claim.machine_checked else "",
             entry.finding.n_examples,
             "exact" if entry.finding.error == 0 else f"{entry.finding.error:.0e}",
             f"{entry.seconds:.1f}",
@@ -60,7 +61,7 @@ def table(entries: Iterable[Entry]) -> str:
         )
         for entry in entries
     ]
-    return tabulate(lines, headers=headings, tablefmt="simple", disable_numparse=True)
+    return tabulate(lines, headers=(*headings, ""), tablefmt="simple", disable_numparse=True)
 
 
 def story(entry: Entry) -> str:
@@ -76,6 +77,11 @@ def story(entry: Entry) -> str:
         *[f"Assumption: {assumption.text}" for assumption in claim.assumptions],
         f"Verdict: {verdict}",
         *claim.story.splitlines(),
+        *[
+            f"Machine-checked: {formal.says} (Coq, theorem {formal.theorem} in"
+            f" formal/{formal.file})"
+            for formal in claim.machine_checked
+        ],
         *[f"Reference: {reference}" for reference in claim.references],
     ]
     text = "\n\n".join(textwrap.fill(paragraph, _WIDTH) for paragraph in paragraphs)
@@ -97,6 +103,7 @@ def document(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "assumptions": [assumption.text for assumption in entry.claim.assumptions],
             "verdict": entry.claim.verdict,
             "evidence": entry.claim.evidence,
+            "machine_checked": [asdict(formal) for formal in entry.claim.machine_checked],
             "confirmed": entry.finding.confirmed,
             "certificate": {
                 name: _plain(value) for name, value in entry.finding.certificate.items()

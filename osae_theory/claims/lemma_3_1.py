@@ -21,7 +21,7 @@ from math import sqrt
 import numpy as np
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Claim, Finding, Number
+from osae_theory.claims.base import Claim, Finding, Formal, Number
 from osae_theory.claims.exact import (
     FULL_SUPPORT,
     UNIT_NORM,
@@ -249,4 +249,21 @@ LEMMA_3_1 = Claim(
     ),
     check=check,
     assumptions=(UNIT_NORM, FULL_SUPPORT),
+    machine_checked=(
+        Formal(
+            "Lemma31.v", "lemma_3_1_is_false_for_two_atoms", "Lemma 3.1 fails at d = K = 2, m = 1"
+        ),
+        Formal("Lemma31.v", "lemma_3_1_is_false", "Lemma 3.1 as printed is false"),
+        Formal(
+            "Lemma31Overcomplete.v",
+            "lemma_3_1_is_false_overcomplete",
+            "Lemma 3.1 fails at d = 2, K = 3, m = 1",
+        ),
+        Formal(
+            "TwoAtoms.v",
+            "lemma_3_1_fails_for_two_atoms_iff",
+            "two atoms at cosine c, one sample on each: the lemma fails iff p_2 (1 - (1 - p_2) rho) <= c^2",
+        ),
+        Formal("TwoAtoms.v", "condition_as_a_threshold", "that condition as an upper bound on p_2"),
+    ),
 )

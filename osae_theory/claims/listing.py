@@ -9,6 +9,8 @@ from osae_theory.claims.ledger import Entry
 
 VERDICTS = ("fails", "holds with added assumptions", "holds", "conjecture")
 _LEAST_TITLE = 20
+# From here on a line says which claims Coq has checked.
+_MIDDLE = 70
 # From here on a line has room for the kind of evidence too.
 _WIDE = 100
 
@@ -31,6 +33,8 @@ def line(entry: Entry, width: int) -> str:
     error = "exact" if finding.error == 0 else f"{finding.error:.0e}"
     start = f"  {claim.id:<5} {found:<13}  "
     end = f"  {error:>6} {entry.seconds:>6.1f} s"
+    if width >= _MIDDLE:
+        end = f"  {'Coq' if claim.machine_checked else '':<3}{end}"
     if width >= _WIDE:
         end = f"  {claim.evidence:<17}{end}"
     room = max(width - len(start) - len(end), _LEAST_TITLE)
@@ -44,7 +48,9 @@ def closing(entries: Sequence[Entry]) -> str:
     counts = Counter(entry.claim.verdict for entry in entries)
     confirmed = sum(entry.finding.confirmed for entry in entries)
     parts = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]]
+    checked = sum(bool(entry.claim.machine_checked) for entry in entries)
     return (
         f"{len(entries)} claims: {', '.join(parts)}; {confirmed} verdicts confirmed."
+        f" {checked} are machine-checked in Coq, in whole or in part (`make formal`)."
         " `--id NAME` tells one claim's whole story."
     )

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from tabulate import tabulate
 
-from osae_theory.claims.base import Number
+from osae_theory.claims.base import Formal, Number
 from osae_theory.claims.ledger import Entry
 
 _GROUPS = {
@@ -41,7 +41,7 @@ def _overview(entries: Sequence[Entry]) -> str:
             entry.claim.title,
             _escaped(entry.claim.source),
             entry.claim.verdict,
-            entry.claim.evidence,
+            entry.claim.evidence + (", Coq" if entry.claim.machine_checked else ""),
         )
         for entry in entries
     ]
@@ -66,6 +66,10 @@ def _section(entry: Entry) -> str:
         lines = [(_escaped(name), str(value)) for name, value in exact.items()]
         headings = ("certificate, exact", "value")
         parts.append(tabulate(lines, headers=headings, tablefmt="github", disable_numparse=True))
+    if claim.machine_checked:
+        parts.append(
+            "Machine-checked in Coq: " + "; ".join(map(_theorem, claim.machine_checked)) + "."
+        )
     if claim.references:
         parts.append("References: " + "; ".join(_escaped(r) for r in claim.references) + ".")
     parts.append(
@@ -73,6 +77,10 @@ def _section(entry: Entry) -> str:
         f" `python -m osae_theory claims --id {claim.id}`"
     )
     return "\n\n".join(parts)
+
+
+def _theorem(formal: Formal) -> str:
+    return f"{_escaped(formal.says)} ([{_escaped(formal.theorem)}](../formal/{formal.file}))"
 
 
 def _is_exact(value: Number) -> bool:

@@ -29,7 +29,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Assumption, Claim, Finding, Number
+from osae_theory.claims.base import Assumption, Claim, Finding, Formal, Number
 from osae_theory.claims.exact import FULL_SUPPORT, Instance, Law, as_fractions, columns, uniform
 from osae_theory.claims.lemma_3_1 import merged_point
 from osae_theory.errors import check_integer
@@ -313,4 +313,17 @@ RAY_RECOVERY_WELCH = Claim(
         TWO_DIMENSIONS,
     ),
     references=("Welch (1974)",),
+    machine_checked=(
+        Formal("RayWelch.v", "welch_bound", "(K - d) <= d (K - 1) mu^2 for any d, K"),
+        Formal(
+            "RayWelch.v",
+            "no_non_increasing_law_exceeds_the_coherence",
+            "so p_K < mu for every law that does not increase, K > d",
+        ),
+        Formal(
+            "RayWelch.v",
+            "truth_can_be_a_minimiser",
+            "with equal energies D* can be a minimiser, with another encoder than Y*",
+        ),
+    ),
 )

@@ -20,7 +20,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Claim, Finding, Number
+from osae_theory.claims.base import Claim, Finding, Formal, Number
 from osae_theory.claims.exact import THEOREM_3_1, Instance, as_fractions, columns, meets, uniform
 from osae_theory.errors import InputError
 from osae_theory.minimisers.exact_rays import exact_planar_minimum
@@ -111,4 +111,12 @@ THEOREM_3_1_CODES = Claim(
     ),
     check=check,
     assumptions=THEOREM_3_1,
+    machine_checked=(
+        Formal(
+            "Theorem31Codes.v",
+            "latents_are_not_the_codes",
+            "d = K = 2, m = 1: a minimiser with D = D* and E(X) other than Y*",
+        ),
+        Formal("Theorem31Codes.v", "signs_are_free", "a minimiser with D = -D*"),
+    ),
 )

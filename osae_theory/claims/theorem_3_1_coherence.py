@@ -22,7 +22,7 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Claim, Finding, Number
+from osae_theory.claims.base import Claim, Finding, Formal, Number
 from osae_theory.claims.exact import THEOREM_3_1, Instance, columns, meets
 from osae_theory.claims.lemma_3_1 import merged_point, three_atoms, two_atoms
 from osae_theory.minimisers.exact_rays import exact_planar_minimum
@@ -129,4 +129,16 @@ THEOREM_3_1_COHERENCE = Claim(
     check=check,
     assumptions=THEOREM_3_1,
     references=("Welch (1974), IEEE Trans. Inf. Theory 20(3)",),
+    machine_checked=(
+        Formal(
+            "Theorem31Coherence.v",
+            "coherent_atoms_are_never_recovered",
+            "at d = K = 2, m = 1: no minimiser has atoms of D* only, in any order",
+        ),
+        Formal(
+            "Theorem31Coherence.v",
+            "coherent_atoms_are_never_recovered_overcomplete",
+            "the same at d = 2, K = 3, m = 1",
+        ),
+    ),
 )

@@ -21,7 +21,7 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Claim, Finding, Number
+from osae_theory.claims.base import Claim, Finding, Formal, Number
 from osae_theory.claims.exact import (
     FREQUENCY_ORDER,
     NONNEGATIVE_SPARSE,
@@ -169,4 +169,11 @@ THEOREM_3_1_LAW = Claim(
     check=check,
     assumptions=HYPOTHESES,
     references=("Eckart & Young (1936), Psychometrika 1(3)",),
+    machine_checked=(
+        Formal(
+            "Theorem31Law.v",
+            "law_to_m_never_recovers",
+            "the law on {1..m}, d = K = 2, m = 1: no minimiser has atoms of D* only",
+        ),
+    ),
 )

@@ -17,7 +17,7 @@ D* too, so neither coherence nor m >= 2 is to blame; the order it gives is that 
 from dataclasses import dataclass
 from fractions import Fraction
 
-from osae_theory.claims.base import Claim, Finding, Number
+from osae_theory.claims.base import Claim, Finding, Formal, Number
 from osae_theory.claims.exact import THEOREM_3_1, Instance, columns, meets, uniform
 from osae_theory.minimisers.exact_encoders import BestEncoder
 from osae_theory.minimisers.exact_rays import exact_planar_minimum
@@ -134,4 +134,17 @@ THEOREM_3_1_ORDER = Claim(
     ),
     check=check,
     assumptions=THEOREM_3_1,
+    machine_checked=(
+        Formal(
+            "Theorem31Order.v",
+            "frequency_order_is_never_minimal",
+            "at d = K = 2, m = 1, D* orthonormal: no minimiser of L_ND stands by frequency",
+        ),
+        Formal("Theorem31Order.v", "theorem_3_1_is_false", "Theorem 3.1 as printed is false"),
+        Formal(
+            "Theorem31OrderOvercomplete.v",
+            "frequency_order_is_never_minimal_overcomplete",
+            "the same at d = 2, K = 3, m = 1, where mu < p_K",
+        ),
+    ),
 )

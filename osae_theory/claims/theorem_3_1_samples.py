@@ -21,7 +21,7 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Claim, Finding, Number
+from osae_theory.claims.base import Claim, Finding, Formal, Number
 from osae_theory.claims.exact import (
     THEOREM_3_1,
     Instance,
@@ -144,5 +144,17 @@ THEOREM_3_1_SAMPLES = Claim(
         "Aharon, Elad & Bruckstein (2006), Linear Algebra Appl. 416(1)",
         "Hillar & Sommer (2015), arXiv 1106.3616",
         "Garfinkle & Hillar (2019), arXiv 1606.06997",
+    ),
+    machine_checked=(
+        Formal(
+            "Theorem31Samples.v",
+            "unused_atoms_are_free",
+            "one sample, d = 2, K = 3, m = 1: some minimiser has an atom that is none of D*",
+        ),
+        Formal(
+            "Theorem31Samples.v",
+            "too_few_samples_never_recover",
+            "every atom used, d = K = 4, m = 2: no minimiser has atoms of D* only",
+        ),
     ),
 )
