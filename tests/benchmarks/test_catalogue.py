@@ -1,10 +1,13 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks import catalogue
 from benchmarks.contracts import Metric
 from osae_theory.errors import InputError
+from osae_theory.problems import toy_spec
 from small_runs import SMALL
 
 
@@ -43,6 +46,18 @@ def test_a_case_has_its_parameters_its_sizes_and_its_title():
 def test_a_case_that_cannot_be_is_one_sentence(family, given, message):
     with pytest.raises(InputError, match=message):
         catalogue.case_of(family, given, 0)
+
+
+def test_songs_sweep_and_the_noisy_toy_are_the_toy_at_one_shape_and_with_noise():
+    song = catalogue.problem_spec(catalogue.case_of("song", {"alpha": 0.5}, 7))
+    assert song == toy_spec(16, 32, 3, 50_000, 0.5, 7)
+    small = {"d": 6, "K": 8, "m": 2, "N": 400}
+    noisy = catalogue.problem_spec(catalogue.case_of("noisy", {**small, "snr_db": 3}, 7))
+    assert noisy == replace(toy_spec(6, 8, 2, 400, 1.2, 7), snr_db=3.0)
+    problem = noisy.draw()
+    signal = problem.data - problem.noise
+    ratio = np.sum(signal**2) / np.sum(problem.noise**2)
+    assert 10 * np.log10(ratio) == pytest.approx(3, abs=1e-9)
 
 
 def test_a_problem_that_no_memory_holds_is_refused_in_time():
