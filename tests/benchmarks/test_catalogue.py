@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import catalogue
 from benchmarks.contracts import Metric
+from benchmarks.parameters import label
 from osae_theory.errors import InputError
 from osae_theory.problems import toy_spec
 from small_runs import SMALL
@@ -105,7 +106,11 @@ def test_every_method_that_can_be_tuned_has_been_by_the_protocol():
         assert content["protocol"] == PROTOCOL
         assert content["provenance"]["command"].startswith("python -m benchmarks.tune")
         errors = {key: value for key, value in content["heldout_mse"].items() if value is not None}
-        assert min(errors, key=errors.get) == f"lr={content['chosen']['lr']}"
+        chosen = content["chosen"]
+        assert min(errors, key=errors.get) == label("", tuple(chosen.items()))[1:-1]
+        for parameter in catalogue.methods()[name].parameters:
+            if parameter.tuned:
+                assert chosen[parameter.name] in parameter.candidates[1:-1]
 
 
 def test_a_file_of_tuned_values_that_cannot_be_read_is_named(tmp_path):
