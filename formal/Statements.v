@@ -45,6 +45,12 @@ Definition atoms_among (d K : nat) (Ds D : mat) : Prop :=
   forall j, (j < K)%nat -> exists k, (k < K)%nat /\ parallel d (col D j) (col Ds k).
 Definition recovered (d K : nat) : conclusion := fun N X Ds Ys D E => atoms_among d K Ds D.
 
+(* D is D^* up to order and signs. *)
+Definition signed_permutation (d K : nat) (Ds D : mat) : Prop := exists order : nat -> nat,
+  (forall j, (j < K)%nat -> (order j < K)%nat) /\
+  (forall j k, (j < K)%nat -> (k < K)%nat -> order j = order k -> j = k) /\
+  forall j, (j < K)%nat -> parallel d (col D j) (col Ds (order j)).
+
 (* More than a refutation: an instance with minimisers, of which none is as concluded. *)
 Definition theorem_3_1_never_at (d K m : nat) (p_is : vec -> Prop) (C : conclusion) : Prop :=
   exists N p X Ds Ys, p_is p /\ truth d K N m X Ds Ys /\

@@ -10,7 +10,7 @@ if ! command -v coqc >/dev/null; then
   exit 1
 fi
 real_numbers="ClassicalDedekindReals.sig_forall_dec ClassicalDedekindReals.sig_not_dec
-FunctionalExtensionality.functional_extensionality_dep Classical_Prop.classic"
+FunctionalExtensionality.functional_extensionality_dep"
 
 build=../out/formal
 mkdir -p "$build"

@@ -262,7 +262,7 @@ LEMMA_3_1 = Claim(
         Formal(
             "TwoAtoms.v",
             "lemma_3_1_fails_for_two_atoms_iff",
-            "two atoms at cosine c, one sample on each: the lemma fails iff p_2 (1 - (1 - p_2) rho) <= c^2",
+            "two atoms at cosine c, a sample on each: it fails iff p_2 (1 - (1 - p_2) rho) <= c^2",
         ),
         Formal("TwoAtoms.v", "condition_as_a_threshold", "that condition as an upper bound on p_2"),
     ),
