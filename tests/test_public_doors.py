@@ -56,7 +56,7 @@ FUNCTIONS = {
     minimisers.update_atoms: (X, CODES, D, LAW),
     minimisers.nested_loss: (X, CODES, D, LAW),
     minimisers.prefix_losses: (X, CODES, D),
-    minimisers.exact_penalty: (X, CODES, D, LAW, 0.5),
+    minimisers.penalty_loss: (X, CODES, D, LAW, 0.5),
     minimisers.penalty_descent: (X, 4, 2, LAW, 0.5, 1),
     minimisers.ray_maps: (X[:, :3], LAW),
     minimisers.gradients: (X, CODES, D, LAW),

@@ -29,7 +29,7 @@ _COLOURS = [c["color"] for c in style.library["tableau-colorblind10"]["axes.prop
 FORMS = {"total": "one norm (A)", "per sample": "one norm a sample (A')"}
 """The forms of the residual's norm, and what the figure calls them."""
 _GAP = 1e-3
-_LONGER = 8  # times the steps of a search, for descents that are to end close to D*
+_LONGER = 20  # times the steps of a search, for descents that are to end close to D*
 _RIGHT = 1.5  # end of the axis of shares of lambda_loc
 _SIZES = (0.01, 0.05)  # of the turns from which descents near D* start
 
@@ -47,7 +47,7 @@ class Settings:
     n_starts : int
         Drawn dictionaries from which each of these searches starts, besides D* and turns of it.
     max_steps : int
-        Steps of a descent that looks for lower points, at least 1; 8 times as many where its
+        Steps of a descent that looks for lower points, at least 1; 20 times as many where its
         error in D is measured.
     shares : tuple of float
         lambda over lambda_loc at which F is descended on, above 0; and the mass off l = K at which

@@ -123,7 +123,7 @@ EXACT_PENALTY_PER_SAMPLE = Claim(
         "It has more corners than A's F: a sample that is fitted exactly while the atoms are"
         " still off outweighs all others, and descent block by block stops there."
         " `penalty_descent` rounds the corners, (r_n^2 + floor^2)^(1/2), with a floor that falls"
-        " with the residuals; then it reaches D*.\n"
+        " with the residuals; then it comes to D* from close by.\n"
         "Tried at (d,K,m) = (4,5,2), (5,5,2), (4,6,2), (3,3,2), (4,4,3). lambda_loc' comes with"
         " a lower and an upper bound, from u and from v (least squares, reweighted). On A's"
         " certified instance A's lambda serves, as lambda_0 <= lambda_0'."

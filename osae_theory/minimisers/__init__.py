@@ -9,7 +9,7 @@ from osae_theory.minimisers.alternating import (
 )
 from osae_theory.minimisers.bounds import convex_lower_bound, eckart_young_bound
 from osae_theory.minimisers.exact_encoders import BestEncoder, exact_best_encoder
-from osae_theory.minimisers.exact_penalty import PenaltyPoint, exact_penalty, penalty_descent
+from osae_theory.minimisers.exact_penalty import PenaltyPoint, penalty_descent, penalty_loss
 from osae_theory.minimisers.exact_rays import exact_planar_minimum, exact_two_ray_minimum
 from osae_theory.minimisers.losses import gradients, nested_loss, prefix_losses, stationarity
 from osae_theory.minimisers.no_common_minimiser import (
@@ -71,7 +71,6 @@ __all__ = [
     "exact_best_encoder",
     "exact_codes",
     "exact_nested_loss",
-    "exact_penalty",
     "exact_planar_minimum",
     "exact_two_ray_minimum",
     "exchange_codes",
@@ -83,6 +82,7 @@ __all__ = [
     "order_loss",
     "pca_minimiser",
     "penalty_descent",
+    "penalty_loss",
     "prefix_losses",
     "rational_unit_vector",
     "ray_maps",

@@ -28,7 +28,7 @@ from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems import check_dictionary
 
 _FLOOR = 1e-11  # of ||X||: residuals below count as this in the step's weights
-_SLOWLY = 0.98
+_SETTLED = 1e-9  # relative gain of a step
 _MOST_ENTRIES = 5_000_000
 
 
@@ -58,7 +58,7 @@ class PenaltyPoint:
 
 
 @at_the_door
-def exact_penalty(
+def penalty_loss(
     X: Float[np.ndarray, "d N"],
     Y: Float[np.ndarray, "K N"],
     D: Float[np.ndarray, "d K"],
@@ -114,15 +114,15 @@ def penalty_descent(
 
     A step takes the quadratic that touches F from above, sets supports and codes to its best
     over all C(K, m) supports, then each atom. For one norm a sample, r is replaced by
-    (r^2 + floor^2)^(1/2), with a floor that falls with the residuals, or by 2% a step. What a step
-    takes from never increases: F itself for the form "total", but for a floor of 1e-11 ||X||.
+    (r^2 + floor^2)^(1/2), with a floor that falls with the residuals, and where steps have settled;
+    for the form "total" the floor is 1e-11 ||X|| throughout. What is so rounded never increases.
 
     Parameters
     ----------
     X, K, m
         Data, atoms, and atoms a sample may use, 1 <= m <= K.
     truncation, weight, form
-        As in `exact_penalty`.
+        As in `penalty_loss`.
     n_starts, seed
         Drawn starts, at least 0 (at least 1 without `initial`), and their seed.
     nonnegative : bool
@@ -191,39 +191,30 @@ class _Problem:
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """Return the point where descent from a dictionary ends, and F there."""
         plain = np.full(self.X.shape[1] if self.form == "per sample" else 1, np.inf)
-        Y, floor = self.best_codes(D, plain), np.inf
+        Y = self.best_codes(D, plain)
         sizes, loss = self.sizes(D, Y), np.inf
+        least = _FLOOR * float(np.linalg.norm(self.X))
+        floor = least if self.form == "total" else np.inf
         for _ in range(max_steps):
-            floor = self.lowered(floor, sizes)
+            # A sample that is fitted exactly too early would hold the atoms where they are: the
+            # floor follows the residuals, and falls by itself only where the steps have settled.
+            floor = max(min(floor, float(np.sqrt(np.mean(sizes**2)))), least)
             full = 1 / (2 * np.hypot(sizes, floor))
             Y = self.best_codes(D, full)
             D = self.best_atoms(D, Y, full)
             sizes = self.sizes(D, Y)
-            smoothed = float(np.hypot(sizes, floor).sum())
-            smoothed += self.weight * float(
-                self.truncation.probabilities @ prefix_losses(self.X, Y, D)
-            )
-            before, loss = loss, smoothed
-            if before - loss <= tolerance * loss:
+            before, loss = loss, float(np.hypot(sizes, floor).sum())
+            loss += self.weight * float(self.truncation.probabilities @ prefix_losses(self.X, Y, D))
+            if before - loss <= tolerance * loss and floor <= least:
                 break
+            if before - loss <= _SETTLED * loss:
+                floor /= 2
         return D, Y, _value(self.X, Y, D, self.truncation, self.weight, self.form)
 
     def sizes(self, D: np.ndarray, Y: np.ndarray) -> Float[np.ndarray, " n"]:
         """Return what is not squared: the norm of all residuals, or one a sample."""
         norms = np.linalg.norm(self.X - D @ Y, axis=0)
         return np.array([np.linalg.norm(norms)]) if self.form == "total" else norms
-
-    def lowered(self, floor: float, sizes: np.ndarray) -> float:
-        """Return the next of the falling floors that keep weights bounded.
-
-        A sample that is fitted exactly too early would hold the atoms where they are: so for
-        single samples the floor follows their root mean square, or falls slowly if that stays.
-        """
-        least = _FLOOR * float(np.linalg.norm(self.X))
-        if self.form == "total":
-            return least
-        mean = float(np.sqrt(np.mean(sizes**2)))
-        return max(min(_SLOWLY * floor, mean), least)
 
     def best_codes(self, D: np.ndarray, full: np.ndarray) -> Float[np.ndarray, "K N"]:
         """Return the best codes of the quadratic, over all supports; of L_K if `full` is inf."""

@@ -3,7 +3,7 @@ import pytest
 
 from osae_theory.claims.exact_penalty_growth import STEP, growth, sides
 from osae_theory.claims.vanishing_truncation import random_instance
-from osae_theory.minimisers import exact_penalty, local_threshold, prefix_losses
+from osae_theory.minimisers import local_threshold, penalty_loss, prefix_losses
 from osae_theory.problems.geometry import unit_columns
 
 pytestmark = pytest.mark.theory
@@ -20,7 +20,7 @@ def test_growth_is_the_difference_of_f_over_the_residual(form, monkeypatch):
     moved = unit_columns(D + 0.01 * local.atoms), Y + 0.01 * local.codes
     R = np.linalg.norm(X - moved[0] @ moved[1], axis=0)
     fit = np.linalg.norm(R) if form == "total" else R.sum()
-    gain = exact_penalty(X, moved[1], moved[0], q, weight, form)
+    gain = penalty_loss(X, moved[1], moved[0], q, weight, form)
     gain -= weight * float(q.probabilities @ prefix_losses(X, Y, D))
     found = growth(D, Y, q, weight, (local.atoms, local.codes), form)
     assert found == pytest.approx(gain / fit, rel=1e-8)

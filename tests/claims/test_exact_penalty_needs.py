@@ -12,7 +12,7 @@ from osae_theory.claims.exact_penalty_needs import (
     turned_contributions,
     two_sparse,
 )
-from osae_theory.minimisers import exact_penalty
+from osae_theory.minimisers import penalty_loss
 
 pytestmark = pytest.mark.theory
 
@@ -64,8 +64,8 @@ def test_without_a_prefix_its_two_slots_can_be_exchanged_at_any_point(form):
     D /= np.linalg.norm(D, axis=0)
     X = rng.standard_normal((3, 6))
     q, order = [0.5, 0.0, 0.5, 0.0], [0, 2, 1, 3]
-    here = exact_penalty(X, Y, D, q, 0.3, form)
-    assert exact_penalty(X, Y[order], D[:, order], q, 0.3, form) == pytest.approx(here)
+    here = penalty_loss(X, Y, D, q, 0.3, form)
+    assert penalty_loss(X, Y[order], D[:, order], q, 0.3, form) == pytest.approx(here)
     q = [0.4, 0.2, 0.4, 0.0]
-    here = exact_penalty(X, Y, D, q, 0.3, form)
-    assert exact_penalty(X, Y[order], D[:, order], q, 0.3, form) != pytest.approx(here)
+    here = penalty_loss(X, Y, D, q, 0.3, form)
+    assert penalty_loss(X, Y[order], D[:, order], q, 0.3, form) != pytest.approx(here)

@@ -5,8 +5,15 @@ import pytest
 import torch
 
 from osae_theory.claims.exact_penalty_instances import three_planes
+from osae_theory.claims.vanishing_truncation import random_instance
 from osae_theory.errors import InputError
-from osae_theory.minimisers import exact_penalty, nested_loss, penalty_descent, prefix_losses
+from osae_theory.minimisers import (
+    local_threshold,
+    nested_loss,
+    penalty_descent,
+    penalty_loss,
+    prefix_losses,
+)
 from osae_theory.objectives import exact_penalty_loss
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems.geometry import gaussian_columns
@@ -35,7 +42,7 @@ def test_the_penalty_is_that_of_the_training_side_on_rows(form):
     law = PrefixLaw(q)
     rows = [torch.from_numpy(A.T.copy()) for A in (X, Y, D)]
     oracle = exact_penalty_loss(*rows, torch.tensor(law.survival), 0.3, form)
-    assert exact_penalty(X, Y, D, law, 0.3, form) == pytest.approx(oracle.item(), rel=1e-12)
+    assert penalty_loss(X, Y, D, law, 0.3, form) == pytest.approx(oracle.item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("form", ["total", "per sample"])
@@ -58,7 +65,7 @@ def test_descent_falls_and_keeps_to_the_constraints(form, nonnegative):
     assert np.count_nonzero(last.codes, axis=0).max() <= 2
     assert (last.codes >= 0).all() or not nonnegative
     np.testing.assert_allclose(np.linalg.norm(last.dictionary, axis=0), 1)
-    again = exact_penalty(X, last.codes, last.dictionary, q, 0.2, form)
+    again = penalty_loss(X, last.codes, last.dictionary, q, 0.2, form)
     assert last.loss == pytest.approx(again, rel=1e-12)
     assert last.residual == pytest.approx(np.linalg.norm(X - last.dictionary @ last.codes))
 
@@ -100,12 +107,25 @@ def test_descent_from_close_by_ends_at_the_truth_at_the_certified_weight(form):
 def test_bad_input_is_named():
     X, Y, D, q = drawn(4)
     with pytest.raises(InputError, match="weight = 0"):
-        exact_penalty(X, Y, D, q, 0.0)
+        penalty_loss(X, Y, D, q, 0.0)
     with pytest.raises(InputError, match="form 'totl' is unknown"):
-        exact_penalty(X, Y, D, q, 1.0, "totl")
+        penalty_loss(X, Y, D, q, 1.0, "totl")
     with pytest.raises(InputError, match="K = 3"):
         penalty_descent(X, 3, 2, q, 1.0)
     with pytest.raises(InputError, match=r"start of shape \(3, 3\)"):
         penalty_descent(X, 4, 2, q, 1.0, initial=[D[:, :3]])
     with pytest.raises(InputError, match="too many"):
         penalty_descent(np.ones((2, 400)), 40, 3, PrefixLaw.uniform(40), 1.0)
+
+
+def test_one_norm_a_sample_does_not_stop_at_a_corner():
+    """Samples that are fitted exactly too early would hold the atoms 1e-3 away from D*."""
+    problem, q = random_instance(8, (3, 3, 2))
+    D, Y = problem.dictionary, problem.codes
+    start = D + 0.01 * np.random.default_rng(0).standard_normal(D.shape)
+    start /= np.linalg.norm(start, axis=0)
+    weight = 0.1 * local_threshold(D, Y, q, "per sample", tolerance=1e-2).value
+    found = penalty_descent(
+        problem.data, 3, 2, q, weight, 0, form="per sample", initial=[start], max_steps=3000
+    )
+    np.testing.assert_allclose(found.dictionary, D, atol=1e-6)

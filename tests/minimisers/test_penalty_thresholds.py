@@ -8,10 +8,10 @@ from osae_theory.claims.exact_penalty_needs import few_samples
 from osae_theory.claims.vanishing_truncation import expansion, random_instance
 from osae_theory.errors import InputError
 from osae_theory.minimisers import (
-    exact_penalty,
     hyperplane_bound,
     local_threshold,
     penalty_descent,
+    penalty_loss,
     prefix_losses,
     ray_maps,
     ray_minimiser,
@@ -132,7 +132,7 @@ def test_the_minimum_over_maps_is_the_least_over_the_laws_that_anneal(seed):
         found = ray_minimiser(X, PrefixLaw(p / p.sum()))
         value = 1 / (4 * a) + p.sum() * float(found.certificate.value)
         rest = np.linalg.norm(X - found.dictionary @ found.codes)
-        assert exact_penalty(X, found.codes, found.dictionary, truncation, weight) >= least - 1e-9
+        assert penalty_loss(X, found.codes, found.dictionary, truncation, weight) >= least - 1e-9
         return value, rest
 
     values = [relaxed(a)[0] for a in np.geomspace(1e-2, 1e6, 60)]
