@@ -1,5 +1,6 @@
 # Every target sets up what it needs, with pip alone, in .venv (base and tests),
-# .venv-realdata (language models) or .venv-peers (the libraries we are timed against).
+# .venv-realdata (language models) or .venv-peers (the libraries we are timed against);
+# but `make formal` needs Coq, and says so.
 # `make` lists them.
 
 PYTHON ?= python3

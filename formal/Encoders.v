@@ -59,7 +59,8 @@ Proof.
   exists (filter (fun j => rank K z j <? m)%nat (seq 0 K)). split.
   - rewrite <- (map_length (rank K z)), <- (seq_length m 0). apply NoDup_incl_length.
     + apply NoDup_map_injective; [|apply NoDup_filter, seq_NoDup].
-      intros j k Hj Hk E. apply filter_In, proj1, in_seq in Hj. apply filter_In, proj1, in_seq in Hk.
+      intros j k Hj Hk E. apply filter_In, proj1, in_seq in Hj. apply filter_In, proj1,
+        in_seq in Hk.
       destruct (Nat.eq_dec j k) as [|N]; auto.
       destruct (beats_total z j k N) as [B|B]; apply (rank_less K) in B; try lia.
     + intros r H. apply in_map_iff in H as [j [<- H]].
@@ -172,7 +173,8 @@ Lemma encoder_of_codes d K N m X Y :
 Proof.
   intros S C. destruct (encoder_exists d K N X Y C) as [E [HE H]].
   exists E. repeat split; auto. intros j n Hj Hn. unfold codes.
-  rewrite (top_ext K m _ (col Y n)) by (auto; now apply H). now apply (top_of_sparse K m (col Y n) (S n Hn)).
+  rewrite (top_ext K m _ (col Y n)) by (auto; now apply H). now apply (top_of_sparse K m (col Y n)
+    (S n Hn)).
 Qed.
 
 (* So a point (D, Y) that attains a lower bound is a minimiser, with its encoder. *)

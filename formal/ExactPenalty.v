@@ -1,8 +1,10 @@
-(* The residual not squared, F = ||X - D Y||_F + lambda L_q, and why it is exact: where the residual
+(* The residual not squared, F = ||X - D Y||_F + lambda L_q, and why it is exact. Where the residual
    grows at least as c times the distance to an exact factorisation and L_q is Lipschitz there, no
-   nearby point is as good for lambda < c / Lip (local_growth); if elsewhere the residual is at least
-   eta, the minimisers are exactly the factorisations of least L_q (exact_penalty). Both are stated
-   for points of any kind, with the growth, the Lipschitz constant and eta as hypotheses.
+   nearby point is as good for lambda < c / Lip (local_growth); if elsewhere the residual is at
+   least eta, the minimisers are exactly the factorisations of least L_q (exact_penalty). Both are
+   stated for points of any kind, with the growth, the Lipschitz constant and eta as hypotheses:
+   that factorisations which are unique have them, by injectivity of the linearised map and by
+   compactness, is not formalised.
 
    In full, with the definitions of the paper's losses, for the two atoms of Lemma31.v, q all on
    l = 1 and 0 < lambda <= 1: the minimisers of F are exact factorisations with the atoms of D^*
@@ -56,7 +58,8 @@ Proof.
     - assert (P : 0 < distance i t) by lra. pose proof (Rmult_lt_compat_r _ _ _ P B).
       split; [|intros]; lra. }
   intros t. split.
-  - intros M. apply (Least t). rewrite <- (Rplus_0_l (lambda * L (zero best))), <- (Z best Hb). apply M.
+  - intros M. apply (Least t). rewrite <- (Rplus_0_l (lambda * L (zero best))), <- (Z best Hb).
+      apply M.
   - intros [i [Hi [-> E]]] t'. rewrite (Z i Hi), E, Rplus_0_l. apply Least.
 Qed.
 
@@ -95,7 +98,8 @@ Proof.
   pose proof (unit_in_the_plane 2 _ k (true_atoms _ _ _ _ _ _ _ two_atoms_truth) Hk) as Nk.
   rewrite !H in Nk by lia.
   assert (Q : (u - 1) * (u + 1) = 0)
-    by (replace ((u - 1) * (u + 1)) with (u * u * (D 0%nat j * D 0%nat j + D 1%nat j * D 1%nat j) - 1)
+    by (replace ((u - 1) * (u + 1)) with (u * u * (D 0%nat j * D 0%nat j + D 1%nat j * D 1%nat j)
+      - 1)
       by (rewrite N; ring); lra).
   apply Rmult_integral in Q as [Q|Q]; [left|right]; intros i Hi; unfold col; rewrite H by auto.
   - replace u with 1 by lra. ring.

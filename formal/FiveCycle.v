@@ -1,13 +1,14 @@
 (* The instance of claim P2c and what is computed of it, in whole numbers: d = 4, K = 5, m = 2,
-   D^* = [e_1, e_2, e_3, e_4, (1,1,1,1)/2], p uniform; on the edges (1,2), (1,5), (2,3), (3,4), (4,5) of
-   a cycle and t = r..1, r = (20, 15, 14, 16, 11), codes y_i = s_i, y_j = t s_j, with
+   D^* = [e_1, e_2, e_3, e_4, (1,1,1,1)/2], p uniform; on the edges (1,2), (1,5), (2,3), (3,4) and
+   (4,5) of a cycle and t = r..1, r = (20, 15, 14, 16, 11), codes y_i = s_i, y_j = t s_j, with
    s = (100, 8, 4, 2, 1/16).
 
    `atom k i` is 2 D^*_ik, `code e k` is 16 Y^*_k of sample e, `coordinate e i` is 32 times x_i and
-   `correlation e k` is 64 <d_k*, x>. For atoms k, l in slots a < b a sample saves, at its best codes,
-     [w_a^2 A^2 - 2 w_a w_b g A B + w_a w_b B^2] / (w_a - w_b g^2),  A = <d_k, x>, B = <d_l, x>, g = <d_k, d_l>;
-   `saved` is that times 20480 M. `exceeds` adds up what an order loses, sample after sample, each at
-   the best of its ten pairs of slots, until a bound is reached. *)
+   `correlation e k` is 64 <d_k, x>. For atoms k, l in slots a < b a sample saves, at its best codes,
+     [w_a^2 A^2 - 2 w_a w_b g A B + w_a w_b B^2] / (w_a - w_b g^2),
+   with A = <d_k, x>, B = <d_l, x> and g = <d_k, d_l>; `saved` is that times 20480 M. `total` is what
+   an order loses, each sample at the best of its ten pairs of slots, and `exceeds` adds that up,
+   sample after sample, until a bound is reached. *)
 From Coq Require Import ZArith List Bool.
 Import ListNotations.
 Open Scope Z_scope.
@@ -58,7 +59,8 @@ Fixpoint exceeds (order : list nat) (bound : Z) (rows : list (Z * list Z)) : boo
 Fixpoint distinct (l : list nat) : bool :=
   match l with [] => true | a :: r => if existsb (Nat.eqb a) r then false else distinct r end.
 Fixpoint tuples (k : nat) : list (list nat) :=
-  match k with O => [[]] | S k => flat_map (fun t => map (fun a => a :: t) (seq 0 5)) (tuples k) end.
+  match k with O => [[]] | S k => flat_map (fun t => map (fun a => a ::
+    t) (seq 0 5)) (tuples k) end.
 
 (* 20480 M times 24135321/512. *)
 Definition at_truth : Z := 24135321 * (40 * M).

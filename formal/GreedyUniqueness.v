@@ -91,7 +91,8 @@ Proof.
     destruct (Req_EM_T (c j0) 0) as [|N]; auto. pose proof (Rabs_pos_lt _ N). lra. }
   exfalso. pose proof (Rabs_pos_lt _ Z) as Pos.
   set (other := fun k => if Req_EM_T (c k) 0 then false else negb (k =? j)%nat).
-  assert (Sum : c j = - sum K (fun k => if (k =? j)%nat then 0 else c k * dot d (col D j) (col D k))).
+  assert (Sum : c j = - sum K (fun k => if (k =? j)%nat then 0 else c k * dot d (col D j)
+    (col D k))).
   { assert (T : sum K (fun k => c k * dot d (col D j) (col D k)) = 0).
     { rewrite <- dot_with_sum. apply sum_zero; intros i Hi. rewrite E; auto. ring. }
     rewrite (sum_ext K _ (fun k => (if (k =? j)%nat then 0 else c k * dot d (col D j) (col D k))

@@ -30,9 +30,24 @@ Proof.
     intros i Hi N. destruct (Nat.eq_dec i K) as [->|]; auto. apply H; auto; lia.
 Qed.
 
+(* The last index at which z is not 0, among the first K. *)
+Lemma last_active K (z : vec) :
+  (forall j, (j < K)%nat -> z j = 0) \/
+  exists b, (b < K)%nat /\ z b <> 0 /\ forall j, (b < j < K)%nat -> z j = 0.
+Proof.
+  induction K as [|K IH]; [left; intros; lia|].
+  destruct (Req_EM_T (z K) 0) as [Z|Z].
+  - destruct IH as [H|[b [Hb [Nz H]]]].
+    + left. intros j Hj. destruct (Nat.eq_dec j K) as [->|]; auto. apply H; lia.
+    + right. exists b. repeat split; auto. intros j Hj.
+      destruct (Nat.eq_dec j K) as [->|]; auto. apply H; lia.
+  - right. exists K. repeat split; auto. intros; lia.
+Qed.
+
 (* Two coordinates: atoms pairwise not parallel have spark 3 or more. *)
 Lemma spark_in_the_plane K D : unit_norm 2 K D ->
-  (forall j k, (j < K)%nat -> (k < K)%nat -> j <> k -> D 0%nat j * D 1%nat k <> D 1%nat j * D 0%nat k) ->
+  (forall j k, (j < K)%nat -> (k < K)%nat -> j <> k -> D 0%nat j * D 1%nat k <> D 1%nat j * D
+    0%nat k) ->
   spark_above 2 K D 2.
 Proof.
   intros U H c [s [L S]] E j Hj.

@@ -1,7 +1,7 @@
 (* Lemma 3.1 is false (claim P1): d = K = 2, m = 1, p = (1/2, 1/2), two atoms at cosine 3/5.
 
-   D* = [(1,0), (3/5,4/5)], X = D*, so Y* = I. L_ND has a minimiser with both samples on one atom
-   along (2,1), L_ND = 2/5, where L_K = 2/5 too, though L_K = 0 with D = D*, Y = Y*.
+   D^* = [(1,0), (3/5,4/5)], X = D^*, so Y^* = I. L_ND has a minimiser with both samples on one atom
+   along (2,1), L_ND = 2/5, where L_K = 2/5 too, though L_K = 0 with D = D^*, Y = Y^*.
    Lemma31Overcomplete.v has the same for K > d. *)
 From Coq Require Import Reals Lra Lia List Psatz.
 From OSAE Require Import Sums Losses Encoders Statements Rays Instances.
@@ -23,7 +23,8 @@ Proof.
   assert (U : unit_norm 2 2 two_atoms)
     by (intros j Hj; each j; numbers; lra).
   split; auto.
-  - apply spark_in_the_plane; auto. intros j k Hj Hk N; each j; each k; numbers; intros E; lra || lia.
+  - apply spark_in_the_plane; auto. intros j k Hj Hk N; each j; each k; numbers; intros E;
+      lra || lia.
   - intros j n Hj Hn; each j; each n; numbers; lra.
   - intros n Hn. exists [n]. split; auto. intros j Hj H. left.
     revert H; each j; each n; numbers; auto; lra.

@@ -1,7 +1,7 @@
 (* Lemma 3.1 is false for an overcomplete dictionary (claim P1): d = 2, K = 3, m = 1, p uniform.
 
-   D* = [(1,0), (3/5,4/5), (0,1)], X = D*, so Y* = I. L_ND has a minimiser with atoms 2 and 3
-   merged along (1,3), L_ND = 8/15, where L_K = 1/5, though L_K = 0 with D = D*, Y = Y*. *)
+   D^* = [(1,0), (3/5,4/5), (0,1)], X = D^*, so Y^* = I. L_ND has a minimiser with atoms 2 and 3
+   merged along (1,3), L_ND = 8/15, where L_K = 1/5, though L_K = 0 with D = D^*, Y = Y^*. *)
 From Coq Require Import Reals Lra Lia List.
 From OSAE Require Import Sums Losses Encoders Statements Rays Instances.
 Import ListNotations.

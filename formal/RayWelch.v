@@ -41,7 +41,8 @@ Proof.
   assert (Dg : sum d (fun i => T i * T i) <= sum d (fun i => sum d (fun h =>
       sum K (fun j => D i j * D h j) * sum K (fun j => D i j * D h j)))).
   { apply sum_le; intros i Hi.
-    apply (sum_term_le d i (fun h => sum K (fun j => D i j * D h j) * sum K (fun j => D i j * D h j)));
+    apply (sum_term_le d i (fun h => sum K (fun j => D i j * D h j)
+      * sum K (fun j => D i j * D h j)));
       auto. intros; apply Rle_0_sqr. }
   assert (Nd : 0 < INR d) by now apply lt_0_INR.
   assert (Sq : 0 <= sum d (fun i => (INR d * T i - INR K) * (INR d * T i - INR K)))
@@ -61,13 +62,15 @@ Proof.
   intros U [Mu C].
   apply Rle_trans with (sum K (fun j => mu * mu * INR K + (1 - mu * mu))).
   - apply sum_le; intros j Hj.
-    rewrite (sum_ext K _ (fun k => mu * mu + ((dot d (col D j) (col D k) * dot d (col D j) (col D k))
+    rewrite (sum_ext K _ (fun k => mu * mu + ((dot d (col D j) (col D k) * dot d (col D j)
+      (col D k))
       - mu * mu))) by (intros; ring).
     rewrite sum_plus, sum_const. apply Rplus_le_compat; [lra|].
     apply Rle_trans with (sum K (fun k => if (k =? j)%nat then 1 - mu * mu else 0)).
     + apply sum_le; intros k Hk. destruct (Nat.eqb_spec k j) as [->|N].
       * fold (norm2 d (col D j)). rewrite (U j Hj). lra.
-      * pose proof (C j k Hj Hk ltac:(auto)) as B. pose proof (Rabs_pos (dot d (col D j) (col D k))).
+      * pose proof (C j k Hj Hk ltac:(auto)) as B. pose proof (Rabs_pos (dot d (col D j)
+          (col D k))).
         rewrite <- (Rabs_pos_eq mu Mu) in B. apply Rsqr_le_abs_1 in B. unfold Rsqr in B. lra.
     + rewrite (sum_single K j), Nat.eqb_refl; auto; [lra|].
       intros k _ N. now apply Nat.eqb_neq in N as ->.

@@ -2,7 +2,7 @@
 
    The paper's lemma has no hypothesis on X; `lemma_3_1_at d K m` grants it those of Theorem 3.1,
    so that its refutation is the stronger one. The theorem's conclusion is taken apart in the same
-   way: `conclusion` ranges over what follows from D = D*, E(X) = Y*. *)
+   way: `conclusion` ranges over what follows from D = D^*, E(X) = Y^*. *)
 From Coq Require Import Reals Lra Lia List.
 From OSAE Require Import Sums Losses Encoders.
 Open Scope R_scope.
@@ -12,12 +12,12 @@ Definition lemma_3_1 : Prop := forall d K N m p X D E,
   (1 <= m <= K)%nat -> full_support K p ->
   minimises d K (nested_loss d K N m p X) D E -> minimises d K (full_loss d K N m X) D E.
 
-(* The same for data X = D* Y* that meet the hypotheses of Theorem 3.1. *)
+(* The same for data X = D^* Y^* that meet the hypotheses of Theorem 3.1. *)
 Definition lemma_3_1_at (d K m : nat) : Prop := forall N p X Ds Ys D E,
   full_support K p -> truth d K N m X Ds Ys ->
   minimises d K (nested_loss d K N m p X) D E -> minimises d K (full_loss d K N m X) D E.
 
-(* What a statement may conclude of a minimiser (D, E), for X = D* Y*. *)
+(* What a statement may conclude of a minimiser (D, E), for X = D^* Y^*. *)
 Definition conclusion := forall (N : nat) (X Ds Ys D : mat) (E : vec -> vec), Prop.
 
 Definition theorem_3_1_at (d K m : nat) (p_is : vec -> Prop) (C : conclusion) : Prop :=
@@ -25,18 +25,18 @@ Definition theorem_3_1_at (d K m : nat) (p_is : vec -> Prop) (C : conclusion) : 
   p_is p -> truth d K N m X Ds Ys ->
   minimises d K (nested_loss d K N m p X) D E -> C N X Ds Ys D E.
 
-(* D = D* and E(X) = Y*. *)
+(* D = D^* and E(X) = Y^*. *)
 Definition same_atoms (d K : nat) : conclusion := fun N X Ds Ys D E =>
   forall i j, (i < d)%nat -> (j < K)%nat -> D i j = Ds i j.
 Definition same_latents (K : nat) : conclusion := fun N X Ds Ys D E =>
   forall j n, (j < K)%nat -> (n < N)%nat -> E (col X n) j = Ys j n.
 
-(* Theorem 3.1: under its hypotheses D = D* and E(X) = Y* at every minimiser of L_ND. *)
+(* Theorem 3.1: under its hypotheses D = D^* and E(X) = Y^* at every minimiser of L_ND. *)
 Definition theorem_3_1 : Prop := forall d K m, (1 <= m <= K)%nat ->
   theorem_3_1_at d K m (full_support K)
     (fun N X Ds Ys D E => same_atoms d K N X Ds Ys D E /\ same_latents K N X Ds Ys D E).
 
-(* Weaker: D = D* up to signs; every atom of D is one of D*, up to its sign. *)
+(* Weaker: D = D^* up to signs; every atom of D is one of D^*, up to its sign. *)
 Definition parallel (d : nat) (x y : vec) : Prop :=
   (forall i, (i < d)%nat -> x i = y i) \/ (forall i, (i < d)%nat -> x i = - y i).
 Definition same_order (d K : nat) : conclusion := fun N X Ds Ys D E =>

@@ -65,7 +65,8 @@ Proof.
     now apply top_of_latents. intros; now apply H. }
   assert (M : minimises 2 2 (nested_loss 2 2 2 1 half scaled_samples) basis E).
   { split; [split; [apply basis_unit|exact HE]|]. intros D' E' U' HE'.
-    rewrite nested_loss_of_codes, (nested_code_loss_ext 2 2 2 half _ basis _ (signed_codes 1)); auto.
+    rewrite nested_loss_of_codes, (nested_code_loss_ext 2 2 2 half _ basis _ (signed_codes 1));
+      auto.
     replace (nested_code_loss _ _ _ _ _ _ _) with (1/2) by (numbers; lra).
     apply least_over_encoders with (1 := scaled_bound); auto. }
   pose proof (T 2%nat half _ _ _ _ _ half_full_support scaled_truth M) as Q.

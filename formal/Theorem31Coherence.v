@@ -1,7 +1,7 @@
 (* Theorem 3.1 fails for coherent atoms (claim P2b), m = 1, all frequencies and energies equal.
    Two atoms, p = (1/2, 1/2): the minimum of L_ND is 2/5 with the atoms merged, and 1/2 or more at
-   D*, in either order, with any signs and any encoder. Overcomplete, three atoms in the plane, p
-   uniform: 8/15, and 52/75 or more at D*. The instances are those of Lemma31.v and
+   D^*, in either order, with any signs and any encoder. Overcomplete, three atoms in the plane, p
+   uniform: 8/15, and 52/75 or more at D^*. The instances are those of Lemma31.v and
    Lemma31Overcomplete.v. *)
 From Coq Require Import Reals Lra Lia List.
 From OSAE Require Import Sums Losses Encoders Statements Rays Instances Lemma31 Lemma31Overcomplete.
@@ -40,7 +40,8 @@ Qed.
 Definition saved (k n : nat) : R :=
   dot 2 (col three_atoms k) (col three_samples n) * dot 2 (col three_atoms k) (col three_samples n).
 
-Lemma saved_is_a_mean k : (k < 3)%nat -> exists a b c, 0 <= a /\ 0 <= b /\ 0 <= c /\ a + b + c = 1 /\
+Lemma saved_is_a_mean k : (k < 3)%nat -> exists a b c, 0 <= a /\ 0 <= b /\ 0 <= c /\
+  a + b + c = 1 /\
   saved k 0 = a + 9/25 * b /\ saved k 1 = 9/25 * a + b + 16/25 * c /\ saved k 2 = 16/25 * b + c.
 Proof.
   intros Hk. exists (if (k =? 0)%nat then 1 else 0), (if (k =? 1)%nat then 1 else 0),

@@ -1,5 +1,5 @@
 (* Theorem 3.1's order is false (claim P2a): energy decides, not frequency. d = K = 2, m = 1,
-   D* = [e_1, e_2] orthonormal, p = (1/2, 1/2); atom 1 occurs 3 times with value 1, atom 2 twice
+   D^* = [e_1, e_2] orthonormal, p = (1/2, 1/2); atom 1 occurs 3 times with value 1, atom 2 twice
    with value 10. The minimum of L_ND is 3/2, with atom 2 first; by frequency it is 100 or more,
    whatever the encoder. *)
 From Coq Require Import Reals Lra Lia List.

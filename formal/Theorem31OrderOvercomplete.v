@@ -1,5 +1,5 @@
 (* Theorem 3.1's order is false for an overcomplete dictionary too (claim P2a): d = 2, K = 3,
-   m = 1, D* = [(1,0), (3/5,4/5), (0,1)], p = (1/20, 1/20, 9/10). Atom 1 occurs 3 times with value
+   m = 1, D^* = [(1,0), (3/5,4/5), (0,1)], p = (1/20, 1/20, 9/10). Atom 1 occurs 3 times with value
    1, atom 2 twice with value 10, atom 3 once with value 1. The minimum of L_ND is 1/4, in the order
    2, 1, 3; by frequency it is 101/10 or more, whatever the encoder. *)
 From Coq Require Import Reals Lra Lia List.
@@ -33,7 +33,8 @@ Qed.
 Lemma six_slots D Y : unit_norm 2 3 D -> sparse_columns 3 6 1 Y ->
   exists slot, (forall k, (slot k < 3)%nat) /\
   sum 6 (fun n => value_of n * value_of n * (norm2 2 (col three_atoms (ray_of n))
-    - survival 3 late (slot (ray_of n)) * (dot 2 (col D (slot (ray_of n))) (col three_atoms (ray_of n))
+    - survival 3 late (slot (ray_of n)) * (dot 2 (col D (slot (ray_of n)))
+        (col three_atoms (ray_of n))
       * dot 2 (col D (slot (ray_of n))) (col three_atoms (ray_of n)))))
   <= nested_code_loss 2 3 6 late six_samples D Y.
 Proof.
@@ -64,7 +65,8 @@ Proof.
   intros U S P. destruct (six_slots D Y U S) as [s [Hs B]].
   eapply Rle_trans; [|exact B]. clear B.
   rewrite (sum_ext 6 _ (fun n => value_of n * value_of n * (norm2 2 (col three_atoms (ray_of n))
-    - survival 3 late (s (ray_of n)) * (dot 2 (col three_atoms (s (ray_of n))) (col three_atoms (ray_of n))
+    - survival 3 late (s (ray_of n)) * (dot 2 (col three_atoms (s (ray_of n)))
+        (col three_atoms (ray_of n))
       * dot 2 (col three_atoms (s (ray_of n))) (col three_atoms (ray_of n)))))).
   - each_ray s Hs; numbers; lra.
   - intros n Hn. now rewrite (parallel_saves 2 (col D _) (col three_atoms (s (ray_of n)))) by auto.

@@ -1,6 +1,6 @@
-(* Theorem 3.1 fails for want of samples (claim P2d): spark(D^* ) > 2m makes codes unique for a known
-   dictionary, not the dictionary. One sample, m = 1, d = 2, K = 3: any second and third atom will do.
-   With every atom used, d = K = 4, m = 2, p uniform: D^* the basis, samples 4 e_1 + 3 e_2 and
+(* Theorem 3.1 fails for want of samples (claim P2d): a spark above 2m makes codes unique for a known
+   dictionary, not the dictionary. One sample, m = 1, d = 2, K = 3: any second and third atom will
+   do. With every atom used, d = K = 4, m = 2, p uniform: D^* the basis, samples 4 e_1 + 3 e_2 and
    4 e_3 + 3 e_4; L_ND has a minimiser whose first two atoms are the samples' directions, 25/4. *)
 From Coq Require Import Reals Lra Lia List.
 From OSAE Require Import Sums Losses Encoders Statements Rays Instances Lemma31Overcomplete.
@@ -68,7 +68,8 @@ Qed.
 (* The first prefix has one atom, which explains 25 of the 50 at most, and of D^* 16. *)
 Definition first_prefix (D Y : mat) : R := code_loss 4 2 pair_samples 1 D Y.
 
-Lemma first_prefix_part D Y : /4 * first_prefix D Y <= nested_code_loss 4 4 2 fourth pair_samples D Y.
+Lemma first_prefix_part D Y : /4 * first_prefix D Y <= nested_code_loss 4 4 2 fourth pair_samples
+  D Y.
 Proof.
   apply (sum_term_le 4 0 (fun k => fourth k * code_loss 4 2 pair_samples (S k) D Y)); [lia|].
   intros k Hk. apply Rmult_le_pos; [unfold fourth; lra|apply code_loss_nonneg].

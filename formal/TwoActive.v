@@ -2,7 +2,7 @@
      ||x||^2 - [w_a^2 A^2 - 2 w_a w_b g A B + w_a w_b B^2] / (w_a - w_b g^2),
    with A = <d_a, x>, B = <d_b, x>, g = <d_a, d_b>. *)
 From Coq Require Import Reals Lra Lia List.
-From OSAE Require Import Sums Losses Rays IdentitySparse MeasureZero.
+From OSAE Require Import Sums Losses Rays IdentitySparse Instances.
 Open Scope R_scope.
 
 Definition saved_by_two (wa wb A B g : R) : R :=
@@ -28,11 +28,13 @@ Lemma two_active_bound d K p D x y a b :
   (forall j, (j < K)%nat -> j <> a -> j <> b -> y j = 0) ->
   let g := dot d (col D a) (col D b) in
   0 < survival K p b -> 0 < survival K p a - survival K p b * (g * g) ->
-  norm2 d x - saved_by_two (survival K p a) (survival K p b) (dot d (col D a) x) (dot d (col D b) x) g
+  norm2 d x - saved_by_two (survival K p a) (survival K p b) (dot d (col D a) x) (dot d (col D b)
+    x) g
   <= sample_loss d K p D x y.
 Proof.
   intros P U H Z g Hb Hd.
-  rewrite (sample_loss_in_sparse_form d K p D x y (fun u => match u with O => a | _ => b end) 2); auto.
+  rewrite (sample_loss_in_sparse_form d K p D x y (fun u => match u with O => a | _ => b end) 2);
+    auto.
   - unfold sparse_form, weight. simpl.
     replace (norm2 d (active_residual D x y _ 0)) with (norm2 d x)
       by (apply norm2_ext; intros; unfold active_residual; simpl; ring).

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from osae_theory.claims.base import Assumption, Claim, Finding
+from osae_theory.claims.base import Assumption, Claim, Finding, Formal
 from osae_theory.claims.exact_penalty_growth import ABOVE, BELOW, sides
 from osae_theory.claims.exact_penalty_instances import (
     NO_LOWER,
@@ -285,4 +285,23 @@ EXACT_PENALTY = Claim(
     ),
     check=check,
     assumptions=(UNIQUE, INJECTIVE, TRUNCATION),
+    machine_checked=(
+        Formal(
+            "ExactPenalty.v",
+            "local_growth",
+            "a residual that grows linearly outweighs lambda L near an exact factorisation",
+        ),
+        Formal(
+            "ExactPenalty.v",
+            "exact_penalty",
+            "so the minimisers of r + lambda L are the exact factorisations of least L,"
+            " for points of any kind",
+        ),
+        Formal(
+            "ExactPenalty.v",
+            "two_atoms_by_exact_penalty",
+            "the two atoms on which Lemma 3.1 fails are recovered by the residual not squared,"
+            " for 0 < lambda <= 1",
+        ),
+    ),
 )

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from osae_theory.claims.base import Assumption, Claim, Finding
+from osae_theory.claims.base import Assumption, Claim, Finding, Formal
 from osae_theory.claims.exact import FULL_SUPPORT, UNIT_NORM, Instance, Law, columns, rank
 from osae_theory.claims.exact_recovery_m2 import exact_pulls, orthogonal_cycle
 from osae_theory.claims.shared_atom import by_energy, is_certified, three_in_a_plane
@@ -258,6 +258,23 @@ MEASURE_ZERO = Claim(
         Assumption(
             "the columns of Y* are m-sparse",
             lambda i: bool(np.count_nonzero(i.Y, axis=0).max() <= i.m),
+        ),
+    ),
+    machine_checked=(
+        Formal(
+            "Pull.v",
+            "the_pull_is_balanced",
+            "at a minimiser of L_ND, any m, the pulls of the samples on each atom sum to 0",
+        ),
+        Formal(
+            "MeasureZero.v",
+            "a_sample_off_the_atoms_pulls",
+            "a sample whose pulls all vanish lies on one atom, or has no code",
+        ),
+        Formal(
+            "MeasureZero.v",
+            "one_scale_at_most",
+            "for given codes, at most one scale of a sample off the atoms leaves D a minimiser",
         ),
     ),
 )

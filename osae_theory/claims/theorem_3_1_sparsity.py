@@ -195,9 +195,9 @@ THEOREM_3_1_SPARSITY = Claim(
     assumptions=THEOREM_3_1,
     machine_checked=(
         Formal(
-            "Theorem31Sparsity.v",
+            "FiveCycleLosses.v",
             "five_cycle_at_truth",
-            "d = 4, K = 5, m = 2, N = 76: L_ND >= 24135321/512 at D*, in any order, with any encoder",
+            "d = 4, K = 5, m = 2, N = 76: L_ND >= 24135321/512 at D*, any order and encoder",
         ),
         Formal(
             "Theorem31Sparsity.v",

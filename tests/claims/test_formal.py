@@ -64,6 +64,9 @@ def test_no_proof_is_left_out(file):
 def test_every_file_is_compiled_and_only_files_that_exist():
     listed = re.findall(r"^\w+\.v$", (FORMAL / "_CoqProject").read_text(), flags=re.M)
     assert sorted(listed) == [file.name for file in FILES]
+    assert "coq_makefile -f _CoqProject" in (FORMAL / "check.sh").read_text(encoding="utf-8")
+    assert "\nformal:" in (makefile := (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert "\tformal/check.sh\n" in makefile
 
 
 def test_the_readme_of_the_proofs_names_every_theorem_and_no_other():

@@ -52,6 +52,8 @@ def test_the_table_has_a_line_a_claim():
     assert len(lines) == 4
     assert lines[2].split()[0] == "P1"
     assert "confirmed" in lines[2]
+    assert "checked" in lines[2].split()
+    assert "checked" not in table([replace(entry, claim=CLAIMS["I3"])]).split()
 
 
 def test_json_has_the_promised_fields_and_exact_numbers_as_text(capsys):
@@ -69,6 +71,9 @@ def test_json_has_the_promised_fields_and_exact_numbers_as_text(capsys):
         "error",
         "seconds",
     }
+    assert {"file": "Lemma31.v", "theorem": "lemma_3_1_is_false"}.items() <= found[
+        "machine_checked"
+    ][1].items()
     assert found["certificate"]["min L_ND"] == "2/5"
     assert found["certificate"]["L_ND at every minimiser of L_K"] == "1/2"
 
@@ -78,6 +83,7 @@ def test_one_claim_has_its_whole_story(capsys):
     told = capsys.readouterr().out
     for part in ("Statement:", "Verdict: fails", "min L_ND = 2/5", "Certificate:"):
         assert part in told
+    assert "theorem lemma_3_1_is_false in formal/Lemma31.v" in " ".join(told.split())
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,14 @@ def test_a_line_says_first_whether_the_verdict_is_confirmed():
     assert line(entry(FAILS, confirmed=False), 80).split()[1:3] == ["NOT", "CONFIRMED"]
 
 
+def test_a_line_says_whether_coq_has_checked_the_claim_where_there_is_room():
+    checked = [claim for claim in CLAIMS.values() if claim.machine_checked]
+    assert all("Coq" in line(entry(claim), 80).split() for claim in checked)
+    assert "Coq" not in line(entry(CLAIMS["I3"]), 80).split()
+    assert "Coq" not in line(entry(checked[0]), 60).split()
+    assert "1 are machine-checked in Coq" in closing([entry(checked[0]), entry(CLAIMS["I3"])])
+
+
 def test_claims_that_fail_come_first_and_every_claim_comes_once():
     ordered = by_verdict(CLAIMS.values())
     assert sorted(claim.id for claim in ordered) == sorted(CLAIMS)
