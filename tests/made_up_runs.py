@@ -17,7 +17,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks import catalogue
+from benchmarks.analysis.study import study
+from benchmarks.analysis.summary import MOST_DETAILED, summarised
 from benchmarks.outcome import VECTORS, Measurement, Outcome, Results
+from benchmarks.report import writing
+from benchmarks.report.whole import Report
 from benchmarks.spec import RunSpec, Setting, draw_seed
 from benchmarks.store import Store
 from benchmarks.store.export import export
@@ -132,12 +136,24 @@ def _has_lr(name):
     return any(parameter.name == "lr" for parameter in catalogue.methods()[name].parameters)
 
 
+def write_tables(store):
+    """Write the tables of a store's report, without its figures and its page."""
+    frames = store.frames(vectors=False)
+    found = study(frames)
+    order = list(range(len(found.tables)))[:MOST_DETAILED]
+    report = Report(found, summarised(found, order), order, frames, ["a command"])
+    with TemporaryDirectory() as folder:
+        writing._write_grid(Path(folder), report, writing.rankings(report.grid))
+        writing._write_analyses(Path(folder), report)
+
+
 OPERATIONS = {
     "statuses": lambda store: len(store.statuses()),
     "measured": lambda store: len(store.measured()),
     "frames": lambda store: len(store.frames().measurements),
     "no vectors": lambda store: len(store.frames(vectors=False).measurements),
     "check": lambda store: len(store.check()),
+    "tables": write_tables,
     "merge": lambda store: store.merge(),
     "frames again": lambda store: len(store.frames().measurements),
     "export": lambda store: export(store, store.folder.with_name("copy")),

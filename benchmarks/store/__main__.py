@@ -45,7 +45,7 @@ def parser() -> Parser:
 
 
 def _list(store: Store, options: argparse.Namespace) -> None:
-    table = overview(store.frames().runs)
+    table = overview(store.frames(vectors=False).runs)
     print(table.to_markdown(index=False) if len(table) else f"{store.folder} holds no runs")
 
 
