@@ -123,7 +123,10 @@ def check_target() -> None:
 def write_rates(
     preset: str, errors: Mapping[str, Mapping[float, float | None]], command: str
 ) -> dict[str, float]:
-    """Write the chosen rates of a preset, keeping those of methods that were not asked for."""
+    """Write the chosen rates of a preset, keeping those of methods that were not asked for.
+
+    Each method's stand with the command that found them, and its versions.
+    """
     target = Path(str(LEARNING_RATES))
     known = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
     old = known.get(preset, {})
@@ -133,8 +136,8 @@ def write_rates(
     known[preset] = {
         "chosen": old.get("chosen", {}) | chosen,
         "heldout_fvu": old.get("heldout_fvu", {}) | table,
-        "command": command,
-        "versions": versions(),
+        "made_by": old.get("made_by", {})
+        | {method: {"command": command, "versions": versions()} for method in errors},
     }
     text = json.dumps(known, indent=2, allow_nan=False) + "\n"
     write_atomically(target, lambda path: path.write_text(text, encoding="utf-8"))

@@ -307,7 +307,9 @@ def test_tuning_takes_the_rate_of_the_lowest_heldout_error(tmp_path, monkeypatch
     monkeypatch.setattr(tuning, "CANDIDATES", (1e-6, 0.01, 1e30))
     monkeypatch.setattr(tuning, "__doc__", None)  # as under python -OO
     target = tmp_path / "rates.json"
-    target.write_text('{"small": {"chosen": {"osae": 7.0}, "heldout_fvu": {}}}')
+    target.write_text(
+        '{"small": {"chosen": {"osae": 7.0}, "heldout_fvu": {}, "made_by": {"osae": 1}}}'
+    )
     monkeypatch.setattr(tuning, "LEARNING_RATES", target)
     store = training_store(tmp_path / "cache")
     errors = tuning.tune(PRESET, ("topk", "batch-topk"), store, tmp_path / "runs", 1)
@@ -318,7 +320,10 @@ def test_tuning_takes_the_rate_of_the_lowest_heldout_error(tmp_path, monkeypatch
     assert chosen == {"topk": 0.01, "batch-topk": 0.01, "wide": 0.01}
     written = json.loads(target.read_text())
     assert written["small"]["chosen"] == {"osae": 7.0} | chosen
-    assert written["small"]["command"] == "python -m realdata tune"
+    made_by = written["small"]["made_by"]
+    assert made_by.keys() == {"osae", "topk", "batch-topk", "wide"}
+    assert made_by["osae"] == 1
+    assert made_by["topk"]["command"] == "python -m realdata tune"
     assert written["small"]["heldout_fvu"]["topk"]["1e+30"] is None
     assert written["protocol"] == tuning.PROTOCOL
 

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -141,6 +142,11 @@ def test_the_default_methods_have_learning_rates_tuned_by_a_known_command():
         assert all(
             1e-5 < tuned_learning_rate(method, name) < 0.1 for method in (*DEFAULT_METHODS, "wide")
         )
+        entry = json.loads(methods.LEARNING_RATES.read_text("utf-8"))[name]
+        assert entry["made_by"].keys() == entry["chosen"].keys() == entry["heldout_fvu"].keys()
+        for made in entry["made_by"].values():
+            assert made["command"].startswith("python -m realdata tune")
+            assert made["versions"]["torch"]
 
 
 def test_a_method_without_a_tuned_rate_is_refused_with_the_command_that_tunes_it(
