@@ -369,11 +369,13 @@ class ExactPenalty:
     ) -> None:
         check_real("strength", strength, above=0, at_most=1e300)
         check_integer("every", every, 1)
+        if not isinstance(by_sample, (bool, np.bool_)):
+            raise InputError(f"by_sample = {shown(by_sample)}: expected True or False")
         for name, value in (
             ("law", as_law("law", law)),
-            ("strength", strength),
+            ("strength", float(strength)),
             ("by_sample", bool(by_sample)),
-            ("every", every),
+            ("every", int(every)),
         ):
             object.__setattr__(self, name, value)
 
@@ -386,7 +388,7 @@ class ExactPenalty:
         """Return the mass c rho / (1 + c rho) of q at the relative residual rho."""
         check_real("residual", residual, at_least=0)
         weight = self.strength * residual
-        return weight / (1 + weight)
+        return weight / (1 + weight) if math.isfinite(weight) else 1.0
 
     def survival_for(self, residual: float) -> Float[np.ndarray, " K"]:
         """Return the survival weights at the relative residual rho, of all samples together."""
@@ -437,9 +439,37 @@ def as_schedule(name: str, value: object, K: int | None = None) -> WeightSchedul
     InputError
         If it is neither, no law, or of another number of atoms.
     """
-    if _is_schedule(value) or _follows_fit(value):
+    if _is_schedule(value):
+        return _of_width(name, value, K)
+    if _follows_fit(value):
+        check_integer(f"{name}: every", value.every, 1)
         return _of_width(name, value, K)
     return _of_width(name, _from_probabilities(name, value), K)
+
+
+def check_survival(weights: object, K: int) -> Float[np.ndarray, " K"]:
+    """Return what a schedule of a user's own gave for survival weights, if it is some.
+
+    Parameters
+    ----------
+    weights : array of shape (K,)
+        From 1, non-increasing, at least 0, each to 1e-8.
+    K : int
+        Number of atoms.
+
+    Raises
+    ------
+    InputError
+        If it is anything else.
+    """
+    w = _vector("survival weights of the schedule", weights)
+    falling = np.diff(w, append=0.0) <= _SUM_TOLERANCE
+    if w.shape != (K,) or abs(w[0] - 1) > _SUM_TOLERANCE or not falling.all():
+        raise InputError(
+            f"survival weights of the schedule {shown(w.tolist())}: expected {K} of them that start"
+            " at 1 and fall, none below 0"
+        )
+    return w
 
 
 def _is_schedule(value: object) -> TypeGuard[WeightSchedule]:

@@ -236,6 +236,7 @@ def test_the_exact_penaltys_law_is_the_direction_of_its_gradient():
     [
         (lambda: ExactPenalty(PrefixLaw.uniform(3), 0), "strength = 0"),
         (lambda: ExactPenalty(PrefixLaw.uniform(3), every=0), "every = 0"),
+        (lambda: ExactPenalty(PrefixLaw.uniform(3), by_sample="no"), "by_sample = 'no'"),
         (lambda: ExactPenalty(AnnealedLaw(PrefixLaw.uniform(3))), "expected a law that does not"),
         (lambda: AnnealedLaw(ExactPenalty(PrefixLaw.uniform(3))), "expected a law that does not"),
         (lambda: ExactPenalty(PrefixLaw.uniform(3)).survival_for(-1.0), "residual = -1"),

@@ -119,8 +119,8 @@ LOST_ATOMS = Claim(
         " stand at places drawn uniformly, E Ord = 12 / (K (K - 1) (n + 1)) sum_r i_r"
         " (r - (n + 1) / 2). Where the lost atoms are the u rarest that is C(n, 2) / C(K, 2), the"
         " share of the pairs that are recovered, and 1 - E Ord = u (2K - 1 - u) / (K (K - 1)); over"
-        " a random set of lost atoms its mean is (K + 1) / (n + 1) times as much. (2) If the u"
-        " trade places among themselves, all others standing right, 1 - E Ord ="
+        " a random set of lost atoms the mean of E Ord is (K + 1) / (n + 1) times as much. (2) If"
+        " the u trade places among themselves, all others standing right, 1 - E Ord ="
         " 12 u s^2 / (K (K^2 - 1)), s^2 the variance of their places (divisor u):"
         " (u^3 - u) / (K^3 - K) where these are consecutive."
     ),

@@ -370,11 +370,11 @@ def least_samples(disorder: Callable[[int], float], epsilon: float, most: int = 
     Raises
     ------
     InputError
-        If epsilon is not in (0, 2), or disorder(most) is above it: atoms of equal use never get
-        into an order.
+        If epsilon is not in (0, 2), or disorder(most) is above it, or no number: atoms of equal
+        use never get into an order.
     """
     check_real("epsilon", epsilon, above=0.0, below=2.0)
-    if disorder(most) > epsilon:
+    if not disorder(most) <= epsilon:
         raise InputError(f"epsilon = {epsilon}: not reached with {most} samples; expected more")
     low, high = 0, 1
     while high < most and disorder(high) > epsilon:

@@ -105,7 +105,11 @@ def local_threshold(
     bases = tangents(D)
     J = linearised(D, Y, bases, moves)
     sigma = np.linalg.svd(J, compute_uv=False)
-    if J.shape[1] > J.shape[0] or sigma[-1] <= 1e-10 * sigma[0]:
+    if J.shape[1] > J.shape[0]:
+        raise InputError(
+            f"J has {J.shape[1]} unknowns and {J.shape[0]} equations: expected J injective"
+        )
+    if sigma[-1] <= 1e-10 * sigma[0]:
         raise InputError(f"smallest singular value of J = {sigma[-1]:.3g}: expected J injective")
     grad_D, grad_Y = gradients(D @ Y, Y, D, truncation)
     g = np.concatenate([np.einsum("jdi,dj->ji", bases, grad_D).ravel(), grad_Y.T[moves.T]])

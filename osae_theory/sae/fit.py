@@ -85,8 +85,9 @@ class Fit:
         whole: Float[Tensor, " S"],
     ) -> None:
         """Take note of the energies left and whole, summed over the batch, before step `step`."""
-        found = (left / whole.clamp(min=_TINY)).sqrt().cpu()
-        due = (self._due(step) | self._by_sample) & found.isfinite()
+        # A batch of zeros says nothing: what was known before stays.
+        found = (left / whole).sqrt().cpu()
+        due = (self._due(step) | self._by_sample) & (whole.cpu() > 0) & found.isfinite()
         self.residuals = torch.where(due, found, self.residuals)
 
     def survival(self, run: int) -> Float[np.ndarray, " K"]:

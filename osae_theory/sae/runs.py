@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from osae_theory.arrays import ArrayLike
-from osae_theory.errors import InputError, check_choice, check_integer, check_real
+from osae_theory.errors import InputError, check_choice, check_integer, check_real, shown
 from osae_theory.prefixes import FitSchedule, WeightSchedule, as_schedule
 from osae_theory.sae.auxiliary import DeadLatentLoss
 from osae_theory.sae.kernels import ARITHMETICS, BACKENDS
@@ -125,5 +125,7 @@ class TrainingConfig:
         check_choice("arithmetic", self.arithmetic, ARITHMETICS)
         for beta in self.betas:
             check_real("Adam beta", beta, at_least=0, below=1)
+        if self.resorting is not None and not isinstance(self.resorting, Resorting):
+            raise InputError(f"resorting = {shown(self.resorting)}: expected a Resorting or None")
         if self.resorting is not None and self.unit_sweep is not None:
             raise InputError("resorting with unit_sweep: expected only one of the two")

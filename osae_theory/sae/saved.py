@@ -161,14 +161,15 @@ def _plain(name: str, value: Any) -> Any:
         return float(value)
     if isinstance(value, np.random.RandomState):
         return None
-    if isinstance(value, AnnealedLaw):
+    # Of these very kinds: what a subclass does besides would be lost.
+    if type(value) is AnnealedLaw:
         law = _plain(name, value.law)
         return {"kind": "annealed", "law": law, "begin": value.begin, "end": value.end}
-    if isinstance(value, ExactPenalty):
+    if type(value) is ExactPenalty:
         law = _plain(name, value.law)
         whole = {"strength": float(value.strength), "every": int(value.every)}
         return {"kind": "exact-penalty", "law": law, "by_sample": value.by_sample, **whole}
-    if isinstance(value, RandomPrefixes):
+    if type(value) is RandomPrefixes:
         whole = {"K": int(value.K), "n_drawn": int(value.n_drawn)}
         return {"kind": "random", **whole, "include_full": bool(value.include_full)}
     if isinstance(value, WeightSchedule | FitSchedule) and not isinstance(value, PrefixLaw):
@@ -184,7 +185,7 @@ def _read(value: Any) -> Any:
     if value["kind"] == "annealed":
         return AnnealedLaw(_read(value["law"]), value["begin"], value["end"])
     if value["kind"] == "exact-penalty":
-        options = {"by_sample": bool(value["by_sample"]), "every": value["every"]}
+        options = {"by_sample": value["by_sample"], "every": value["every"]}
         return ExactPenalty(_read(value["law"]), value["strength"], **options)
     if value["kind"] == "random":
         return RandomPrefixes(value["K"], value["n_drawn"], value["include_full"])

@@ -8,7 +8,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from osae_theory.errors import InputError, check_integer, shown
-from osae_theory.prefixes import FitSchedule
+from osae_theory.prefixes import (
+    AnnealedLaw,
+    ExactPenalty,
+    FitSchedule,
+    PrefixLaw,
+    RandomPrefixes,
+    check_survival,
+)
 from osae_theory.sae.auxiliary import DeadLatents
 from osae_theory.sae.data_order import restore_streams, saved_streams
 from osae_theory.sae.fit import Fit, SampleWeights
@@ -21,6 +28,10 @@ from osae_theory.seeds import Axis, generator
 
 _OVERFLOW = 1e18
 _NEWEST = 0.01
+# What only some trainers' states hold.
+_OF_SOME = frozenset({"residuals", "energies", "silent"})
+# Schedules whose weights need no check.
+_OWN = (PrefixLaw, AnnealedLaw, RandomPrefixes, ExactPenalty)
 
 
 class Trainer:
@@ -191,6 +202,12 @@ class Trainer:
             If the state is of other runs or shapes.
         """
         expected = {name: tensor.shape for name, tensor in self.state().items()}
+        unknown = _OF_SOME & (state.keys() - expected.keys())
+        if unknown:
+            raise InputError(
+                f"training state with {min(unknown)}: expected the state of a trainer with the same"
+                " runs and configuration"
+            )
         for name, shape in expected.items():
             if name not in state or (name != "prefix_streams" and state[name].shape != shape):
                 raise InputError(
@@ -207,7 +224,7 @@ class Trainer:
         self.thresholds.copy_(state["thresholds"])
         self.n_done = int(state["n_done"])
         if self._follows_fit:
-            self._fit.residuals = state["residuals"].clone()
+            self._fit.residuals = state["residuals"].to(self._fit.residuals, copy=True)
         if self.config.resorting is not None:
             self._energies.copy_(state["energies"])
         if self._dead is not None:
@@ -233,13 +250,15 @@ class Trainer:
 
     def _survival(self) -> Float[Tensor, "S K"]:
         """Return this step's survival weights, each run's prefixes from its own stream."""
-        step, n_steps = self.n_done, self.config.n_steps
-        weights = [
-            self._fit.survival(s)
-            if isinstance(run.schedule, FitSchedule)
-            else run.schedule.survival_at(step, n_steps, stream)
-            for s, (run, stream) in enumerate(zip(self.runs, self._prefixes, strict=True))
-        ]
+        step, n_steps, K = self.n_done, self.config.n_steps, self.model.n_atoms
+        weights = []
+        for s, (run, stream) in enumerate(zip(self.runs, self._prefixes, strict=True)):
+            if isinstance(run.schedule, FitSchedule):
+                found = self._fit.survival(s)
+            else:
+                found = run.schedule.survival_at(step, n_steps, stream)
+            # The kernels read as many weights as there are atoms, whatever they are given.
+            weights.append(found if type(run.schedule) in _OWN else check_survival(found, K))
         return torch.from_numpy(np.stack(weights)).to(self.model.atoms)
 
     def _update(self, scale: float) -> Bool[Tensor, " S"]:

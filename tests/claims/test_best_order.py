@@ -2,7 +2,7 @@
 
 import doctest
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 from math import prod
 
 import numpy as np
@@ -133,3 +133,39 @@ def test_a_worse_order_would_not_be_confirmed(monkeypatch):
         lambda *arguments: orderedness_by_pairs(*arguments) - Fraction(1, 10**6),
     )
     assert not BEST_ORDER.check(6).confirmed
+
+
+def test_dependent_values_of_one_law_can_tell_atoms_apart():
+    """Two atoms with one value and the third with another, each 1 or 2 evenly; one sample."""
+    law = product_law(tuple(map(Fraction, (3, 2, 1))), 2)
+    values = [(a, a, b) for a, b in product((1, 2), repeat=2)]
+    # What one sample shows of each label: its atom's value, or 0.
+    draws = {tuple((v[k] if k in S else 0) for k in range(3)): None for S in law for v in values}
+    total = Fraction(0)
+    for seen in {tuple(s[i] for i in order) for s in draws for order in permutations(range(3))}:
+        mean = [Fraction(0)] * 3
+        for rank in permutations(range(3)):
+            shown = [seen[rank.index(atom)] for atom in range(3)]
+            chance = sum(
+                p * Fraction(sum([v[k] * (k in S) for k in range(3)] == shown for v in values), 4)
+                for S, p in law.items()
+            )
+            mean = [x + chance * (rank[label] - 1) for label, x in enumerate(mean)]
+        total += sum((r - 1) * x for r, x in enumerate(sorted(mean)))
+    best = Fraction(12, 24) * total / 6
+    assert best == Fraction(9, 22)
+    assert orderedness_by_pairs(law, 3, 1) == Fraction(3, 11)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        {},
+        product_law(tuple(map(Fraction, (1, 2, 3))), 1),
+        {(0,): Fraction(3, 2), (1,): Fraction(-1, 2)},
+        {(0,): Fraction(1, 2), (1,): Fraction(1, 4)},
+        {(0,): Fraction(1), (1,): Fraction(0)},
+    ],
+)
+def test_what_is_no_product_law_in_falling_order_is_none(law):
+    assert not is_product_law(law)

@@ -194,3 +194,8 @@ def test_what_is_no_inclusion_matrix_is_refused(inclusion):
 def test_bad_arguments_are_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_a_disorder_that_is_no_number_has_no_number_of_samples():
+    with pytest.raises(InputError, match="not reached"):
+        least_samples(lambda n_samples: float("nan"), 0.01)

@@ -371,6 +371,16 @@ def test_an_exact_penalty_comes_back_as_it_was(problem, tmp_path):
     np.testing.assert_array_equal(back.survival_for(0.7), law.survival_for(0.7))
 
 
+class OwnPenalty(ExactPenalty):
+    """A kind of a user's own, of which a saved estimator would know nothing."""
+
+
+def test_a_law_derived_from_the_projects_own_is_not_stored_as_that(problem, tmp_path):
+    sae = small(law=OwnPenalty(PrefixLaw.uniform(24)), n_steps=3).fit(problem.rows()[0][:200])
+    with pytest.raises(InputError, match="expected a law of the project's, to be stored"):
+        sae.save(tmp_path / "sae")
+
+
 class OwnSchedule:
     K = 24
 

@@ -188,3 +188,91 @@ def test_sorted_latents_are_in_order_of_their_running_energy():
 def test_sorting_and_unit_sweeping_exclude_each_other():
     with pytest.raises(InputError, match="expected only one of the two"):
         replace(PLAIN, resorting=Resorting(), unit_sweep=UnitSweep(5, 5))
+
+
+class OwnFit:
+    """A fit schedule of a user's own, with the weights that it is given."""
+
+    def __init__(self, weights, every=1):
+        self.K, self.every, self._weights = K, every, weights
+
+    def survival_for(self, residual):
+        return self._weights
+
+
+class OwnWeights(OwnFit):
+    """The same as a schedule in steps."""
+
+    every = property(doc="none")
+    survival_for = None
+
+    def __init__(self, weights):
+        self.K, self._weights = K, weights
+
+    def survival_at(self, step, n_steps, rng):
+        return self._weights
+
+
+FALLING = np.linspace(1, 0.1, K)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        np.ones(1),
+        np.ones(K - 1),
+        np.ones(K + 1),
+        np.ones((K, 1)),
+        FALLING[::-1],
+        FALLING * 2,
+        FALLING - 0.5,
+        np.full(K, np.nan),
+        FALLING + 1j,
+        None,
+        "uniform",
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", [OwnFit, OwnWeights])
+def test_weights_of_a_users_own_schedule_that_are_none_are_refused(kind, weights):
+    with pytest.raises(InputError, match="survival weights of the schedule"):
+        train(data().float(), K, [Run(RunSeeds.same(0), 1e-2, kind(weights))], PLAIN)
+
+
+@pytest.mark.parametrize("kind", [OwnFit, OwnWeights])
+def test_weights_of_a_users_own_schedule_are_those_of_the_law_they_are(kind):
+    x, law = data().float(), PrefixLaw.from_survival(FALLING)
+    own, theirs = (
+        train(x, K, [Run(RunSeeds.same(0), 1e-2, schedule)], PLAIN).model.atoms
+        for schedule in (kind(law.survival), law)
+    )
+    assert torch.equal(own, theirs)
+
+
+@pytest.mark.parametrize("every", [0, -1, 2.5, "a", None])
+def test_an_interval_of_a_users_own_schedule_that_is_none_is_refused(every):
+    with pytest.raises(InputError, match="every = "):
+        Run(RunSeeds.same(0), 1e-2, OwnFit(FALLING, every))
+
+
+def test_a_batch_of_zeros_says_nothing_of_the_fit():
+    fit = Fit([ExactPenalty(PrefixLaw.uniform(K))], M)
+    one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    fit.note(0, one / 4, one)
+    for left in (zero, one):
+        fit.note(10, left, zero)
+        assert fit.residuals.tolist() == [0.5]
+    assert ExactPenalty(PrefixLaw.uniform(3), 1e300).share_for(1e10) == 1
+
+
+@pytest.mark.parametrize("resorting", [True, 50, "energy"])
+def test_a_resorting_that_is_none_is_refused(resorting):
+    with pytest.raises(InputError, match=r"resorting = .*expected a Resorting"):
+        replace(PLAIN, resorting=resorting)
+
+
+def test_a_state_of_another_kind_of_trainer_is_refused():
+    runs = [Run(RunSeeds.same(3), 1e-2, PrefixLaw.full(K))]
+    sorting = Trainer(D, K, runs, replace(PLAIN, resorting=Resorting()))
+    with pytest.raises(InputError, match="training state with energies"):
+        Trainer(D, K, runs, PLAIN).restore(sorting.state())
