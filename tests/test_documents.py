@@ -138,8 +138,11 @@ def test_every_estimate_quoted_of_the_toy_stands_in_its_results():
         text = re.sub(r" \(\S+\) ±", " ±", file.read_text(encoding="utf-8"))
         stored |= set(re.findall(r"\d+\.\d+ ± \d+\.\d+", text))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    toy = readme.split("## The paper's toy")[1].split("\n## ")[0]
-    for text in (toy, (ROOT / "docs/toy.md").read_text(encoding="utf-8")):
+    sections = [
+        readme.split(f"## {title}")[1].split("\n## ")[0]
+        for title in ("The paper's toy", "The loss for which")
+    ]
+    for text in (*sections, (ROOT / "docs/toy.md").read_text(encoding="utf-8")):
         quoted = re.findall(r"\d+\.\d+ ± \d+\.\d+", re.sub(r"\s+", " ", text))
         assert len(quoted) > 15
         assert sorted(set(quoted) - stored) == []
