@@ -32,5 +32,5 @@ def test_the_examples_train_measure_and_stand_in_a_table(tmp_path):
     )
     assert found.returncode == 0, found.stderr
     table = (tmp_path / "out" / "report" / "table.md").read_text()
-    for part in ("k-means", "OSAE (geometric law)", "least cosine"):
+    for part in ("k-means", "OSAE (geometric law, ratio 0.9, lr 0.01)", "least cosine"):
         assert part in table

@@ -21,6 +21,7 @@ from osae_theory.prefixes import (
     geometric_group_ends,
 )
 from osae_theory.strategies import prefix_laws
+from runtime_types import end_checks
 
 
 @given(prefix_laws())
@@ -243,5 +244,6 @@ def test_the_exact_penaltys_law_is_the_direction_of_its_gradient():
     ],
 )
 def test_an_exact_penalty_that_cannot_be_is_refused(make, message):
+    end_checks()
     with pytest.raises(InputError, match=re.escape(message)):
         make()

@@ -183,7 +183,7 @@ class _Problem:
     truncation: PrefixLaw
     weight: float
     form: str
-    supports: list[Int[np.ndarray, "C s"]]
+    supports: list[Int[np.ndarray, "_ _"]]
     nonnegative: bool
 
     def descend(

@@ -156,7 +156,9 @@ def test_a_folder_that_is_not_there_is_an_error(discovered, monkeypatch, tmp_pat
 def test_every_item_of_the_package_is_found_once_under_its_own_name():
     assert list(collected("benchmarks.methods", "METHOD", Method)) == [
         *("msae-fixed", "msae-fixed-doubling", "msae-random", "msae-random-free"),
-        *("osae", "osae-zipf", "osae-annealed", "osae-swept", "topk", "truth"),
+        *("osae", "osae-zipf", "osae-annealed", "osae-resorted", "osae-swept"),
+        *("osae-exact", "osae-exact-resorted", "osae-exact-by-sample"),
+        *("topk", "topk-resorted", "truth"),
     ]
     for name, metric in collected("benchmarks.metrics", "METRIC", Metric).items():
         assert name == metric.name

@@ -25,6 +25,7 @@ from osae_theory.sae import (
 from osae_theory.sae import gradients as ways
 from osae_theory.sae.fit import Fit
 from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
+from runtime_types import end_checks
 
 pytestmark = pytest.mark.trains
 
@@ -216,27 +217,27 @@ class OwnWeights(OwnFit):
 FALLING = np.linspace(1, 0.1, K)
 
 
-@pytest.mark.parametrize(
-    "weights",
-    [
-        np.ones(1),
-        np.ones(K - 1),
-        np.ones(K + 1),
-        np.ones((K, 1)),
-        FALLING[::-1],
-        FALLING * 2,
-        FALLING - 0.5,
-        np.full(K, np.nan),
-        FALLING + 1j,
-        None,
-        "uniform",
-    ],
-    ids=str,
-)
+NO_WEIGHTS = {
+    "one": np.ones(1),
+    "too few": np.ones(K - 1),
+    "too many": np.ones(K + 1),
+    "a matrix": np.ones((K, 1)),
+    "rising": FALLING[::-1],
+    "from 2": FALLING * 2,
+    "below 0": FALLING - 0.5,
+    "NaN": np.full(K, np.nan),
+    "complex": FALLING + 1j,
+    "none": None,
+    "a word": "uniform",
+}
+
+
+@pytest.mark.parametrize("weights", NO_WEIGHTS)
 @pytest.mark.parametrize("kind", [OwnFit, OwnWeights])
 def test_weights_of_a_users_own_schedule_that_are_none_are_refused(kind, weights):
+    end_checks()
     with pytest.raises(InputError, match="survival weights of the schedule"):
-        train(data().float(), K, [Run(RunSeeds.same(0), 1e-2, kind(weights))], PLAIN)
+        train(data().float(), K, [Run(RunSeeds.same(0), 1e-2, kind(NO_WEIGHTS[weights]))], PLAIN)
 
 
 @pytest.mark.parametrize("kind", [OwnFit, OwnWeights])
@@ -251,6 +252,7 @@ def test_weights_of_a_users_own_schedule_are_those_of_the_law_they_are(kind):
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, "a", None])
 def test_an_interval_of_a_users_own_schedule_that_is_none_is_refused(every):
+    end_checks()
     with pytest.raises(InputError, match="every = "):
         Run(RunSeeds.same(0), 1e-2, OwnFit(FALLING, every))
 
@@ -267,6 +269,7 @@ def test_a_batch_of_zeros_says_nothing_of_the_fit():
 
 @pytest.mark.parametrize("resorting", [True, 50, "energy"])
 def test_a_resorting_that_is_none_is_refused(resorting):
+    end_checks()
     with pytest.raises(InputError, match=r"resorting = .*expected a Resorting"):
         replace(PLAIN, resorting=resorting)
 
