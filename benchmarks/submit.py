@@ -181,7 +181,7 @@ def check(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code: 1 where something is wrong."""
-    return run(parser(), check, sys.argv[1:] if arguments is None else arguments)
+    return run(parser, check, sys.argv[1:] if arguments is None else arguments)
 
 
 if __name__ == "__main__":

@@ -315,7 +315,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     command = ["python", "-m", MODULE, *map(shlex.quote, given)]
-    return run(parser(), lambda options: do(options, command), given)
+    return run(parser, lambda options: do(options, command), given)
 
 
 if __name__ == "__main__":

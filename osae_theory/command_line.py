@@ -78,8 +78,20 @@ class Parser(argparse.ArgumentParser):
         self.exit(code, f"{self.prog}: error: {line}\n")
 
 
-def run(parser: Parser, job: Callable[[argparse.Namespace], None], arguments: list[str]) -> int:
-    """Parse and do a job; return its exit code. What users cause is one line, no traceback."""
+def run(
+    parser: Parser | Callable[[], Parser],
+    job: Callable[[argparse.Namespace], None],
+    arguments: list[str],
+) -> int:
+    """Parse and do a job; return its exit code. What users cause is one line, no traceback.
+
+    A parser that looks at what a user has is given as the function that makes it.
+    """
+    if not isinstance(parser, Parser):
+        try:
+            parser = parser()
+        except InputError as error:
+            Parser("benchmarks", "").error(str(error))
     closed = _make_streams_usable()
     with _one_line_warnings(parser.prog):
         try:

@@ -345,9 +345,12 @@ class ExactPenalty:
     Attributes
     ----------
     law : PrefixLaw
-        The law q of the ordering loss; its probabilities will do.
+        The law q of the ordering loss; its probabilities will do. Mass that it has on l = K adds
+        a term to the loss that is 0 wherever the data are fitted exactly: what claim A says of q
+        without it stays true.
     strength : float
-        c, above 0: how much the ordering loss weighs, in units of the data's norm.
+        c, above 0: how much the ordering loss weighs, in units of the data's norm. By default
+        what the benchmark's protocol chose at the paper's toy cell.
     by_sample : bool
         Whether residuals are taken sample by sample.
     every : int
@@ -362,7 +365,7 @@ class ExactPenalty:
     def __init__(
         self,
         law: PrefixLaw | ArrayLike,
-        strength: float = 1.0,
+        strength: float = 0.5,
         *,
         by_sample: bool = False,
         every: int = 10,

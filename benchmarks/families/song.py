@@ -15,12 +15,17 @@ def _spec(params: Params, seed: int) -> ProblemSpec:
     return toy_spec(D, K, M, int(params["N"]), float(params["alpha"]), seed)
 
 
+def _title(params: Params) -> str:
+    return f"d = {D}, K = {K}, m = {M}, N = {params['N']}, alpha = {params['alpha']}"
+
+
 FAMILY = Family(
     "song",
     "Zipf sweep at d = 16, K = 32, m = 3",
     (
-        Parameter("alpha", "real", "Zipf exponent of the supports", default=1.0),
+        Parameter("alpha", "real", "Zipf exponent of the supports", default=1.0, at_least=0),
         Parameter("N", "integer", "training samples, at least 1", default=50_000, at_least=1),
     ),
     _spec,
+    describe=_title,
 )

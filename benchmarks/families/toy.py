@@ -25,7 +25,7 @@ FAMILY = Family(
         Parameter("K", "integer", "number of atoms, at least 1", at_least=1),
         Parameter("m", "integer", "atoms a sample, from 1 to K", at_least=1),
         Parameter("N", "integer", "training samples, at least 1", at_least=1),
-        Parameter("alpha", "real", "Zipf exponent of the supports", default=1.2),
+        Parameter("alpha", "real", "Zipf exponent of the supports", default=1.2, at_least=0),
     ),
     _spec,
     describe=_title,

@@ -108,6 +108,8 @@ class Claim:
         Literature, other than the paper itself.
     machine_checked : tuple of Formal
         The theorems of the folder `formal` that prove the verdict, or the parts of it they name.
+    machine_checked_whole : bool
+        Whether they prove all of it.
     """
 
     id: str
@@ -121,6 +123,7 @@ class Claim:
     assumptions: tuple[Assumption, ...] = ()
     references: tuple[str, ...] = ()
     machine_checked: tuple[Formal, ...] = ()
+    machine_checked_whole: bool = False
 
     def unmet(self, instance: Any) -> list[str]:
         """Return the hypotheses that an instance does not meet."""

@@ -152,6 +152,7 @@ GREEDY_UNIQUENESS = Claim(
         "Donoho & Elad (2003), PNAS 100(5)",
         "Tropp (2004), IEEE Trans. Inf. Theory 50(10)",
     ),
+    machine_checked_whole=True,
     machine_checked=(
         Formal(
             "GreedyUniqueness.v",

@@ -110,6 +110,7 @@ IDENTITY_SPARSE = Claim(
         "Each step subtracts one atom, d operations, and there are at most m."
     ),
     check=_check,
+    machine_checked_whole=True,
     machine_checked=(
         Formal(
             "IdentitySparse.v",

@@ -53,7 +53,7 @@ def table(entries: Iterable[Entry]) -> str:
             entry.claim.source,
             entry.claim.verdict,
             entry.claim.evidence,
-            "checked" if entry.claim.machine_checked else "",
+            _coq(entry.claim),
             entry.finding.n_examples,
             "exact" if entry.finding.error == 0 else f"{entry.finding.error:.0e}",
             f"{entry.seconds:.1f}",
@@ -123,3 +123,9 @@ def _plain(value: Any) -> int | float | str | None:
 
 def _error_text(finding: Finding) -> str:
     return "none, it is exact" if finding.error == 0 else f"{finding.error:.1e}"
+
+
+def _coq(claim: Claim) -> str:
+    if not claim.machine_checked:
+        return ""
+    return "checked" if claim.machine_checked_whole else "in part"

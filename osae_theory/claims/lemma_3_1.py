@@ -249,6 +249,7 @@ LEMMA_3_1 = Claim(
     ),
     check=check,
     assumptions=(UNIT_NORM, FULL_SUPPORT),
+    machine_checked_whole=True,
     machine_checked=(
         Formal(
             "Lemma31.v", "lemma_3_1_is_false_for_two_atoms", "Lemma 3.1 fails at d = K = 2, m = 1"

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from tabulate import tabulate
 
-from osae_theory.claims.base import Formal, Number
+from osae_theory.claims.base import Claim, Formal, Number
 from osae_theory.claims.ledger import Entry
 
 _GROUPS = {
@@ -41,7 +41,7 @@ def _overview(entries: Sequence[Entry]) -> str:
             entry.claim.title,
             _escaped(entry.claim.source),
             entry.claim.verdict,
-            entry.claim.evidence + (", Coq" if entry.claim.machine_checked else ""),
+            entry.claim.evidence + _by_coq(entry.claim),
         )
         for entry in entries
     ]
@@ -93,3 +93,9 @@ def _escaped(text: str) -> str:
     for character in "\\*_|<>":
         text = text.replace(character, f"\\{character}")
     return text
+
+
+def _by_coq(claim: Claim) -> str:
+    if not claim.machine_checked:
+        return ""
+    return ", Coq" if claim.machine_checked_whole else ", Coq in part"

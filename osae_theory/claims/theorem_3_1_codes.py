@@ -111,6 +111,7 @@ THEOREM_3_1_CODES = Claim(
     ),
     check=check,
     assumptions=THEOREM_3_1,
+    machine_checked_whole=True,
     machine_checked=(
         Formal(
             "Theorem31Codes.v",

@@ -129,6 +129,7 @@ THEOREM_3_1_COHERENCE = Claim(
     check=check,
     assumptions=THEOREM_3_1,
     references=("Welch (1974), IEEE Trans. Inf. Theory 20(3)",),
+    machine_checked_whole=True,
     machine_checked=(
         Formal(
             "Theorem31Coherence.v",

@@ -169,6 +169,7 @@ THEOREM_3_1_LAW = Claim(
     check=check,
     assumptions=HYPOTHESES,
     references=("Eckart & Young (1936), Psychometrika 1(3)",),
+    machine_checked_whole=True,
     machine_checked=(
         Formal(
             "Theorem31Law.v",

@@ -134,6 +134,7 @@ THEOREM_3_1_ORDER = Claim(
     ),
     check=check,
     assumptions=THEOREM_3_1,
+    machine_checked_whole=True,
     machine_checked=(
         Formal(
             "Theorem31Order.v",

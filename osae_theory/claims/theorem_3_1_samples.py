@@ -145,6 +145,7 @@ THEOREM_3_1_SAMPLES = Claim(
         "Hillar & Sommer (2015), arXiv 1106.3616",
         "Garfinkle & Hillar (2019), arXiv 1606.06997",
     ),
+    machine_checked_whole=True,
     machine_checked=(
         Formal(
             "Theorem31Samples.v",

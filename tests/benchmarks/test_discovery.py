@@ -164,3 +164,17 @@ def test_every_item_of_the_package_is_found_once_under_its_own_name():
         assert name == metric.name
         assert module_of("metrics", metric) == f"benchmarks.metrics.{name}"
     assert module_of("methods", catalogue.methods()["osae-zipf"]) == "benchmarks.methods.osae"
+
+
+@pytest.mark.parametrize("module", ["toy", "tune", "submit"])
+def test_a_folder_of_ones_own_that_is_none_is_one_sentence(module, tmp_path):
+    found = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}", "--help"],
+        env={**os.environ, "OSAE_BENCHMARKS": str(tmp_path / "nowhere")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 2
+    assert "Traceback" not in found.stderr
+    assert "nowhere" in found.stderr.splitlines()[-1]
