@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from benchmarks.parameters import Items, Value, label
@@ -198,6 +198,7 @@ def tuning_seed(draw: int) -> int:
     return derived_seed(0, Axis.TUNING, draw)
 
 
+@lru_cache(2**16)  # all methods and cells of a study have the same
 def run_seeds(base: int, index: int) -> RunSeeds:
     """Return the seeds of the run number `index` on the problem draw with seed `base`.
 
