@@ -6,10 +6,9 @@ The protocol is written beside the values.
 import argparse
 import json
 import math
-import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,7 @@ def choose(
     }
 
 
-def do(options: argparse.Namespace, command: Sequence[str]) -> None:
+def do(options: argparse.Namespace) -> None:
     """Run the protocol and write the chosen values, a file a method."""
     names = selectors(options.methods)
     for name in names:
@@ -147,6 +146,9 @@ def do(options: argparse.Namespace, command: Sequence[str]) -> None:
     found = store.frames(vectors=False).measurements
     found = found[found["metric"].eq(METRIC) & found["value"].notna()]
     errors = dict(zip(found["run"].astype(str), found["value"].astype(float), strict=True))
+    # The chosen values depend neither on the folder nor on how many worked.
+    steps = [] if options.steps is None else ["--steps", str(options.steps)]
+    command = ["python", "-m", MODULE, "--methods", ",".join(names), *steps]
     origin = provenance(command, 0, options.workers)
     for name in names:
         best, means = choose(name, tried[name], errors)
@@ -170,8 +172,7 @@ def _write(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    command = ["python", "-m", MODULE, *map(shlex.quote, given)]
-    return run(parser, lambda options: do(options, command), given)
+    return run(parser, do, given)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,19 @@ def update_atoms(
     w = law.survival
     coupling = pair_weights(w) * (Y @ Y.T)
     np.fill_diagonal(coupling, 0.0)
-    linear = (X @ Y.T) * w
+    return atoms_in_turn(D, (X @ Y.T) * w, coupling)
+
+
+def atoms_in_turn(
+    D: Float[np.ndarray, "d K"],
+    linear: Float[np.ndarray, "d K"],
+    coupling: Float[np.ndarray, "K K"],
+) -> Float[np.ndarray, "d K"]:
+    """Return D after each atom in turn has gone along linear_j - D coupling_j, if that is not 0.
+
+    It is the best on the sphere for -2 <D, linear> + <D^T D, coupling>, the others fixed, where
+    `coupling` is symmetric with a diagonal of zeros.
+    """
     D = D.copy()
     for j in range(D.shape[1]):
         b = linear[:, j] - D @ coupling[:, j]

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_choice, check_finite, check_integer, check_real
-from osae_theory.minimisers.alternating import drawn_start
+from osae_theory.minimisers.alternating import atoms_in_turn, drawn_start
 from osae_theory.minimisers.losses import (
     check_data,
     check_law,
@@ -248,14 +248,7 @@ class _Problem:
         w, weighted = self.weight * self.truncation.survival, full * Y
         coupling = weighted @ Y.T + pair_weights(w) * (Y @ Y.T)
         np.fill_diagonal(coupling, 0.0)
-        linear = self.X @ weighted.T + (self.X @ Y.T) * w
-        D = D.copy()
-        for j in range(D.shape[1]):
-            b = linear[:, j] - D @ coupling[:, j]
-            norm = np.linalg.norm(b)
-            if norm > 0:
-                D[:, j] = b / norm
-        return D
+        return atoms_in_turn(D, self.X @ weighted.T + (self.X @ Y.T) * w, coupling)
 
 
 def _solved(blocks: np.ndarray, right: np.ndarray) -> Float[np.ndarray, "n C s"]:
