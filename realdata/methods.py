@@ -10,11 +10,10 @@ the others are ours. OSAE spreads each group's mass evenly over its indices (pap
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib import resources
 from types import MappingProxyType
 
-from osae_theory.errors import InputError, check_choice, check_integer
+from osae_theory.errors import InputError, check_choice
 from osae_theory.prefixes import (
     AnnealedLaw,
     ExactPenalty,
@@ -23,9 +22,9 @@ from osae_theory.prefixes import (
     RandomPrefixes,
     WeightSchedule,
 )
+from osae_theory.prefixes import matryoshka_group_ends as group_ends
 
 LEARNING_RATES = resources.files("realdata") / "learning_rates.json"
-GROUP_ENDS = tuple(Fraction(n, 32) for n in (1, 3, 7, 15, 32))
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,6 @@ class TrainingMethod:
     name: str
     schedule: Callable[[int], WeightSchedule | FitSchedule]
     activation: str = "relu"
-
-
-def group_ends(K: int) -> tuple[int, ...]:
-    """Return the last index of each Matryoshka group: 1/32, 3/32, 7/32, 15/32 and all of K.
-
-    Rounded up; groups that a small K leaves empty are merged with the next.
-
-    Raises InputError unless K is a whole number of at least 1.
-    """
-    check_integer("K", K, 1)
-    return tuple(dict.fromkeys(-(-K * end.numerator // end.denominator) for end in GROUP_ENDS))
 
 
 def _fixed_groups(K: int) -> PrefixLaw:

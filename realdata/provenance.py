@@ -19,7 +19,7 @@ from realdata.stores import Stores, data_hash
 
 _LIBRARIES = ("numba", "numpy", "scipy", "torch", "transformers", "transformer-lens")
 # What decides the weights of a run, besides its configuration and data.
-_TRAINING = ("sae/**/*.py", "objectives.py", "prefixes.py", "seeds.py")
+_TRAINING = ("sae/**/*.py", "objectives.py", "prefixes/*.py", "seeds.py")
 _TRAINING_HERE = ("training.py", "methods.py", "distributed.py")
 
 

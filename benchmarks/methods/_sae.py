@@ -2,25 +2,47 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
 from benchmarks.contracts import Data, Fit, FitFunction, Fitted, Method, Params
 from benchmarks.encoders.top_m import TopM
 from benchmarks.parameters import Parameter
-from osae_theory.prefixes import FitSchedule, WeightSchedule
-from osae_theory.sae import Resorting, Run, RunSeeds, TopMSAE, TrainingConfig, train
+from osae_theory.prefixes import FitSchedule, PrefixLaw, WeightSchedule
+from osae_theory.sae import (
+    Resorting,
+    Run,
+    RunSeeds,
+    TopMSAE,
+    TrainingConfig,
+    UnitSweep,
+    train,
+)
 
 LEARNING_RATE = Parameter(
     "lr",
     "real",
     "peak learning rate, above 0",
-    candidates=(0.003, 0.0055, 0.01, 0.018, 0.032),
+    candidates=(0.001, 0.0018, 0.003, 0.0055, 0.01, 0.018, 0.032, 0.055),
     above=0,
 )
 
 Schedule = Callable[[int, Params], WeightSchedule | FitSchedule]
 Adapt = Callable[[TrainingConfig, int, Params], TrainingConfig]
+Start = Callable[[Data, RunSeeds], Float[np.ndarray, "K d"]]
+
+
+def full(K: int, params: Params) -> PrefixLaw:
+    """Return the law of the plain loss, L_K, whatever the parameters."""
+    return PrefixLaw.full(K)
+
+
+def uniform(K: int, params: Params) -> PrefixLaw:
+    """Return the uniform law, whatever the parameters."""
+    return PrefixLaw.uniform(K)
 
 
 def _unchanged(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
@@ -32,14 +54,27 @@ def resorted(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
     return replace(config, resorting=Resorting(every=50))
 
 
+def swept(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
+    """Return a configuration that freezes one unit after the other over the second half."""
+    burn_in = config.n_steps // 2
+    every = max(1, (config.n_steps - burn_in) // K)
+    return replace(config, unit_sweep=UnitSweep(burn_in, every))
+
+
 def sae_method(
     name: str,
     title: str,
     schedule: Schedule,
     adapt: Adapt = _unchanged,
     parameters: Sequence[Parameter] = (),
+    *,
+    start: Start | None = None,
+    sees: Literal["data", "truth"] = "data",
 ) -> Method:
     """Return a top-m SAE as a method: it is its schedule of prefix laws.
+
+    Whatever its activation in training, at measurement the m largest latents of each sample are
+    active, so far as they are positive.
 
     Parameters
     ----------
@@ -51,11 +86,16 @@ def sae_method(
         Changes the common training configuration where the method needs it.
     parameters : sequence of Parameter
         Its own, besides the learning rate.
+    start : callable, optional
+        Gives the unit atoms (K, d) that a run starts from, for the data and the run's seeds;
+        isotropic by default.
+    sees : {"data", "truth"}
+        As in `Method`.
     """
-    return Method(name, title, _fit(schedule, adapt), (*parameters, LEARNING_RATE))
+    return Method(name, title, _fit(schedule, adapt, start), (*parameters, LEARNING_RATE), sees)
 
 
-def _fit(schedule: Schedule, adapt: Adapt) -> FitFunction:
+def _fit(schedule: Schedule, adapt: Adapt, start: Start | None) -> FitFunction:
     def fit(data: Data, how: Fit, seeds: Sequence[RunSeeds]) -> list[Fitted | None]:
         common = TrainingConfig(
             data.m,
@@ -65,11 +105,13 @@ def _fit(schedule: Schedule, adapt: Adapt) -> FitFunction:
         )
         law = schedule(data.K, how.params)
         rate = float(how.params["lr"])
+        first = None if start is None else np.stack([start(data, own) for own in seeds])
         result = train(
             torch.from_numpy(data.rows).to(how.device),
             data.K,
             [Run(own, rate, law) for own in seeds],
             adapt(common, data.K, how.params),
+            initial_atoms=None if first is None else torch.from_numpy(first),
         )
         return [
             None if diverged else _fitted(result.model.run(s), data.m)
@@ -80,4 +122,5 @@ def _fit(schedule: Schedule, adapt: Adapt) -> FitFunction:
 
 
 def _fitted(model: TopMSAE, m: int) -> Fitted:
+    model.activation = "relu"
     return Fitted(model.atoms[0].detach().cpu().double().numpy().T, TopM(model, m))

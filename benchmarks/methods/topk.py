@@ -4,16 +4,9 @@ The variant puts latents in order of their energy every 50 steps: to the plain l
 same SAE, so that its order as trained is what ordering costs nothing to have.
 """
 
-from benchmarks.contracts import Params
-from benchmarks.methods._sae import resorted, sae_method
-from osae_theory.prefixes import PrefixLaw
-
-
-def _full(K: int, params: Params) -> PrefixLaw:
-    return PrefixLaw.full(K)
-
+from benchmarks.methods._sae import full, resorted, sae_method
 
 METHODS = (
-    sae_method("topk", "top-m SAE", _full),
-    sae_method("topk-resorted", "top-m SAE (re-sorted)", _full, resorted),
+    sae_method("topk", "top-m SAE", full),
+    sae_method("topk-resorted", "top-m SAE (re-sorted)", full, resorted),
 )

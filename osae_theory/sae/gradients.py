@@ -14,6 +14,7 @@ from torch import Tensor
 
 from osae_theory.objectives import DenseGradients, nested_dropout_gradients
 from osae_theory.sae.auxiliary import DeadLatents
+from osae_theory.sae.code_penalty import add_dense_slopes, add_sparse_slopes
 from osae_theory.sae.fit import SampleWeights
 from osae_theory.sae.kernels import (
     EncoderGradients,
@@ -127,6 +128,7 @@ def fill_gradients(
     workspace: Workspace,
     samples: SampleWeights | None = None,
     with_energies: bool = False,
+    penalty: Float[Tensor, " K"] | None = None,
 ) -> StepLoss:
     """Overwrite `out` with the gradients of one step, summed over the batch.
 
@@ -154,15 +156,20 @@ def fill_gradients(
         default that loss alone.
     with_energies : bool
         Whether to say how much energy each latent has.
+    penalty : tensor of shape (K,), optional
+        Adds sum_j penalty_j |z_j| of each sample to the gradients, not to the loss returned.
     """
     centred = model.centred(batch)
     n, d = batch.shape[1:]
     portable = model.arithmetic == "portable"
     if portable or (use_compiled(backend, batch) and sparse_pays(n, active, d, model.n_atoms)):
         return _fill_sparse(
-            model, centred, survival, active, dead, backend, out, workspace, samples, with_energies
-        )
-    return _fill_dense(model, centred, survival, active, dead, backend, out, samples, with_energies)
+            model, centred, survival, active, dead, backend, out, workspace, samples,
+            with_energies, penalty,
+        )  # fmt: skip
+    return _fill_dense(
+        model, centred, survival, active, dead, backend, out, samples, with_energies, penalty
+    )
 
 
 def _fill_sparse(
@@ -176,6 +183,7 @@ def _fill_sparse(
     workspace: Workspace,
     samples: SampleWeights | None,
     with_energies: bool,
+    penalty: Float[Tensor, " K"] | None,
 ) -> StepLoss:
     S, n, _ = centred.shape
     K, dtype = model.n_atoms, centred.dtype
@@ -206,6 +214,8 @@ def _fill_sparse(
     )  # fmt: skip
     if samples is not None:
         _add_full_sparse(centred, codes, model.atoms, samples, backend, found)
+    if penalty is not None:
+        add_sparse_slopes(found.values, codes, penalty)
     encoder_gradients(
         centred, codes.indices, found.values, K, backend=backend,
         out=EncoderGradients(out.encoder, out.encoder_bias),
@@ -231,6 +241,7 @@ def _fill_dense(
     out: ModelGradients,
     samples: SampleWeights | None,
     with_energies: bool,
+    penalty: Float[Tensor, " K"] | None,
 ) -> StepLoss:
     latents = model.preactivations(centred)
     codes = select_top_m(latents, active, model.activation)
@@ -239,6 +250,8 @@ def _fill_dense(
     if samples is not None:
         found = _with_full_dense(centred, codes, model.atoms, samples, found)
     slopes = found.codes.mul_(codes != 0)
+    if penalty is not None:
+        add_dense_slopes(slopes, codes, penalty)
     out.encoder.copy_(slopes.mT @ centred)
     out.encoder_bias.copy_(slopes.sum(dim=1))
     out.atoms.copy_(found.atoms)

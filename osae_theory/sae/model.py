@@ -81,8 +81,25 @@ class TopMSAE(nn.Module):
             raise InputError("no run to initialise: expected at least one generator")
         drawn = np.stack([standard_normal(g, (K, d)) for g in generators])
         drawn /= np.sqrt((drawn * drawn).sum(axis=-1, keepdims=True))
-        atoms = torch.from_numpy(drawn).to(dtype)
-        S = len(generators)
+        return cls.starting_at(
+            torch.from_numpy(drawn).to(dtype),
+            decoder_bias=decoder_bias,
+            activation=activation,
+            arithmetic=arithmetic,
+        )
+
+    @classmethod
+    def starting_at(
+        cls,
+        atoms: Float[Tensor, "S K d"],
+        *,
+        decoder_bias: Float[Tensor, " d"] | None = None,
+        activation: str = "relu",
+        arithmetic: str = "fast",
+    ) -> "TopMSAE":
+        """Return SAEs of these unit atoms whose encoder is their transpose, with biases of 0."""
+        S, K, d = atoms.shape
+        dtype = atoms.dtype
         bias = None if decoder_bias is None else decoder_bias.to(dtype).expand(S, d).clone()
         # Laid out by latent: selected latents then have their weights in one piece.
         encoder = atoms.clone().mT

@@ -6,6 +6,8 @@ from osae_theory.arrays import ArrayLike
 from osae_theory.errors import InputError, check_choice, check_integer, check_real, shown
 from osae_theory.prefixes import FitSchedule, WeightSchedule, as_schedule
 from osae_theory.sae.auxiliary import DeadLatentLoss
+from osae_theory.sae.code_penalty import CodePenalty
+from osae_theory.sae.decoders import FrozenDecoder, NearDecoder
 from osae_theory.sae.kernels import ARITHMETICS, BACKENDS
 from osae_theory.sae.schedules import LearningRateSchedule, Resorting, SparsityWarmup, UnitSweep
 from osae_theory.sae.selection import ACTIVATIONS
@@ -91,6 +93,10 @@ class TrainingConfig:
         together with unit sweeping, whose frozen units are the first.
     dead_latent_loss : DeadLatentLoss or None
         Auxiliary loss for dead latents; off by default.
+    code_penalty : CodePenalty or None
+        Penalty on the size of codes, beside the loss; off by default.
+    decoder : FrozenDecoder, NearDecoder or None
+        Whether atoms stay, or stay near, where they started; free by default.
     betas : tuple of two floats
         Adam's decay rates.
     backend : {"auto", "numba", "torch", "plain"}
@@ -112,6 +118,8 @@ class TrainingConfig:
     unit_sweep: UnitSweep | None = None
     resorting: Resorting | None = None
     dead_latent_loss: DeadLatentLoss | None = None
+    code_penalty: CodePenalty | None = None
+    decoder: FrozenDecoder | NearDecoder | None = None
     betas: tuple[float, float] = (0.9, 0.999)
     backend: str = "auto"
     arithmetic: str = "portable"
@@ -127,5 +135,13 @@ class TrainingConfig:
             check_real("Adam beta", beta, at_least=0, below=1)
         if self.resorting is not None and not isinstance(self.resorting, Resorting):
             raise InputError(f"resorting = {shown(self.resorting)}: expected a Resorting or None")
+        if self.code_penalty is not None and not isinstance(self.code_penalty, CodePenalty):
+            raise InputError(
+                f"code_penalty = {shown(self.code_penalty)}: expected a CodePenalty or None"
+            )
+        if self.decoder is not None and not isinstance(self.decoder, FrozenDecoder | NearDecoder):
+            raise InputError(
+                f"decoder = {shown(self.decoder)}: expected a FrozenDecoder, a NearDecoder or None"
+            )
         if self.resorting is not None and self.unit_sweep is not None:
             raise InputError("resorting with unit_sweep: expected only one of the two")

@@ -18,6 +18,7 @@ from osae_theory.prefixes import (
     FitSchedule,
     PrefixLaw,
     RandomPrefixes,
+    SampledPrefix,
     WeightSchedule,
     as_law,
     as_schedule,
@@ -141,6 +142,8 @@ def _method(law: WeightSchedule | FitSchedule, batch: bool) -> str:
         return "msae-random"
     if isinstance(law, AnnealedLaw):
         return "osae-annealed"
+    if isinstance(law, SampledPrefix):
+        return _method(law.law, batch)
     if not isinstance(law, PrefixLaw) or (law.has_full_support and law.K > 1):
         return "osae"
     if law.probabilities[-1] == 1:
@@ -172,6 +175,8 @@ def _plain(name: str, value: Any) -> Any:
     if type(value) is RandomPrefixes:
         whole = {"K": int(value.K), "n_drawn": int(value.n_drawn)}
         return {"kind": "random", **whole, "include_full": bool(value.include_full)}
+    if type(value) is SampledPrefix:
+        return {"kind": "sampled", "law": _plain(name, value.law)}
     if isinstance(value, WeightSchedule | FitSchedule) and not isinstance(value, PrefixLaw):
         raise InputError(f"{name} = {shown(value)}: expected a law of the project's, to be stored")
     law = as_law(name, value)
@@ -187,6 +192,8 @@ def _read(value: Any) -> Any:
     if value["kind"] == "exact-penalty":
         options = {"by_sample": value["by_sample"], "every": value["every"]}
         return ExactPenalty(_read(value["law"]), value["strength"], **options)
+    if value["kind"] == "sampled":
+        return SampledPrefix(_read(value["law"]))
     if value["kind"] == "random":
         return RandomPrefixes(value["K"], value["n_drawn"], value["include_full"])
     return PrefixLaw(value["probabilities"], str(value["name"]))

@@ -14,10 +14,12 @@ from osae_theory.prefixes import (
     FitSchedule,
     PrefixLaw,
     RandomPrefixes,
+    SampledPrefix,
     check_survival,
 )
 from osae_theory.sae.auxiliary import DeadLatents
 from osae_theory.sae.data_order import restore_streams, saved_streams
+from osae_theory.sae.decoders import FrozenDecoder, NearDecoder, hold_near
 from osae_theory.sae.fit import Fit, SampleWeights
 from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
 from osae_theory.sae.kernels import AdamConfig, AdamState, adam_step, backend_for
@@ -29,9 +31,11 @@ from osae_theory.seeds import Axis, generator
 _OVERFLOW = 1e18
 _NEWEST = 0.01
 # What only some trainers' states hold.
-_OF_SOME = frozenset({"residuals", "energies", "silent"})
+_OF_SOME = frozenset({"residuals", "energies", "silent", "starts"})
+# How far from 1 the norm of an atom to start from may be.
+_NORM_TOLERANCE = 1e-4
 # Schedules whose weights need no check.
-_OWN = (PrefixLaw, AnnealedLaw, RandomPrefixes, ExactPenalty)
+_OWN = (PrefixLaw, AnnealedLaw, RandomPrefixes, SampledPrefix, ExactPenalty)
 
 
 class Trainer:
@@ -52,6 +56,9 @@ class Trainer:
         What they share.
     decoder_bias : tensor of shape (d,), optional
         Where a learned decoder bias starts; zeros by default.
+    initial_atoms : tensor of shape (S, K, d), optional
+        Unit atoms to start from, each run's own; the encoder starts at their transpose. By
+        default isotropic, drawn from each run's seed.
     dtype, device
         Those of the training.
     all_reduce : callable, optional
@@ -76,8 +83,9 @@ class Trainer:
     Raises
     ------
     InputError
-        If there is no run, m exceeds K, a law has not K atoms, or processes are to share
-        an auxiliary loss, whose counts of silent steps are each process's own.
+        If there is no run, m exceeds K, a law or a penalty has not K atoms, initial atoms are
+        not of that shape, not finite or not of unit norm, or processes are to share an auxiliary
+        loss, whose counts of silent steps are each process's own.
     """
 
     def __init__(
@@ -88,6 +96,7 @@ class Trainer:
         config: TrainingConfig,
         *,
         decoder_bias: Float[Tensor, " d"] | None = None,
+        initial_atoms: Float[Tensor, "S K d"] | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | None = None,
         all_reduce: Callable[[Tensor], object] | None = None,
@@ -105,15 +114,26 @@ class Trainer:
             bias = torch.zeros(d, dtype=dtype)
         self.config = config
         self.runs = tuple(runs)
-        self.model = TopMSAE.initialised(
-            d,
-            n_atoms,
-            [generator(r.seeds.initialisation, Axis.INITIALISATION) for r in runs],
-            decoder_bias=bias if config.use_decoder_bias else None,
-            activation=config.activation,
-            arithmetic=config.arithmetic,
-            dtype=dtype,
-        ).to(device)
+        bias = bias if config.use_decoder_bias else None
+        if initial_atoms is None:
+            model = TopMSAE.initialised(
+                d,
+                n_atoms,
+                [generator(r.seeds.initialisation, Axis.INITIALISATION) for r in runs],
+                decoder_bias=bias,
+                activation=config.activation,
+                arithmetic=config.arithmetic,
+                dtype=dtype,
+            )
+        else:
+            _check_atoms(initial_atoms, (len(runs), n_atoms, d))
+            model = TopMSAE.starting_at(
+                initial_atoms.detach().cpu().to(dtype, copy=True).contiguous(),
+                decoder_bias=bias,
+                activation=config.activation,
+                arithmetic=config.arithmetic,
+            )
+        self.model = model.to(device)
         self.model.requires_grad_(False)
         self.n_done = 0
         self._initial = {name: p.clone() for name, p in self.model.named_parameters()}
@@ -126,6 +146,9 @@ class Trainer:
         self.thresholds = torch.zeros(len(runs), dtype=dtype, device=device)
         self._fit = Fit([run.schedule for run in runs], config.n_nonzero)
         self._energies = torch.zeros(len(runs), n_atoms, dtype=torch.float64, device=device)
+        self._starts = None
+        if isinstance(config.decoder, NearDecoder):
+            self._starts = self.model.atoms.detach().clone()
         self._dead = None
         if config.dead_latent_loss is not None:
             self._dead = DeadLatents(
@@ -161,6 +184,7 @@ class Trainer:
             self._workspace,
             samples,
             with_energies=config.resorting is not None,
+            penalty=self._penalty(),
         )
         self._share(found.loss)
         n = batch.shape[1] * self._world_size
@@ -189,6 +213,8 @@ class Trainer:
             tensors["residuals"] = self._fit.residuals.clone()
         if self.config.resorting is not None:
             tensors["energies"] = self._energies.clone()
+        if self._starts is not None:
+            tensors["starts"] = self._starts.clone()
         if self._dead is not None:
             tensors["silent"] = self._dead.state()
         return tensors
@@ -227,6 +253,8 @@ class Trainer:
             self._fit.residuals = state["residuals"].to(self._fit.residuals, copy=True)
         if self.config.resorting is not None:
             self._energies.copy_(state["energies"])
+        if self._starts is not None:
+            self._starts.copy_(state["starts"])
         if self._dead is not None:
             self._dead.restore(state["silent"])
 
@@ -261,6 +289,14 @@ class Trainer:
             weights.append(found if type(run.schedule) in _OWN else check_survival(found, K))
         return torch.from_numpy(np.stack(weights)).to(self.model.atoms)
 
+    def _penalty(self) -> Float[Tensor, " K"] | None:
+        """Return the slope of this step's penalty on each latent's codes."""
+        penalty = self.config.code_penalty
+        if penalty is None:
+            return None
+        slopes = penalty.slopes_at(self.n_done, self.config.n_steps, self.model.n_atoms)
+        return torch.from_numpy(slopes).to(self.model.atoms)
+
     def _update(self, scale: float) -> Bool[Tensor, " S"]:
         """Step every parameter; say which runs stayed bounded (NaN is not)."""
         config, step = self.config, self.n_done
@@ -268,6 +304,7 @@ class Trainer:
         rates = [run.learning_rate * factor for run in self.runs]
         sweep = config.unit_sweep
         frozen = 0 if sweep is None else sweep.frozen_at(step, self.model.n_atoms)
+        kept = {"atoms"} if isinstance(config.decoder, FrozenDecoder) else set()
         norms = [
             adam_step(
                 state,
@@ -279,7 +316,11 @@ class Trainer:
                 backend=self._backend,
             )
             for name, state in self._adam.items()
+            if name not in kept
         ]
+        if isinstance(config.decoder, NearDecoder) and self._starts is not None:
+            free = self.model.atoms[:, frozen:]
+            free.copy_(hold_near(free, self._starts[:, frozen:], config.decoder.cosine))
         return (torch.stack(norms) < _OVERFLOW).all(dim=0)
 
     def _share(self, loss: Float[Tensor, " S"]) -> None:
@@ -315,6 +356,8 @@ class Trainer:
                 for rows in (adam.parameter, adam.mean, adam.square):
                     rows.copy_(rows.gather(1, order[..., None].expand_as(rows)))
         self._energies = self._energies.gather(1, order)
+        if self._starts is not None:
+            self._starts = self._starts.gather(1, order[..., None].expand_as(self._starts))
         if self._dead is not None:
             self._dead.reorder(order)
 
@@ -335,6 +378,23 @@ def _check_runs(n_atoms: int, runs: Sequence[Run], config: TrainingConfig) -> No
             raise InputError(f"runs hold {shown(run)}: expected only instances of Run")
         if n_atoms != run.schedule.K:
             raise InputError(f"a prefix law over {run.schedule.K} atoms: expected K = {n_atoms}")
+    weights = None if config.code_penalty is None else config.code_penalty.weights
+    if weights is not None and len(weights) != n_atoms:
+        raise InputError(f"a penalty on {len(weights)} latents: expected K = {n_atoms}")
+
+
+def _check_atoms(atoms: Tensor, shape: tuple[int, int, int]) -> None:
+    if tuple(atoms.shape) != shape or not atoms.is_floating_point():
+        raise InputError(
+            f"initial atoms of shape {tuple(atoms.shape)} and {atoms.dtype}: expected real numbers"
+            f" of shape {shape}"
+        )
+    norms = torch.linalg.vector_norm(atoms.detach().double(), dim=-1)
+    wrong = ~((norms - 1).abs() <= _NORM_TOLERANCE)  # NaN too
+    if bool(wrong.any()):
+        raise InputError(
+            f"initial atoms hold one of norm {float(norms[wrong][0]):.6g}: expected unit norms"
+        )
 
 
 def _adam_states(model: TopMSAE, gradients: ModelGradients) -> dict[str, AdamState]:

@@ -48,6 +48,8 @@ def train(
     runs: Sequence[Run],
     config: TrainingConfig,
     on_step: Callable[[int], None] | None = None,
+    *,
+    initial_atoms: Float[Tensor, "S K d"] | None = None,
 ) -> TrainingResult:
     """Train one SAE for each run on the same data; see `Trainer`.
 
@@ -63,12 +65,15 @@ def train(
         What they share.
     on_step : callable, optional
         Called after each step with the number of steps done.
+    initial_atoms : tensor of shape (S, K, d), optional
+        Unit atoms to start from, each run's own; the encoder starts at their transpose. By
+        default isotropic, drawn from each run's seed.
 
     Raises
     ------
     InputError
-        If the data are no matrix of numbers, empty or not finite, m exceeds K, or a law has
-        not K atoms.
+        If the data are no matrix of numbers, empty or not finite, m exceeds K, a law has not K
+        atoms, or the initial atoms are not of that shape or not of unit norm.
     """
     if 0 in x.shape:
         raise InputError(f"data of shape {tuple(x.shape)}: expected at least one sample and entry")
@@ -78,7 +83,16 @@ def train(
         raise InputError("the data hold NaN or Inf: expected finite numbers")
     n, d = x.shape
     mean = _mean(x) if config.use_decoder_bias else None
-    trainer = Trainer(d, n_atoms, runs, config, decoder_bias=mean, dtype=x.dtype, device=x.device)
+    trainer = Trainer(
+        d,
+        n_atoms,
+        runs,
+        config,
+        decoder_bias=mean,
+        initial_atoms=initial_atoms,
+        dtype=x.dtype,
+        device=x.device,
+    )
     order = DataOrder(n, min(config.batch_size, n), [run.seeds for run in runs])
     losses = []
     for step in range(config.n_steps):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks import catalogue
-from benchmarks.methods import _sae, osae
+from benchmarks.methods import _sae
 from benchmarks.methods._sae import sae_method
 from benchmarks.presets._toy import PAPER_METHODS
 from osae_theory.prefixes import PrefixLaw
@@ -13,7 +13,7 @@ def weights(name, K, step=0, n_steps=100, monkeypatch=None):
     """Return a method's survival weights at a step, read off what it has trained."""
     seen = []
 
-    def train(x, n_atoms, runs, config):
+    def train(x, n_atoms, runs, config, **start):
         seen.extend(runs)
         raise KeyboardInterrupt
 
@@ -50,7 +50,7 @@ def test_the_variants_are_what_their_titles_say(monkeypatch):
         np.testing.assert_allclose(zipf / zipf[0], np.arange(1.0, 7) ** -alpha)
     np.testing.assert_array_equal(of("osae-annealed", 6, step=70), np.ones(6))
     assert of("msae-fixed-doubling", 100)[6:13].tolist() == pytest.approx([1] + [0.8] * 6)
-    swept = osae._swept(TrainingConfig(5, n_steps=1960), 100, {})
+    swept = _sae.swept(TrainingConfig(5, n_steps=1960), 100, {})
     assert swept.unit_sweep == UnitSweep(burn_in=980, every=9)
 
 

@@ -12,7 +12,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import frequencies, match
-from osae_theory.prefixes import AnnealedLaw, ExactPenalty, PrefixLaw, RandomPrefixes
+from osae_theory.prefixes import (
+    AnnealedLaw,
+    ExactPenalty,
+    PrefixLaw,
+    RandomPrefixes,
+    SampledPrefix,
+)
 from osae_theory.problems import toy_spec
 from osae_theory.sae import OrderedSAE
 
@@ -326,6 +332,7 @@ SAVED = {
     "probabilities": {"law": np.full(24, 1 / 24)},
     "an annealed law": {"law": AnnealedLaw(PrefixLaw.uniform(24), 0.1, 0.6)},
     "random prefixes": {"law": RandomPrefixes(24, 3, include_full=False)},
+    "sampled prefix": {"law": SampledPrefix(PrefixLaw.zipf(24, 0.5))},
     "a generator as seed": {"random_state": np.random.RandomState(3)},
 }
 
