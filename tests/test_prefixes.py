@@ -16,9 +16,11 @@ from osae_theory.prefixes import (
     FitSchedule,
     PrefixLaw,
     RandomPrefixes,
+    SampledPrefix,
     WeightSchedule,
     equal_group_ends,
     geometric_group_ends,
+    matryoshka_group_ends,
 )
 from osae_theory.strategies import prefix_laws
 from runtime_types import end_checks
@@ -51,6 +53,8 @@ def test_the_named_laws_are_what_they_say():
     np.testing.assert_allclose(PrefixLaw.uniform(4).survival, [1, 0.75, 0.5, 0.25])
     np.testing.assert_allclose(PrefixLaw.zipf(3, 1).probabilities, np.array([6, 3, 2]) / 11)
     np.testing.assert_allclose(PrefixLaw.geometric(3, 0.5).probabilities, np.array([4, 2, 1]) / 7)
+    np.testing.assert_allclose(PrefixLaw.massed(4, 0.7).probabilities, [0.1, 0.1, 0.1, 0.7])
+    np.testing.assert_array_equal(PrefixLaw.massed(1, 0.2).probabilities, [1])
     np.testing.assert_allclose(PrefixLaw.groups(4, (1, 4)).survival, [1, 0.5, 0.5, 0.5])
     np.testing.assert_allclose(
         PrefixLaw.piecewise(4, (1, 4), (0.4, 0.6)).probabilities, [0.4, 0.2, 0.2, 0.2]
@@ -97,6 +101,46 @@ def test_the_mean_law_of_random_prefixes_is_the_mean_over_every_draw(K, n, full)
     np.testing.assert_allclose(mean, total / len(draws), atol=1e-12)
 
 
+class Numbers(np.random.Generator):
+    """A stream of uniform numbers that are given."""
+
+    def __init__(self, numbers):
+        super().__init__(np.random.PCG64(0))
+        self._numbers = iter(numbers)
+
+    def random(self):
+        return next(self._numbers)
+
+
+@pytest.mark.theory
+def test_the_mean_weights_of_a_sampled_prefix_are_those_of_its_law():
+    # Eighths: the mean over the cells of [0, 1) is the mean over all draws, exactly.
+    law = PrefixLaw([0.125, 0.5, 0, 0.125, 0.25])
+    schedule, stream = SampledPrefix(law), Numbers((i + 0.5) / 8 for i in range(8))
+    drawn = np.array([schedule.survival_at(0, 1, stream) for _ in range(8)])
+    assert np.array_equal(drawn.mean(axis=0), law.survival)
+    lengths = drawn.sum(axis=1).astype(int)
+    assert np.array_equal(drawn, np.arange(5) < lengths[:, None])
+    counts = np.bincount(lengths, minlength=6)[1:]
+    assert np.array_equal(counts / 8, law.probabilities)
+
+
+@given(prefix_laws(), st.integers(0, 2**32))
+def test_a_sampled_prefix_is_one_prefix_of_positive_probability(law, seed):
+    w = SampledPrefix(law).survival_at(0, 1, np.random.default_rng(seed))
+    length = int(w.sum())
+    assert np.array_equal(w, np.arange(law.K) < length)
+    assert law.survival[length - 1] > 0
+    assert SampledPrefix(law).mean_law() is law
+
+
+@pytest.mark.parametrize("K", [1, 2, 5, 8, 31, 100, 4096])
+def test_matryoshka_groups_end_at_odd_parts_of_32(K):
+    ends = matryoshka_group_ends(K)
+    assert ends == tuple(sorted({int(np.ceil(K * n / 32)) for n in (1, 3, 7, 15, 32)}))
+    assert PrefixLaw.piecewise(K, ends).has_full_support
+
+
 def test_drawn_prefixes_are_distinct_and_include_K_when_asked():
     rng = np.random.default_rng(0)
     for _ in range(50):
@@ -121,6 +165,7 @@ def test_annealing_starts_at_the_law_and_ends_at_the_plain_loss():
 
 
 def test_laws_and_schedules_share_one_interface():
+    assert isinstance(SampledPrefix([0.5, 0.5]), WeightSchedule)
     law = PrefixLaw.uniform(3)
     for schedule in (law, RandomPrefixes(3, 2), AnnealedLaw(law)):
         assert isinstance(schedule, WeightSchedule)

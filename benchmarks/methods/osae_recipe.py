@@ -15,8 +15,18 @@ from dataclasses import replace
 
 from benchmarks.contracts import Params
 from benchmarks.methods._sae import sae_method, swept
+from benchmarks.parameters import Parameter
 from osae_theory.prefixes import PrefixLaw, matryoshka_group_ends
 from osae_theory.sae import SparsityWarmup, TrainingConfig
+
+WARMUP = Parameter(
+    "warmup",
+    "real",
+    "share of the training over which k falls from K to m, in [0, 1]",
+    default=1.0,
+    at_least=0,
+    at_most=1,
+)
 
 
 def _piecewise(K: int, params: Params) -> PrefixLaw:
@@ -24,7 +34,11 @@ def _piecewise(K: int, params: Params) -> PrefixLaw:
 
 
 def _recipe(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
-    return replace(swept(config, K, params), sparsity_warmup=SparsityWarmup(1.0))
+    return replace(
+        swept(config, K, params), sparsity_warmup=SparsityWarmup(float(params["warmup"]))
+    )
 
 
-METHOD = sae_method("osae-recipe", "OSAE (the paper's recipe)", _piecewise, _recipe)
+METHOD = sae_method(
+    "osae-recipe", "OSAE (the paper's recipe)", _piecewise, _recipe, parameters=(WARMUP,)
+)

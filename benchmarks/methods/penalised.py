@@ -2,7 +2,8 @@
 
 ||x - D z||^2 + strength sum_j c_j |z_j|: the relaxation of claim T6's penalty, which counts active
 latents with the weights c_j and so has no slope. The penalty rises linearly over the first 5% of
-the steps. Codes of late latents stay as much too small as it makes them.
+the steps. Codes of late latents stay as much too small as it makes them. The control has the same
+weight for every latent: what it gains is not the order's.
 """
 
 from dataclasses import replace
@@ -25,6 +26,11 @@ def _penalised(config: TrainingConfig, K: int, params: Params) -> TrainingConfig
     return replace(config, code_penalty=CodePenalty.increasing(float(params["strength"]), K))
 
 
-METHOD = sae_method(
-    "penalised", "top-m SAE (increasing L1)", full, _penalised, parameters=(STRENGTH,)
+def _evenly(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
+    return replace(config, code_penalty=CodePenalty(float(params["strength"])))
+
+
+METHODS = (
+    sae_method("penalised", "top-m SAE (increasing L1)", full, _penalised, parameters=(STRENGTH,)),
+    sae_method("topk-l1", "top-m SAE (L1)", full, _evenly, parameters=(STRENGTH,)),
 )

@@ -155,10 +155,13 @@ def test_a_folder_that_is_not_there_is_an_error(discovered, monkeypatch, tmp_pat
 
 def test_every_item_of_the_package_is_found_once_under_its_own_name():
     assert list(collected("benchmarks.methods", "METHOD", Method)) == [
+        *("topk-aux", "osae-aux", "batch-topk", "frozen-decoder", "softly-frozen-decoder"),
+        *("topk-kmeans", "osae-kmeans"),
         *("msae-fixed", "msae-fixed-doubling", "msae-random", "msae-random-free"),
-        *("osae", "osae-zipf", "osae-annealed", "osae-resorted", "osae-swept"),
-        *("osae-exact", "osae-exact-resorted", "osae-exact-by-sample"),
-        *("topk", "topk-resorted", "truth"),
+        *("osae", "osae-zipf", "osae-geometric", "osae-massed", "osae-sampled"),
+        *("osae-annealed", "osae-resorted", "osae-swept"),
+        *("osae-exact", "osae-exact-resorted", "osae-exact-by-sample", "osae-recipe"),
+        *("penalised", "topk-l1", "relu-l1", "topk", "topk-resorted", "truth", "truth-encoder"),
     ]
     for name, metric in collected("benchmarks.metrics", "METRIC", Metric).items():
         assert name == metric.name

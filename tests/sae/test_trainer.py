@@ -5,7 +5,18 @@ import torch
 
 from osae_theory.errors import InputError
 from osae_theory.prefixes import PrefixLaw, RandomPrefixes
-from osae_theory.sae import DataOrder, DeadLatentLoss, Run, RunSeeds, Trainer, TrainingConfig
+from osae_theory.sae import (
+    CodePenalty,
+    DataOrder,
+    DeadLatentLoss,
+    FrozenDecoder,
+    NearDecoder,
+    Resorting,
+    Run,
+    RunSeeds,
+    Trainer,
+    TrainingConfig,
+)
 
 D, K, M = 6, 9, 2
 CONFIG = TrainingConfig(M, n_steps=30, batch_size=16)
@@ -14,6 +25,10 @@ CONFIGS = {
     "plain": CONFIG,
     "batch": replace(CONFIG, activation="batch", use_decoder_bias=True),
     "dead latents": replace(CONFIG, dead_latent_loss=DeadLatentLoss(dead_after=2)),
+    "near its start": replace(CONFIG, decoder=NearDecoder(0.99), resorting=Resorting(every=4)),
+    "frozen, penalised": replace(
+        CONFIG, decoder=FrozenDecoder(), code_penalty=CodePenalty(0.1, warmup=0.8)
+    ),
     "torch": replace(CONFIG, backend="torch", arithmetic="fast"),
 }
 

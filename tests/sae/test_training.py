@@ -5,12 +5,15 @@ import torch
 
 from osae_theory.errors import InputError
 from osae_theory.objectives import nested_dropout_loss_loop
-from osae_theory.prefixes import AnnealedLaw, PrefixLaw, RandomPrefixes
+from osae_theory.prefixes import AnnealedLaw, PrefixLaw, RandomPrefixes, SampledPrefix
 from osae_theory.problems import toy_spec
 from osae_theory.sae import (
+    CodePenalty,
     DataOrder,
     DeadLatentLoss,
     LearningRateSchedule,
+    NearDecoder,
+    Resorting,
     Run,
     RunSeeds,
     SparsityWarmup,
@@ -43,7 +46,7 @@ def parameters(result, index):
 
 FOUR_RUNS = [
     run(0),
-    run(1, 3e-3, PrefixLaw.full(K)),
+    run(1, 3e-3, SampledPrefix(PrefixLaw.zipf(K))),
     Run(RunSeeds(0, 1, 2), 1e-2, RandomPrefixes(K)),
     run(3, 2e-2, AnnealedLaw(PrefixLaw.uniform(K))),
 ]
@@ -56,6 +59,13 @@ CONFIGS = {
         dead_latent_loss=DeadLatentLoss(dead_after=3),
         unit_sweep=UnitSweep(20, 4),
         learning_rate_schedule=LearningRateSchedule(0.1, 0.6),
+    ),
+    "held": replace(
+        PLAIN,
+        activation="batch",
+        code_penalty=CodePenalty.increasing(0.3, K),
+        decoder=NearDecoder(0.9),
+        resorting=Resorting(every=6),
     ),
 }
 
