@@ -46,7 +46,7 @@ def parameters(result, index):
 
 FOUR_RUNS = [
     run(0),
-    run(1, 3e-3, SampledPrefix(PrefixLaw.zipf(K))),
+    run(1, 3e-3, PrefixLaw.full(K)),
     Run(RunSeeds(0, 1, 2), 1e-2, RandomPrefixes(K)),
     run(3, 2e-2, AnnealedLaw(PrefixLaw.uniform(K))),
 ]
@@ -74,8 +74,9 @@ CONFIGS = {
 @pytest.mark.parametrize("d", [2, 7, 80])
 def test_a_run_in_a_batch_equals_the_same_run_alone_bit_for_bit(name, d):
     x, config = data(d=d), replace(CONFIGS[name], n_steps=25)
-    together = train(x, K, FOUR_RUNS, config)
-    for s, one in enumerate(FOUR_RUNS):
+    runs = [*FOUR_RUNS, run(4, law=SampledPrefix(PrefixLaw.uniform(K)))]
+    together = train(x, K, runs, config)
+    for s, one in enumerate(runs):
         alone = train(x, K, [one], config)
         for batched, single in zip(parameters(together, s), parameters(alone, 0), strict=True):
             assert torch.equal(batched, single)
