@@ -29,7 +29,11 @@ def families() -> Mapping[str, Family]:
 @cache
 def methods() -> Mapping[str, Method]:
     """Return the methods by name."""
-    return collected("benchmarks.methods", "METHOD", Method)
+    found = collected("benchmarks.methods", "METHOD", Method)
+    for method in found.values():
+        if method.tuned_as:
+            check_choice(f"method {method.name}: tuned_as", method.tuned_as, found)
+    return found
 
 
 @cache
@@ -216,6 +220,7 @@ def skip_reason(setting: Setting) -> str | None:
 
 def tuned_file(method: str) -> Path:
     """Return where a method's tuned values stand: beside the package's, or in OSAE_BENCHMARKS."""
+    method = methods()[method].tuned_as or method if method in methods() else method
     own = Path(str(resources.files("benchmarks") / "tuned" / f"{method}.json"))
     extra = os.environ.get(EXTRA)
     if extra and not own.is_file():

@@ -222,6 +222,9 @@ class Method:
         Whether runs with other seeds are the same: then one run a draw is enough.
     skip : callable
         Given its parameters and the problem's sizes, returns why it cannot be run there, or None.
+    tuned_as : str
+        The method whose tuned values are its own too, where it is that method with one thing
+        changed: what it is worth is then seen at one and the same rate. Empty if it has its own.
     """
 
     name: str
@@ -232,6 +235,7 @@ class Method:
     budget: Budget = STEPS
     deterministic: bool = False
     skip: Callable[[Params, Shape], str | None] = never
+    tuned_as: str = ""
 
     @property
     def unit(self) -> str:

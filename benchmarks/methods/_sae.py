@@ -15,7 +15,7 @@ LEARNING_RATE = Parameter(
     "lr",
     "real",
     "peak learning rate, above 0",
-    candidates=(0.003, 0.0055, 0.01, 0.018, 0.032),
+    candidates=(0.001, 0.0018, 0.003, 0.0055, 0.01, 0.018, 0.032, 0.055),
     above=0,
 )
 
@@ -38,6 +38,7 @@ def sae_method(
     schedule: Schedule,
     adapt: Adapt = _unchanged,
     parameters: Sequence[Parameter] = (),
+    tuned_as: str = "",
 ) -> Method:
     """Return a top-m SAE as a method: it is its schedule of prefix laws.
 
@@ -51,8 +52,11 @@ def sae_method(
         Changes the common training configuration where the method needs it.
     parameters : sequence of Parameter
         Its own, besides the learning rate.
+    tuned_as : str
+        As in `Method`.
     """
-    return Method(name, title, _fit(schedule, adapt), (*parameters, LEARNING_RATE))
+    fit = _fit(schedule, adapt)
+    return Method(name, title, fit, (*parameters, LEARNING_RATE), tuned_as=tuned_as)
 
 
 def _fit(schedule: Schedule, adapt: Adapt) -> FitFunction:

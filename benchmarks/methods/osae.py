@@ -38,6 +38,6 @@ METHODS = (
     sae_method("osae", "OSAE", _uniform),
     sae_method("osae-zipf", "OSAE (Zipf law)", _zipf, parameters=(ALPHA,)),
     sae_method("osae-annealed", "OSAE (annealed)", _annealed),
-    sae_method("osae-resorted", "OSAE (re-sorted)", _uniform, resorted),
-    sae_method("osae-swept", "OSAE (unit sweeping)", _uniform, _swept),
+    sae_method("osae-resorted", "OSAE (re-sorted)", _uniform, resorted, tuned_as="osae"),
+    sae_method("osae-swept", "OSAE (unit sweeping)", _uniform, _swept, tuned_as="osae"),
 )

@@ -15,5 +15,5 @@ def _full(K: int, params: Params) -> PrefixLaw:
 
 METHODS = (
     sae_method("topk", "top-m SAE", _full),
-    sae_method("topk-resorted", "top-m SAE (re-sorted)", _full, resorted),
+    sae_method("topk-resorted", "top-m SAE (re-sorted)", _full, resorted, tuned_as="topk"),
 )
