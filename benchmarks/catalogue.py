@@ -29,7 +29,11 @@ def families() -> Mapping[str, Family]:
 @cache
 def methods() -> Mapping[str, Method]:
     """Return the methods by name."""
-    return collected("benchmarks.methods", "METHOD", Method)
+    found = collected("benchmarks.methods", "METHOD", Method)
+    for method in found.values():
+        if method.tuned_as:
+            check_choice(f"method {method.name}: tuned_as", method.tuned_as, found)
+    return found
 
 
 @cache
@@ -67,6 +71,12 @@ def case_of(family: str, given: Mapping[str, object] | Items, problem_seed: int)
     found = families()[family]
     bound = bind(family, found.parameters, given)
     found.spec(bound.values, problem_seed)
+    if found.learned is not None:
+        K, m = found.learned(bound.values)
+        check_integer("learned K", K, 1)
+        check_integer("learned m", m, 1)
+        if m > K:
+            raise InputError(f"learned m = {m}: expected at most the learned K = {K}")
     return Case(family, bound.identity, problem_seed)
 
 
@@ -83,7 +93,17 @@ def problem_spec(case: Case) -> ProblemSpec:
 def shape_of(case: Case) -> Shape:
     """Return the sizes of a case's problem."""
     spec = problem_spec(case)
-    return Shape(spec.d, spec.K, spec.m, spec.n_samples)
+    K, m = learned(case)
+    return Shape(spec.d, K, m, spec.n_samples, spec.K)
+
+
+def learned(case: Case) -> tuple[int, int]:
+    """Return how many atoms a method is to learn, and how many a sample may use."""
+    family = families()[case.family]
+    if family.learned is not None:
+        return family.learned(case_params(case))
+    spec = problem_spec(case)
+    return spec.K, spec.m
 
 
 def case_title(case: Case) -> str:
@@ -200,6 +220,7 @@ def skip_reason(setting: Setting) -> str | None:
 
 def tuned_file(method: str) -> Path:
     """Return where a method's tuned values stand: beside the package's, or in OSAE_BENCHMARKS."""
+    method = methods()[method].tuned_as or method if method in methods() else method
     own = Path(str(resources.files("benchmarks") / "tuned" / f"{method}.json"))
     extra = os.environ.get(EXTRA)
     if extra and not own.is_file():
@@ -233,8 +254,9 @@ def slug(case: Case) -> str:
 def check_memory(case: Case) -> None:
     """Raise InputError if a case's data alone do not fit into this machine's memory."""
     shape = shape_of(case)
-    samples = shape.N + families()[case.family].n_heldout + shape.K
-    needed = _BYTES_PER_ENTRY * (shape.K + shape.d) * samples
+    K = max(shape.K, shape.K_true)
+    samples = shape.N + families()[case.family].n_heldout + K
+    needed = _BYTES_PER_ENTRY * (K + shape.d) * samples
     if needed > _physical_memory():
         raise InputError(
             f"problem ({case_title(case)}) needs {needed / 2**30:,.0f} GiB for its data alone:"

@@ -47,6 +47,9 @@ class Family:
         Held-out samples that every run is measured on.
     describe : callable, optional
         Gives a problem's title from its parameters, such as "d = 80, K = 100".
+    learned : callable, optional
+        Gives the number of atoms to learn and the number a sample may use, (K, m), where these
+        are not the true ones.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Family:
     spec: Callable[[Params, int], ProblemSpec]
     n_heldout: int = 10_000
     describe: Callable[[Params], str] | None = None
+    learned: Callable[[Params], tuple[int, int]] | None = None
 
     def title_of(self, params: Params) -> str:
         """Return a problem's title."""
@@ -72,7 +76,7 @@ class Data:
     rows : array of shape (N, d)
         Training samples, float32.
     K, m : int
-        How many atoms to find, and how many a sample uses.
+        How many atoms to find, and how many a sample may use.
     truth : SparseCodingProblem or None
         The problem itself, for methods that declare that they see it; None for all others.
     """
@@ -166,12 +170,33 @@ def never(params: Params, data: "Shape") -> str | None:
 
 @dataclass(frozen=True)
 class Shape:
-    """A problem's sizes: dimension, atoms, atoms a sample uses, samples."""
+    """A problem's sizes.
+
+    Attributes
+    ----------
+    d : int
+        Dimension of the data.
+    K, m : int
+        Atoms to learn, and how many of them a sample may use.
+    N : int
+        Training samples.
+    K_true : int
+        True atoms; K by default.
+    """
 
     d: int
     K: int
     m: int
     N: int
+    K_true: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "K_true", self.K_true or self.K)
+
+    @property
+    def n_pairs(self) -> int:
+        """How many learned atoms can be matched with true ones, one to one."""
+        return min(self.K, self.K_true)
 
 
 @dataclass(frozen=True)
@@ -197,6 +222,9 @@ class Method:
         Whether runs with other seeds are the same: then one run a draw is enough.
     skip : callable
         Given its parameters and the problem's sizes, returns why it cannot be run there, or None.
+    tuned_as : str
+        The method whose tuned values are its own too, where it is that method with one thing
+        changed: what it is worth is then seen at one and the same rate. Empty if it has its own.
     """
 
     name: str
@@ -207,6 +235,7 @@ class Method:
     budget: Budget = STEPS
     deterministic: bool = False
     skip: Callable[[Params, Shape], str | None] = never
+    tuned_as: str = ""
 
     @property
     def unit(self) -> str:
@@ -268,29 +297,62 @@ class Scored:
         return matmul(self.fitted.dictionary, self.codes)
 
     @cached_property
+    def n_pairs(self) -> int:
+        """How many latents can be matched with true atoms, one to one."""
+        return min(self.fitted.dictionary.shape[1], self.problem.K)
+
+    @cached_property
     def live(self) -> tuple[Bool[np.ndarray, " K"], Bool[np.ndarray, " K_true"]]:
         """Which latents are ever active, and which true atoms the training samples hold."""
         return ~self.latents.dead, (self.problem.codes != 0).any(axis=1)
 
     @cached_property
     def matching(self) -> Matching:
-        """The dictionary matched to the true one; its Ord is over live latents and atoms."""
-        return match(self.fitted.dictionary, self.problem.dictionary, live=self.live)
+        """The dictionary matched to the true one; its Ord is over live latents and atoms.
+
+        Where one has fewer atoms than the other, zero atoms follow its own: a latent matched
+        with one of these has no true atom, and no place in Ord.
+        """
+        return self.matched()
+
+    def matched(self, absolute: bool = False) -> Matching:
+        """Return the matching by signed or by absolute cosines; see `matching`."""
+        dictionaries = (self.fitted.dictionary, self.problem.dictionary)
+        width = max(D.shape[1] for D in dictionaries)
+        first, second = (padded(D, width) for D in dictionaries)
+        alive = (padded(self.live[0], width), padded(self.live[1], width))
+        return match(first, second, absolute, live=alive)
+
+    def stability(self, matching: Matching) -> float:
+        """Return Stab over as many pairs as the narrower of the two dictionaries has atoms."""
+        values = np.abs(matching.similarities) if matching.absolute else matching.similarities
+        if self.n_pairs == len(values):
+            return matching.stability
+        return float(values.sum() / self.n_pairs)
 
     @cached_property
-    def by_energy(self) -> Int[np.ndarray, " K"]:
-        """The latents by falling energy."""
-        return self.latents.order_by_energy(self.tie_seed)
+    def by_energy(self) -> Int[np.ndarray, " width"]:
+        """The latents by falling energy; then, where there are more true atoms, nobody."""
+        return self._order(self.latents.order_by_energy(self.tie_seed))
 
     @cached_property
-    def by_frequency(self) -> Int[np.ndarray, " K"]:
-        """The latents by falling frequency."""
-        return self.latents.order_by_frequency(self.tie_seed)
+    def by_frequency(self) -> Int[np.ndarray, " width"]:
+        """The latents by falling frequency; then, where there are more true atoms, nobody."""
+        return self._order(self.latents.order_by_frequency(self.tie_seed))
+
+    def _order(self, latents: Int[np.ndarray, " K"]) -> Int[np.ndarray, " width"]:
+        return np.concatenate([latents, np.arange(len(latents), max(len(latents), self.problem.K))])
 
     def _codes_of(self, problem: SparseCodingProblem) -> Float[np.ndarray, "N K"]:
         if self.fitted.encoder.kind == "truth":
             return np.ascontiguousarray(problem.codes.T)
         return self.fitted.encoder(problem.rows(np.float32)[0])
+
+
+def padded(columns: np.ndarray, width: int) -> np.ndarray:
+    """Return an array with zeros, or False, after its last column up to `width` of them."""
+    missing = width - columns.shape[-1]
+    return np.pad(columns, [(0, 0)] * (columns.ndim - 1) + [(0, missing)]) if missing else columns
 
 
 RunMetric = Callable[[Scored], float]

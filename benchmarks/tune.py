@@ -1,45 +1,31 @@
 """`python -m benchmarks.tune`: choose each method's tuned parameters, on draws never reported.
 
-The protocol is written beside the values.
+The protocol is that of `benchmarks.tuning`; it is written beside the values.
 """
 
 import argparse
 import json
 import math
 import sys
-from collections import defaultdict
-from collections.abc import Mapping
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from joblib import cpu_count
 
-from benchmarks import catalogue
-from benchmarks.contracts import Method
+from benchmarks import catalogue, tuning
 from benchmarks.engine.run import complete
 from benchmarks.files import write_text
-from benchmarks.parameters import Items, bind, label, selectors
-from benchmarks.presets._toy import PAPER_CELL
+from benchmarks.parameters import Items, label, selectors
 from benchmarks.provenance import provenance
-from benchmarks.spec import RunSpec, Setting, tuning_seed
+from benchmarks.spec import RunSpec
 from benchmarks.store import Store
 from osae_theory.command_line import Parser, run
-from osae_theory.errors import InputError, check_choice, check_integer
+from osae_theory.errors import InputError, JobError, check_choice, check_integer
 from osae_theory.files import check_writable
 from osae_theory.progress import progress
 
 MODULE = "benchmarks.tune"
-N_DRAWS = 3
-METRIC = "mse"
-PROTOCOL = (
-    "The protocol, the same for every method: on three tuning draws of the paper's cell, whose"
-    " seeds come from an axis of their own, train one run at each candidate value (each"
-    " combination of values, where a method has several tuned parameters) with the benchmark's"
-    " budget, and take the one with the lowest mean held-out MSE. The truth is not looked at. A"
-    " value at which any run diverges is out."
-)
 _MOST_WORKERS = 4096
 
 
@@ -48,8 +34,8 @@ def parser() -> Parser:
     p = Parser(MODULE, "Choose each method's tuned parameters on tuning draws.", resumes=True)
     p.add_argument(
         "--methods",
-        default=",".join(tunable()),
-        help="comma-separated (default: every method that has tuned parameters)",
+        default=",".join(tuning.tunable()),
+        help="comma-separated (default: every method that is tuned)",
     )
     p.add_argument("--steps", type=int, help="optimiser steps of each run (default: the method's)")
     p.add_argument(
@@ -64,109 +50,98 @@ def parser() -> Parser:
     return p
 
 
-def tunable() -> list[str]:
-    """Return the names of the methods that have tuned parameters."""
-    return [name for name, method in catalogue.methods().items() if method.tuned]
-
-
-def candidates(method: Method) -> list[Items]:
-    """Return every combination of candidate values of a method's tuned parameters."""
-    tuned = [parameter for parameter in method.parameters if parameter.tuned]
-    names = [parameter.name for parameter in tuned]
-    return [
-        tuple(zip(names, values, strict=True))
-        for values in product(*(parameter.candidates for parameter in tuned))
-    ]
-
-
-def runs_of(name: str, n_steps: int | None) -> dict[RunSpec, Items]:
-    """Return every run of the protocol for a method, with the candidate that it tries."""
-    method = catalogue.methods()[name]
-    budget = catalogue.budget_of(method, {} if n_steps is None else {"steps": n_steps}, None)
-    found = {}
-    for candidate in candidates(method):
-        identity = bind(name, method.parameters, candidate).identity
-        for draw in range(N_DRAWS):
-            case = catalogue.case_of("toy", PAPER_CELL, tuning_seed(draw))
-            [spec] = catalogue.run_specs(Setting(case, name, identity, budget), 1)
-            found[spec] = candidate
-    return found
-
-
-def choose(
-    name: str, tried: Mapping[RunSpec, Items], errors: Mapping[str, float]
-) -> tuple[Items, dict[str, float | None]]:
-    """Return a method's best candidate, and the mean held-out error of every one.
-
-    Parameters
-    ----------
-    name : str
-        The method.
-    tried : mapping of RunSpec to candidate
-        The protocol's runs.
-    errors : mapping of str to float
-        The held-out error of each run that is done and has one, by the run's id.
-
-    Raises
-    ------
-    InputError
-        If there is no candidate at which every run is done.
-    """
-    by_candidate: dict[Items, list[float]] = defaultdict(list)
-    for spec, candidate in tried.items():
-        # An error that is not defined is no small one.
-        by_candidate[candidate].append(errors.get(spec.id, math.inf))
-    means = {candidate: float(np.mean(found)) for candidate, found in by_candidate.items()}
-    best = min(means, key=lambda candidate: means[candidate])
-    if not math.isfinite(means[best]):
-        raise InputError(f"method {name!r}: expected a candidate at which every run is done")
-    return best, {
-        label("", candidate)[1:-1]: mean if math.isfinite(mean) else None
-        for candidate, mean in means.items()
-    }
-
-
 def do(options: argparse.Namespace) -> None:
     """Run the protocol and write the chosen values, a file a method."""
     names = selectors(options.methods)
     for name in names:
-        check_choice("method with tuned parameters", name, tunable())
+        check_choice("method that is tuned", name, tuning.tunable())
+        tuning.check_candidates(catalogue.methods()[name])
     if len(set(names)) < len(names):
         raise InputError(f"methods {options.methods!r}: expected each method once")
     check_integer("--workers", options.workers, 1, _MOST_WORKERS)
-    tried = {name: runs_of(name, options.steps) for name in names}
+    if options.steps is not None:
+        check_integer("--steps", options.steps, 1)
     for name in names:
         target = catalogue.tuned_file(name)
         check_writable(target.parent, "the folder of the tuned values", files=(target.name,))
     check_writable(options.out)
     store = Store.at(options.out, create=True)
-    every = [spec for runs in tried.values() for spec in runs]
-    with progress(len(every), "runs") as bar:
-        complete(every, store, n_workers=options.workers, on_progress=bar.update)
-    found = store.frames(vectors=False).measurements
-    found = found[found["metric"].eq(METRIC) & found["value"].notna()]
-    errors = dict(zip(found["run"].astype(str), found["value"].astype(float), strict=True))
+    with progress(len(names) * tuning.N_CONFIGURATIONS * tuning.N_DRAWS, "runs") as bar:
+
+        def tried(configurations: Mapping[str, Sequence[Items]]) -> dict[str, list[tuning.Tried]]:
+            return _tried(configurations, store, options, bar.update)
+
+        methods = {name: catalogue.methods()[name] for name in names}
+        found = tried({name: tuning.first_configurations(methods[name]) for name in names})
+        best = {name: tuning.best_by_error(name, found[name]) for name in names}
+        more = tried({n: tuning.second_configurations(methods[n], best[n]) for n in names})
     # The chosen values depend neither on the folder nor on how many worked.
     steps = [] if options.steps is None else ["--steps", str(options.steps)]
-    command = ["python", "-m", MODULE, "--methods", ",".join(names), *steps]
-    origin = provenance(command, 0, options.workers)
+    edges = []
     for name in names:
-        best, means = choose(name, tried[name], errors)
-        _write(name, best, means, origin)
-        print(label(name, best))
+        every = [*found[name], *more[name]]
+        chosen = tuning.best_by_error(name, every)
+        edge = tuning.edge(catalogue.methods()[name], chosen)
+        if edge:
+            edges.append(edge)
+            continue
+        command = ["python", "-m", MODULE, "--methods", name, *steps]
+        _write(name, chosen, every, provenance(command, 0, options.workers))
+        print(label(name, chosen))
+    if edges:
+        raise JobError(
+            f"chosen at the edge of its candidates: {', '.join(edges)}; nothing is written for"
+            " these: give them more candidates on that side"
+        )
+
+
+def _tried(
+    configurations: Mapping[str, Sequence[Items]],
+    store: Store,
+    options: argparse.Namespace,
+    on_progress: Callable[[int], object],
+) -> dict[str, list[tuning.Tried]]:
+    """Train what a store lacks of some configurations of methods; return what came of them."""
+    runs: dict[tuple[str, Items], list[RunSpec]] = {
+        (name, one): tuning.runs_at(catalogue.methods()[name], one, options.steps)
+        for name, several in configurations.items()
+        for one in several
+    }
+    wanted = [spec for several in runs.values() for spec in several]
+    complete(wanted, store, n_workers=options.workers, on_progress=on_progress)
+    table = store.frames(vectors=False).measurements
+    table = table[table["metric"].isin(tuning.METRICS) & table["value"].notna()]
+    keys = zip(table["run"].astype(str), table["metric"].astype(str), strict=True)
+    measured = dict(zip(keys, table["value"].astype(float), strict=True))
+    return {
+        name: [tuning.tried(one, runs[name, one], measured) for one in several]
+        for name, several in configurations.items()
+    }
 
 
 def _write(
-    name: str, best: Items, means: Mapping[str, float | None], origin: Mapping[str, Any]
+    name: str, chosen: Items, every: Sequence[tuning.Tried], origin: Mapping[str, Any]
 ) -> None:
     document = {
-        "protocol": PROTOCOL,
-        "chosen": dict(best),
-        "heldout_mse": dict(means),
+        "protocol": tuning.PROTOCOL,
+        "chosen": dict(chosen),
+        "by_recovery": dict(tuning.best_by_recovery(every)),
+        "tried": [
+            {
+                "values": dict(one.values),
+                "mean": _defined(one.means),
+                "deviation": _defined(one.deviations),
+            }
+            for one in every
+        ],
         "provenance": dict(origin),
     }
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
     write_text(catalogue.tuned_file(name), text)
+
+
+def _defined(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def main(arguments: list[str] | None = None) -> int:

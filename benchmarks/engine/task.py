@@ -22,7 +22,7 @@ from benchmarks.kept import stored_arrays
 from benchmarks.outcome import Outcome
 from benchmarks.spec import RunSpec, Setting, run_seeds
 from osae_theory.errors import JobError, described
-from osae_theory.problems import ProblemSpec, SparseCodingProblem
+from osae_theory.problems import SparseCodingProblem
 from osae_theory.provenance import dictionary_sha256, provenance_here
 from osae_theory.threads import limited_threads
 from osae_theory.workers import THREADS_PER_WORKER
@@ -97,7 +97,9 @@ def _fitted_and_measured(task: FitTask) -> list[Outcome]:
     started = time.perf_counter()
     try:
         fits = found.method.fit(
-            data_for(found.method, problem, spec), how, [run.seeds for run in task.runs]
+            data_for(found.method, problem, catalogue.learned(setting.case)),
+            how,
+            [run.seeds for run in task.runs],
         )
         if len(fits) != len(task.runs):
             raise ValueError(f"{len(fits)} fits: expected {len(task.runs)}, one a run")
@@ -111,10 +113,10 @@ def _fitted_and_measured(task: FitTask) -> list[Outcome]:
     ]
 
 
-def data_for(method: Method, problem: SparseCodingProblem, spec: ProblemSpec) -> Data:
-    """Return what a method may see of a problem."""
+def data_for(method: Method, problem: SparseCodingProblem, learned: tuple[int, int]) -> Data:
+    """Return what a method may see of a problem, with how much it is to learn: (K, m)."""
     rows, _, _ = problem.rows(np.float32)
-    return Data(rows, spec.K, spec.m, problem if method.sees == "truth" else None)
+    return Data(rows, *learned, problem if method.sees == "truth" else None)
 
 
 def _outcome(
@@ -136,7 +138,8 @@ def _outcome(
     if fit is None:
         return tried
     try:
-        wrong = _wrong(fit, problem, catalogue.methods()[run.setting.method])
+        K, _ = catalogue.learned(run.setting.case)
+        wrong = _wrong(fit, (problem.d, K), catalogue.methods()[run.setting.method])
         if wrong:
             return replace(tried, status="error", reason=wrong)
         fit = Fitted(np.asarray(fit.dictionary, dtype=np.float64), fit.encoder)
@@ -191,10 +194,9 @@ def defined(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _wrong(fit: Fitted, problem: SparseCodingProblem, method: Method) -> str:
-    """Return why a fit is no dictionary for its problem; empty if it is one."""
+def _wrong(fit: Fitted, expected: tuple[int, int], method: Method) -> str:
+    """Return why a fit is no dictionary of the expected shape (d, K); empty if it is one."""
     D = np.asarray(fit.dictionary)
-    expected = (problem.d, problem.K)
     if D.shape != expected:
         return f"a dictionary of shape {D.shape}: expected (d, K) = {expected}"
     if not np.issubdtype(D.dtype, np.floating):
@@ -237,4 +239,6 @@ def _warmed_up(setting: Setting, device: str) -> None:
     few = spec.draw(n_samples=min(spec.n_samples, setting.budget.batch_size))
     budget = replace(setting.budget, amount=_WARM_UP_STEPS)
     how = Fit(found.values, budget, device, setting.arithmetic)
-    found.method.fit(data_for(found.method, few, spec), how, [run_seeds(0, 0)])
+    found.method.fit(
+        data_for(found.method, few, catalogue.learned(setting.case)), how, [run_seeds(0, 0)]
+    )

@@ -67,6 +67,7 @@ def sae_method(
     schedule: Schedule,
     adapt: Adapt = _unchanged,
     parameters: Sequence[Parameter] = (),
+    tuned_as: str = "",
     *,
     start: Start | None = None,
     sees: Literal["data", "truth"] = "data",
@@ -86,13 +87,16 @@ def sae_method(
         Changes the common training configuration where the method needs it.
     parameters : sequence of Parameter
         Its own, besides the learning rate.
+    tuned_as : str
+        As in `Method`.
     start : callable, optional
         Gives the unit atoms (K, d) that a run starts from, for the data and the run's seeds;
         isotropic by default.
     sees : {"data", "truth"}
         As in `Method`.
     """
-    return Method(name, title, _fit(schedule, adapt, start), (*parameters, LEARNING_RATE), sees)
+    fit = _fit(schedule, adapt, start)
+    return Method(name, title, fit, (*parameters, LEARNING_RATE), sees, tuned_as=tuned_as)
 
 
 def _fit(schedule: Schedule, adapt: Adapt, start: Start | None) -> FitFunction:

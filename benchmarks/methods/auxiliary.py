@@ -17,6 +17,6 @@ def _auxiliary(config: TrainingConfig, K: int, params: Params) -> TrainingConfig
 
 
 METHODS = (
-    sae_method("topk-aux", "top-m SAE (auxiliary loss)", full, _auxiliary),
-    sae_method("osae-aux", "OSAE (auxiliary loss)", uniform, _auxiliary),
+    sae_method("topk-aux", "top-m SAE (auxiliary loss)", full, _auxiliary, tuned_as="topk"),
+    sae_method("osae-aux", "OSAE (auxiliary loss)", uniform, _auxiliary, tuned_as="osae"),
 )

@@ -21,5 +21,5 @@ def _doubling(K: int, params: Params) -> PrefixLaw:
 
 METHODS = (
     sae_method("msae-fixed", "Fixed MSAE", _equal),
-    sae_method("msae-fixed-doubling", "Fixed MSAE (doubling)", _doubling),
+    sae_method("msae-fixed-doubling", "Fixed MSAE (doubling)", _doubling, tuned_as="msae-fixed"),
 )

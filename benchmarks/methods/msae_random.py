@@ -21,5 +21,7 @@ def _without_full(K: int, params: Params) -> RandomPrefixes:
 
 METHODS = (
     sae_method("msae-random", "Random MSAE", _with_full),
-    sae_method("msae-random-free", "Random MSAE (K not always)", _without_full),
+    sae_method(
+        "msae-random-free", "Random MSAE (K not always)", _without_full, tuned_as="msae-random"
+    ),
 )

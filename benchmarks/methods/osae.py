@@ -45,6 +45,6 @@ METHODS = (
     sae_method("osae-massed", "OSAE (mass on K)", _massed, parameters=(MASS,)),
     sae_method("osae-sampled", "OSAE (one prefix a step)", _sampled),
     sae_method("osae-annealed", "OSAE (annealed)", _annealed),
-    sae_method("osae-resorted", "OSAE (re-sorted)", uniform, resorted),
-    sae_method("osae-swept", "OSAE (unit sweeping)", uniform, swept),
+    sae_method("osae-resorted", "OSAE (re-sorted)", uniform, resorted, tuned_as="osae"),
+    sae_method("osae-swept", "OSAE (unit sweeping)", uniform, swept, tuned_as="osae"),
 )

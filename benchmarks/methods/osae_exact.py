@@ -13,7 +13,7 @@ STRENGTH = Parameter(
     "strength",
     "real",
     "weight of the ordering loss, 2 lambda ||X||_F, above 0",
-    candidates=(0.25, 0.5, 1.0, 2.0),
+    candidates=(0.125, 0.25, 0.5, 1.0, 2.0),
     above=0,
 )
 
@@ -34,6 +34,7 @@ METHODS = (
         _together,
         resorted,
         parameters=(STRENGTH,),
+        tuned_as="osae-exact",
     ),
     sae_method(
         "osae-exact-by-sample",

@@ -17,7 +17,7 @@ STRENGTH = Parameter(
     "strength",
     "real",
     "weight of the penalty beside the squared error of a sample, at least 0",
-    candidates=(0.01, 0.03, 0.1, 0.3),
+    candidates=(0.01, 0.03, 0.1, 0.3, 1.0),
     at_least=0,
 )
 

@@ -18,7 +18,7 @@ L1 = Parameter(
     "l1",
     "real",
     "weight of the L1 penalty beside the squared error of a sample, at least 0",
-    candidates=(0.03, 0.1, 0.3, 1.0),
+    candidates=(0.02, 0.04, 0.08, 0.16, 0.32),
     at_least=0,
 )
 

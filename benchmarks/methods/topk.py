@@ -8,5 +8,5 @@ from benchmarks.methods._sae import full, resorted, sae_method
 
 METHODS = (
     sae_method("topk", "top-m SAE", full),
-    sae_method("topk-resorted", "top-m SAE (re-sorted)", full, resorted),
+    sae_method("topk-resorted", "top-m SAE (re-sorted)", full, resorted, tuned_as="topk"),
 )

@@ -2,16 +2,18 @@
 
 import math
 
-from benchmarks.contracts import Metric, Scored
+from benchmarks.contracts import Metric, Scored, padded
 from osae_theory.metrics import fifr_error
 
 
 def _measure(scored: Scored) -> float:
+    truth, fitted = scored.heldout, scored.fitted.dictionary
+    width = max(truth.K, fitted.shape[1])
     return fifr_error(
-        scored.heldout.dictionary,
-        scored.heldout.codes,
-        scored.fitted.dictionary,
-        scored.codes,
+        padded(truth.dictionary, width),
+        padded(truth.codes.T, width).T,
+        padded(fitted, width),
+        padded(scored.codes.T, width).T,
     )
 
 

@@ -1,10 +1,12 @@
-"""The share of latents that Ord leaves out: those never active, or matched to an absent atom."""
+"""The share of pairs that Ord leaves out: a latent never active, or a true atom that is absent."""
 
 from benchmarks.contracts import Metric, Scored
 
 
 def _measure(scored: Scored) -> float:
-    return scored.matching.left_out
+    live = scored.matching.live
+    assert live is not None
+    return float(1 - live.sum() / scored.n_pairs)
 
 
 METRIC = Metric(

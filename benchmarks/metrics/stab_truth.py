@@ -1,11 +1,11 @@
 """Stab(D, D*): how alike a dictionary and the true one are, by signed cosines of matched atoms."""
 
 from benchmarks.contracts import Metric, Scored
-from benchmarks.metrics._levels import MARGIN, random_dictionaries
+from benchmarks.metrics._levels import MARGIN, random_for_truth
 
 
 def _stability(scored: Scored) -> float:
-    return scored.matching.stability
+    return scored.stability(scored.matching)
 
 
 METRIC = Metric(
@@ -16,6 +16,6 @@ METRIC = Metric(
     of_run=_stability,
     margin=MARGIN,
     bounds=(-1.0, 1.0),
-    chance=random_dictionaries,
+    chance=random_for_truth,
     question=True,
 )

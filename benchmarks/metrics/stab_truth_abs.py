@@ -2,11 +2,10 @@
 
 from benchmarks.contracts import Metric, Scored
 from benchmarks.metrics._levels import MARGIN
-from osae_theory.metrics import match
 
 
 def _stability(scored: Scored) -> float:
-    return match(scored.fitted.dictionary, scored.problem.dictionary, absolute=True).stability
+    return scored.stability(scored.matched(absolute=True))
 
 
 METRIC = Metric(

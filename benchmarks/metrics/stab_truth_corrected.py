@@ -1,12 +1,12 @@
 """Stab(D, D*) on the scale where random dictionaries score 0 and the true one scores 1."""
 
 from benchmarks.contracts import Metric, Shape
-from benchmarks.metrics._levels import random_dictionaries
+from benchmarks.metrics._levels import random_for_truth
 from osae_theory.metrics import corrected
 
 
 def _over_chance(value: float, shape: Shape) -> float:
-    return corrected(value, random_dictionaries(shape))
+    return corrected(value, random_for_truth(shape))
 
 
 METRIC = Metric(

@@ -1,12 +1,12 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks import catalogue
+from benchmarks import catalogue, tuning
 from benchmarks.contracts import Metric
-from benchmarks.parameters import label
 from osae_theory.errors import InputError
 from osae_theory.problems import toy_spec
 from small_runs import SMALL
@@ -99,18 +99,15 @@ def test_methods_that_cannot_be_are_one_sentence(text, given, message):
 
 
 def test_every_method_that_can_be_tuned_has_been_by_the_protocol():
-    from benchmarks.tune import PROTOCOL, tunable
-
-    for name in tunable():
+    for name in tuning.tunable():
         content = json.loads(catalogue.tuned_file(name).read_text())
-        assert content["protocol"] == PROTOCOL
-        assert content["provenance"]["command"].startswith("python -m benchmarks.tune")
-        errors = {key: value for key, value in content["heldout_mse"].items() if value is not None}
+        assert content["protocol"] == tuning.PROTOCOL
+        assert content["provenance"]["command"] == f"python -m benchmarks.tune --methods {name}"
+        errors = [(one["mean"]["mse"] or math.inf, one["values"]) for one in content["tried"]]
+        assert len(errors) == tuning.N_CONFIGURATIONS
         chosen = content["chosen"]
-        assert min(errors, key=errors.get) == label("", tuple(chosen.items()))[1:-1]
-        for parameter in catalogue.methods()[name].parameters:
-            if parameter.tuned:
-                assert chosen[parameter.name] in parameter.candidates[1:-1]
+        assert min(errors, key=lambda one: one[0])[1] == chosen
+        assert tuning.edge(catalogue.methods()[name], tuple(chosen.items())) == ""
 
 
 def test_a_file_of_tuned_values_that_cannot_be_read_is_named(tmp_path):

@@ -57,7 +57,7 @@ def fitted(name, seeds=(0, 1)):
     how = catalogue.budget_of(method, {"steps": 40}, 64)
     assert method.skip(params, Shape(spec.d, spec.K, spec.m, 300)) is None
     runs = [RunSeeds.same(seed) for seed in seeds]
-    return method.fit(data_for(method, train, spec), Fit(params, how), runs)
+    return method.fit(data_for(method, train, (spec.K, spec.m)), Fit(params, how), runs)
 
 
 @pytest.mark.parametrize("name", catalogue.methods())

@@ -94,7 +94,7 @@ def test_an_honest_method_is_given_no_truth():
     spec = catalogue.problem_spec(small_runs(n=1)[0].setting.case)
     problem = spec.draw()
     for method in catalogue.methods().values():
-        data = data_for(method, problem, spec)
+        data = data_for(method, problem, (spec.K, spec.m))
         assert (data.truth is None) == (method.sees == "data")
         np.testing.assert_array_equal(data.rows, problem.rows()[0])
         assert (data.K, data.m) == (8, 2)

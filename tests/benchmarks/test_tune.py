@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -6,69 +7,158 @@ import pytest
 import benchmarks
 import osae_theory
 import realdata
-from benchmarks import catalogue, tune
-from benchmarks.parameters import label
+from benchmarks import catalogue, tune, tuning
+from benchmarks.contracts import Method
+from benchmarks.methods._sae import LEARNING_RATE
+from benchmarks.parameters import Parameter
 from benchmarks.spec import tuning_seed
 from osae_theory.errors import InputError
 from small_runs import SMALL
 
 LR = "lr"
+RATES = (0.001, 0.0018, 0.003, 0.0055, 0.01, 0.018, 0.032, 0.055)
 
 
-def errors(tried, by_rate):
-    """Return the error of each run by its id; a run without one is not in it."""
-    queues = {rate: iter(values) for rate, values in by_rate.items()}
-    found = {}
-    for spec, candidate in tried.items():
-        value = next(queues[dict(candidate)[LR]])
-        if value is not None:
-            found[spec.id] = value
+def method(name, *parameters):
+    return Method(name, name, lambda data, how, seeds: [], (*parameters, LEARNING_RATE))
+
+
+def own(name, *candidates):
+    return Parameter(name, "real", "a number", candidates=candidates)
+
+
+def came_of(configurations, errors, recoveries=None):
+    """Return what a study would find; an error of None is a run that did not end well."""
+    found = []
+    for number, (one, error) in enumerate(zip(configurations, errors, strict=True)):
+        runs = tuning.runs_at(catalogue.methods()["osae"], ((LR, 0.01 + number),), 5)
+        measured = {}
+        for run in runs if error is not None else runs[1:]:
+            measured[run.id, "mse"] = 1.0 if error is None else error
+            measured[run.id, "stab_truth"] = (recoveries or errors)[number] or 0.0
+        found.append(tuning.tried(one, runs, measured))
     return found
 
 
-def test_the_protocol_trains_every_candidate_on_draws_that_no_table_reports():
-    tried = tune.runs_of("osae", None)
-    rates = catalogue.methods()["osae"].parameters[-1].candidates
-    assert len(tried) == tune.N_DRAWS * len(rates)
-    assert {label("", candidate) for candidate in tried.values()} == {f"[lr={r}]" for r in rates}
-    cases = {spec.setting.case for spec in tried}
-    assert {case.problem_seed for case in cases} == {tuning_seed(n) for n in range(tune.N_DRAWS)}
-    assert {case.cell for case in cases} == {"toy[K=100,N=100000,d=80,m=5]"}
-    assert {spec.setting.budget.amount for spec in tried} == {1960}
+def test_the_protocol_trains_on_draws_that_no_table_reports():
+    osae = catalogue.methods()["osae"]
+    first = tuning.first_configurations(osae)
+    assert first == [((LR, rate),) for rate in RATES]
+    runs = tuning.runs_at(osae, first[0], None)
+    cases = [spec.setting.case for spec in runs]
+    assert [one.problem_seed for one in cases] == [tuning_seed(n) for n in range(tuning.N_DRAWS)]
+    assert {one.cell for one in cases} == {"toy[K=100,N=100000,d=80,m=5]"}
+    assert {spec.setting.budget.amount for spec in runs} == {1960}
+    assert tuning.N_DRAWS >= 5
 
 
-def test_the_value_with_the_lowest_mean_error_is_chosen_and_divergence_is_out():
-    tried = tune.runs_of("osae", None)
-    by_rate = {0.003: [3, 3, 3], 0.0055: [9, 9, 9], 0.01: [2, 2.5, 3], 0.018: [9, 9, 9]}
-    by_rate[0.032] = [1, 1, None]
-    best, means = tune.choose("osae", tried, errors(tried, by_rate))
-    assert dict(best) == {LR: 0.01}
-    assert means == {"lr=0.003": 3, "lr=0.0055": 9, "lr=0.01": 2.5, "lr=0.018": 9, "lr=0.032": None}
+@pytest.mark.parametrize(
+    "parameters",
+    [(), (own("a", 1, 2, 4, 8, 16),), (own("a", 1, 2, 4), own("b", 0.1, 0.2, 0.3))],
+)
+def test_every_method_is_tried_at_the_same_number_of_configurations(parameters):
+    one = method("mine", *parameters)
+    first = tuning.first_configurations(one)
+    second = tuning.second_configurations(one, first[3])
+    together = [*first, *second]
+    assert len(set(together)) == tuning.N_CONFIGURATIONS
+    for configuration in together:
+        assert [name for name, _ in configuration] == [*(p.name for p in parameters), LR]
+    if parameters:
+        assert {dict(c)[LR] for c in second} == {RATES[3]}
+        assert {dict(c)["a"] for c in first} == {
+            parameters[0].candidates[len(parameters[0].candidates) // 2]
+        }
+        for parameter in parameters:
+            assert {dict(c)[parameter.name] for c in together} == set(parameter.candidates)
+    else:
+        below, above = (
+            [dict(c)[LR] for c in second if sign * (dict(c)[LR] - RATES[3]) > 0] for sign in (-1, 1)
+        )
+        assert len(below) == len(above) == 2
+        assert RATES[2] < min(below)
+        assert max(above) < RATES[4]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ((own("a", 1, 2, 3),), r"\(3,\) candidates: expected one parameter with 5"),
+        ((own("a", 1, 2, 3), own("b", 1, 2, 3), own("c", 1, 2, 3)), r"\(3, 3, 3\) candidates"),
+    ],
+)
+def test_a_method_with_more_to_try_than_others_is_refused(parameters, message):
+    with pytest.raises(InputError, match=message):
+        tuning.check_candidates(method("mine", *parameters))
+
+
+def test_the_lowest_mean_error_is_chosen_and_a_configuration_that_failed_once_is_out():
+    configurations = tuning.first_configurations(catalogue.methods()["osae"])
+    found = came_of(configurations, [9, 8, 3, 2, 2.5, 4, None, 9], [1, 1, 3, 5, 7, 4, 9, 1])
+    assert tuning.best_by_error("osae", found) == ((LR, 0.0055),)
+    assert tuning.best_by_recovery(found) == ((LR, 0.01),)
+    assert found[3].means["mse"] == 2
+    assert found[3].deviations["mse"] == 0
+    assert math.isinf(found[6].means["mse"])
 
 
 def test_a_method_that_never_ends_well_cannot_be_tuned():
-    with pytest.raises(InputError, match="'osae': expected a candidate at which every run is done"):
-        tune.choose("osae", tune.runs_of("osae", None), {})
+    configurations = tuning.first_configurations(catalogue.methods()["osae"])
+    with pytest.raises(InputError, match="'osae': expected a configuration at which every run"):
+        tuning.best_by_error("osae", came_of(configurations, [None] * 8))
 
 
-def test_methods_without_tuned_parameters_are_not_tuned():
-    assert "truth" not in tune.tunable()
-    assert "topk" in tune.tunable()
+def test_a_choice_at_the_edge_is_named():
+    one = method("mine", own("a", 1, 2, 4, 8, 16))
+    assert tuning.edge(one, (("a", 4), (LR, 0.01))) == ""
+    assert tuning.edge(one, (("a", 16), (LR, 0.01))) == "mine[a=16]"
+    assert tuning.edge(one, (("a", 4), (LR, 0.001))) == "mine[lr=0.001]"
+    assert tuning.edge(one, (("a", 4), (LR, 0.06))) == "mine[lr=0.06]"
+
+
+def test_methods_without_tuned_parameters_or_with_those_of_another_are_not_tuned():
+    assert "truth" not in tuning.tunable()
+    assert "topk" in tuning.tunable()
+    assert "topk-resorted" not in tuning.tunable()
+    assert catalogue.tuned_file("topk-resorted") == catalogue.tuned_file("topk")
+
+
+def test_every_method_that_is_tuned_has_as_many_configurations_as_the_others():
+    for name in tuning.tunable():
+        tuning.check_candidates(catalogue.methods()[name])
+
+
+def small_study(monkeypatch, tmp_path, name="osae"):
+    monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / "tuned" / f"{name}.json")
+    monkeypatch.setattr(tuning, "PAPER_CELL", SMALL)
+    monkeypatch.setattr(tuning, "N_DRAWS", 1)
+    options = ["--methods", name, "--steps", "40", "--workers", "1", "--out", str(tmp_path / "x")]
+    return tune.main(options)
 
 
 @pytest.mark.trains
 def test_tuning_one_method_writes_its_file_and_no_others(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / "tuned" / f"{name}.json")
-    monkeypatch.setattr(tune, "PAPER_CELL", SMALL)
-    options = ["--methods", "osae", "--steps", "5", "--workers", "1", "--out", str(tmp_path / "x")]
-    assert tune.main(options) == 0
+    monkeypatch.setattr(tuning, "edge", lambda *arguments: "")
+    assert small_study(monkeypatch, tmp_path) == 0
     assert [file.name for file in (tmp_path / "tuned").iterdir()] == ["osae.json"]
     written = json.loads((tmp_path / "tuned" / "osae.json").read_text())
     assert f"osae[lr={written['chosen'][LR]}]" in capsys.readouterr().out
-    assert written["chosen"][LR] == float(
-        min(written["heldout_mse"], key=written["heldout_mse"].get)[3:]
-    )
-    assert written["protocol"] == tune.PROTOCOL
+    assert len(written["tried"]) == tuning.N_CONFIGURATIONS
+    best = min(written["tried"], key=lambda one: one["mean"]["mse"])
+    assert written["chosen"] == best["values"]
+    most = max(written["tried"], key=lambda one: one["mean"]["stab_truth"])
+    assert written["by_recovery"] == most["values"]
+    assert written["protocol"] == tuning.PROTOCOL
+
+
+@pytest.mark.trains
+def test_a_choice_at_the_edge_writes_nothing_and_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tuning, "edge", lambda *arguments: "osae[lr=0.055]")
+    with pytest.raises(SystemExit) as stopped:
+        small_study(monkeypatch, tmp_path)
+    assert stopped.value.code == 1
+    assert not (tmp_path / "tuned").exists()
+    assert "at the edge of its candidates: osae[lr=0.055]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["file/osae.json", "link/osae.json", "a folder"])
