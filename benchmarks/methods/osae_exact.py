@@ -18,7 +18,8 @@ STRENGTH = Parameter(
 )
 
 
-def _together(K: int, params: Params) -> ExactPenalty:
+def together(K: int, params: Params) -> ExactPenalty:
+    """Return the exact penalty on the residual of all samples, with the uniform law."""
     return ExactPenalty(PrefixLaw.uniform(K), float(params["strength"]))
 
 
@@ -27,11 +28,11 @@ def _by_sample(K: int, params: Params) -> ExactPenalty:
 
 
 METHODS = (
-    sae_method("osae-exact", "OSAE (exact penalty)", _together, parameters=(STRENGTH,)),
+    sae_method("osae-exact", "OSAE (exact penalty)", together, parameters=(STRENGTH,)),
     sae_method(
         "osae-exact-resorted",
         "OSAE (exact penalty, re-sorted)",
-        _together,
+        together,
         resorted,
         parameters=(STRENGTH,),
         tuned_as="osae-exact",

@@ -8,6 +8,7 @@ from osae_theory.sae.estimator import OrderedSAE
 from osae_theory.sae.kernels import nested_dropout_loss_fused
 from osae_theory.sae.kmeans import kmeans_atoms
 from osae_theory.sae.model import TopMSAE
+from osae_theory.sae.resampling import Resampling
 from osae_theory.sae.runs import Run, RunSeeds, TrainingConfig
 from osae_theory.sae.schedules import LearningRateSchedule, Resorting, SparsityWarmup, UnitSweep
 from osae_theory.sae.selection import select_top_m, top_m_mask
@@ -22,6 +23,7 @@ __all__ = [
     "LearningRateSchedule",
     "NearDecoder",
     "OrderedSAE",
+    "Resampling",
     "Resorting",
     "Run",
     "RunSeeds",

@@ -9,6 +9,7 @@ from osae_theory.sae.auxiliary import DeadLatentLoss
 from osae_theory.sae.code_penalty import CodePenalty
 from osae_theory.sae.decoders import FrozenDecoder, NearDecoder
 from osae_theory.sae.kernels import ARITHMETICS, BACKENDS
+from osae_theory.sae.resampling import Resampling
 from osae_theory.sae.schedules import LearningRateSchedule, Resorting, SparsityWarmup, UnitSweep
 from osae_theory.sae.selection import ACTIVATIONS
 
@@ -91,6 +92,9 @@ class TrainingConfig:
     resorting : Resorting or None
         Sorting of the latents by their energy while they are trained; off by default, and not
         together with unit sweeping, whose frozen units are the first.
+    resampling : Resampling or None
+        Least useful latents start anew at the largest residuals; off by default, and not together
+        with unit sweeping or with a decoder that is held.
     dead_latent_loss : DeadLatentLoss or None
         Auxiliary loss for dead latents; off by default.
     code_penalty : CodePenalty or None
@@ -117,6 +121,7 @@ class TrainingConfig:
     learning_rate_schedule: LearningRateSchedule = field(default_factory=LearningRateSchedule)
     unit_sweep: UnitSweep | None = None
     resorting: Resorting | None = None
+    resampling: Resampling | None = None
     dead_latent_loss: DeadLatentLoss | None = None
     code_penalty: CodePenalty | None = None
     decoder: FrozenDecoder | NearDecoder | None = None
@@ -145,3 +150,11 @@ class TrainingConfig:
             )
         if self.resorting is not None and self.unit_sweep is not None:
             raise InputError("resorting with unit_sweep: expected only one of the two")
+        if self.resampling is not None:
+            if not isinstance(self.resampling, Resampling):
+                raise InputError(
+                    f"resampling = {shown(self.resampling)}: expected a Resampling or None"
+                )
+            for name in ("unit_sweep", "decoder"):
+                if getattr(self, name) is not None:
+                    raise InputError(f"resampling with {name}: expected only one of the two")

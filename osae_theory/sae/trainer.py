@@ -24,6 +24,7 @@ from osae_theory.sae.fit import Fit, SampleWeights
 from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
 from osae_theory.sae.kernels import AdamConfig, AdamState, adam_step, backend_for
 from osae_theory.sae.model import TopMSAE
+from osae_theory.sae.resampling import replacements
 from osae_theory.sae.runs import Run, TrainingConfig
 from osae_theory.sae.schedules import Resorting
 from osae_theory.seeds import Axis, generator
@@ -104,8 +105,10 @@ class Trainer:
     ) -> None:
         _check_runs(n_atoms, runs, config)
         check_integer("world_size", world_size, 1)
-        if world_size > 1 and config.dead_latent_loss is not None:
-            raise InputError(f"world_size = {world_size}: expected 1 with a dead-latent loss")
+        if world_size > 1 and (config.dead_latent_loss or config.resampling) is not None:
+            raise InputError(
+                f"world_size = {world_size}: expected 1 with a dead-latent loss or resampling"
+            )
         self._all_reduce, self._world_size = all_reduce, world_size
         device = device or torch.device("cpu")
         self._backend = backend_for(config.arithmetic, config.backend, dtype, device)
@@ -196,6 +199,8 @@ class Trainer:
             self._track_thresholds(found.least_active)
         if config.resorting is not None and found.energies is not None:
             self._sort(config.resorting, found.energies)
+        if config.resampling is not None and config.resampling.is_due(step, config.n_steps):
+            self._resample(config.resampling.most, batch, active)
         self.n_done += 1
         return found.loss / (n * batch.shape[2])
 
@@ -360,6 +365,23 @@ class Trainer:
             self._starts = self._starts.gather(1, order[..., None].expand_as(self._starts))
         if self._dead is not None:
             self._dead.reorder(order)
+
+    def _resample(self, most: int, batch: Float[Tensor, "S n d"], active: int) -> None:
+        """Let the least useful latents of each run start anew at the largest residuals."""
+        model = self.model
+        codes, centred = model.encode(batch, active), model.centred(batch)
+        for s in range(len(self.runs)):
+            if bool(self.diverged[s]):
+                continue
+            x, z, atoms = (rows[s].detach().cpu().numpy() for rows in (centred, codes, model.atoms))
+            found = replacements(x, z, atoms, most)
+            places = torch.from_numpy(found.latents).to(batch.device)
+            new = torch.from_numpy(found.directions).to(model.atoms)
+            for name, rows in (("atoms", new), ("encoder", new), ("encoder_bias", 0.0)):
+                adam = self._adam[name]
+                for values in (adam.mean, adam.square):
+                    values[s, places] = 0.0
+                adam.parameter[s, places] = rows
 
     def _put_back_diverged(self) -> None:
         """Put diverged runs back to their start, where their numbers harm nobody."""

@@ -161,7 +161,9 @@ def test_every_item_of_the_package_is_found_once_under_its_own_name():
         *("osae", "osae-zipf", "osae-geometric", "osae-massed", "osae-sampled"),
         *("osae-annealed", "osae-resorted", "osae-swept"),
         *("osae-exact", "osae-exact-resorted", "osae-exact-by-sample", "osae-recipe"),
-        *("penalised", "topk-l1", "relu-l1", "topk", "topk-resorted", "truth", "truth-encoder"),
+        *("penalised", "topk-l1", "relu-l1"),
+        *("topk-resampled", "topk-resampled-resorted", "osae-resampled", "osae-exact-resampled"),
+        *("topk", "topk-resorted", "truth", "truth-encoder"),
     ]
     for name, metric in collected("benchmarks.metrics", "METRIC", Metric).items():
         assert name == metric.name
