@@ -29,6 +29,7 @@ class Axis(IntEnum):
     RESAMPLES = 10
     PROBLEM_DRAW = 11
     CHOICE = 12
+    LAWS = 14
 
 
 def sequence(seed: int, axis: Axis, index: int = 0) -> np.random.SeedSequence:
