@@ -22,6 +22,7 @@ from osae_theory.problems.firing import (
     CopulaSupports,
     ForestSupports,
     compensated,
+    families_of,
     forest_parents,
     zipf_rates,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "check_dictionary",
     "coherence",
     "compensated",
+    "families_of",
     "forest_parents",
     "inclusion_matrix",
     "inclusion_probabilities",

@@ -243,7 +243,7 @@ class ForestSupports:
         1 / (1 + the number of siblings proposed beside it).
         """
         found = np.array(self.proposed, dtype=np.float64)
-        for parent, children in self._families():
+        for parent, children in families_of(self.parents):
             for j in children:
                 others = [i for i in children if i != j and self.exclusive]
                 found[j] = self.proposed[j] * found[parent] * self._wins(others)
@@ -251,19 +251,12 @@ class ForestSupports:
 
     def _restrict(self, active: Bool[np.ndarray, "n K"], tickets: Float[np.ndarray, "n K"]) -> None:
         """Take back what is without its parent, and siblings that do not hold the first ticket."""
-        for parent, children in self._families():
+        for parent, children in families_of(self.parents):
             left = active[:, children] & active[:, [parent]]
             if self.exclusive:
                 held = np.where(left, tickets[:, children], -np.inf)
                 left &= np.arange(len(children)) == held.argmax(axis=1)[:, None]
             active[:, children] = left
-
-    def _families(self) -> list[tuple[int, list[int]]]:
-        """Return the parents with their children, from the first parent on."""
-        children: dict[int, list[int]] = {}
-        for j, parent in enumerate(self.parents):
-            children.setdefault(parent, []).append(j)
-        return sorted((parent, own) for parent, own in children.items() if parent >= 0)
 
     def _wins(self, others: list[int]) -> float:
         counts = np.ones(1)
@@ -331,19 +324,25 @@ def compensated(rates: Rates, parents: Parents) -> Rates:
     if len(parents) != len(rates):
         raise InputError(f"{len(parents)} parents: expected one an atom, {len(rates)}")
     check_parents(parents)
-    proposed: list[float] = []
+    proposed = np.array(rates, dtype=np.float64)
+    for parent, children in families_of(parents):
+        shares = [rates[j] / rates[parent] for j in children]
+        for j, share in zip(children, shares, strict=True):
+            if share > 1.0:
+                raise InputError(
+                    f"rates[{j}] = {rates[j]}: expected at most its parent's, {rates[parent]}"
+                )
+            others = math.fsum(shares) - share
+            proposed[j] = min(1.0, share * (1.0 + max(others, 0.0)))
+    return tuple(proposed.tolist())
+
+
+def families_of(parents: Parents) -> list[tuple[int, list[int]]]:
+    """Return the parents with their children, from the first parent on."""
+    children: dict[int, list[int]] = {}
     for j, parent in enumerate(parents):
-        if parent < 0:
-            proposed.append(float(rates[j]))
-            continue
-        if rates[j] > rates[parent]:
-            raise InputError(
-                f"rates[{j}] = {rates[j]}: expected at most its parent's, {rates[parent]}"
-            )
-        siblings = math.fsum(rates[i] for i, p in enumerate(parents) if p == parent and i != j)
-        share = rates[j] / rates[parent] * (1.0 + siblings / rates[parent])
-        proposed.append(min(1.0, share))
-    return tuple(proposed)
+        children.setdefault(parent, []).append(j)
+    return sorted((parent, own) for parent, own in children.items() if parent >= 0)
 
 
 def _fired(

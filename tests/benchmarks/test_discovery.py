@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import catalogue
-from benchmarks.contracts import Method, Metric
+from benchmarks.contracts import Family, Method, Metric
 from benchmarks.discovery import collected, module_of, modules
 from osae_theory.errors import InputError
 
@@ -159,6 +159,10 @@ def test_every_item_of_the_package_is_found_once_under_its_own_name():
         *("osae", "osae-zipf", "osae-annealed", "osae-resorted", "osae-swept"),
         *("osae-exact", "osae-exact-resorted", "osae-exact-by-sample"),
         *("topk", "topk-resorted", "truth"),
+    ]
+    assert sorted(collected("benchmarks.families", "FAMILY", Family)) == [
+        *("bernoulli", "coherent", "conflict", "correlated", "equal-frequency"),
+        *("noisy", "signed", "song", "synth-sae", "toy", "tree", "width"),
     ]
     for name, metric in collected("benchmarks.metrics", "METRIC", Metric).items():
         assert name == metric.name
