@@ -30,6 +30,7 @@ class Axis(IntEnum):
     PROBLEM_DRAW = 11
     CHOICE = 12
     KMEANS = 13
+    LAWS = 14
 
 
 def sequence(seed: int, axis: Axis, index: int = 0) -> np.random.SeedSequence:

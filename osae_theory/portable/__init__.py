@@ -4,7 +4,13 @@ IEEE 754 says how a sum, a product, a quotient, a square root and a fused multip
 rounded, and nothing about how a library orders them. Here the order is part of the definition.
 """
 
-from osae_theory.portable.elementary import exp, log, standard_exponential, standard_normal
+from osae_theory.portable.elementary import (
+    exp,
+    log,
+    normal_quantile,
+    standard_exponential,
+    standard_normal,
+)
 from osae_theory.portable.products import affine, compiles, matmul
 
 __all__ = [
@@ -13,6 +19,7 @@ __all__ = [
     "exp",
     "log",
     "matmul",
+    "normal_quantile",
     "standard_exponential",
     "standard_normal",
 ]

@@ -57,6 +57,16 @@ def exp(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     return _in_chunks(_exp, x)
 
 
+def normal_quantile(p: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Return the numbers below which a standard normal one is with probabilities p, inside (0, 1).
+
+    References
+    ----------
+    Wichura (1988), "Algorithm AS 241: the percentage points of the normal distribution".
+    """
+    return _in_chunks(_normal_quantile, p)
+
+
 def standard_normal(
     rng: np.random.Generator, shape: int | tuple[int, ...]
 ) -> Float[np.ndarray, "..."]:
@@ -73,7 +83,7 @@ def standard_normal(
     ----------
     Wichura (1988), "Algorithm AS 241: the percentage points of the normal distribution".
     """
-    return _in_chunks(_normal_quantile, _open_uniform(rng, shape))
+    return normal_quantile(_open_uniform(rng, shape))
 
 
 def standard_exponential(

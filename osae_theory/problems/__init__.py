@@ -1,5 +1,6 @@
 """Ground truth: dictionaries, supports, values, and the problems X = D* Y* made of them."""
 
+from osae_theory.problems.arranged import GroupedDictionary, SpreadDictionary
 from osae_theory.problems.dictionaries import (
     DICTIONARIES,
     ClusteredDictionary,
@@ -15,6 +16,15 @@ from osae_theory.problems.dictionaries import (
     check_dictionary,
     coherence,
     welch_bound,
+)
+from osae_theory.problems.firing import (
+    BernoulliSupports,
+    CopulaSupports,
+    ForestSupports,
+    compensated,
+    families_of,
+    forest_parents,
+    zipf_rates,
 )
 from osae_theory.problems.inclusion import inclusion_matrix
 from osae_theory.problems.problem import (
@@ -40,6 +50,7 @@ from osae_theory.problems.values import (
     VALUES,
     ConstantValues,
     HalfNormalValues,
+    LinkedValues,
     NormalValues,
     UniformValues,
     Values,
@@ -51,23 +62,29 @@ __all__ = [
     "SUPPORTS",
     "VALUES",
     "AllSupports",
+    "BernoulliSupports",
     "BlockSupports",
     "ClusteredDictionary",
     "CoherentDictionary",
     "ConstantValues",
+    "CopulaSupports",
     "CyclicSupports",
     "Dictionary",
     "DiracHadamard",
     "EquiangularFrame",
+    "ForestSupports",
     "GaussianDictionary",
     "GeometricSupports",
+    "GroupedDictionary",
     "HalfNormalValues",
     "HarmonicFrame",
+    "LinkedValues",
     "NormalValues",
     "OrthonormalDictionary",
     "OrthonormalUnion",
     "ProblemSpec",
     "SparseCodingProblem",
+    "SpreadDictionary",
     "Supports",
     "TreeSupports",
     "UniformSupports",
@@ -77,9 +94,13 @@ __all__ = [
     "ZipfSupports",
     "check_dictionary",
     "coherence",
+    "compensated",
+    "families_of",
+    "forest_parents",
     "inclusion_matrix",
     "inclusion_probabilities",
     "problem_from_arrays",
     "toy_spec",
     "welch_bound",
+    "zipf_rates",
 ]

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 
 from osae_theory.errors import InputError, check_integer, check_real
+from osae_theory.problems.arranged import GroupedDictionary, SpreadDictionary
 from osae_theory.problems.frames import (
     DiracHadamard,
     EquiangularFrame,
@@ -364,5 +365,7 @@ DICTIONARIES: Mapping[str, Callable[..., Dictionary]] = MappingProxyType(
         "equiangular": EquiangularFrame,
         "clustered": ClusteredDictionary,
         "coherent": CoherentDictionary,
+        "grouped": GroupedDictionary,
+        "spread": SpreadDictionary,
     }
 )

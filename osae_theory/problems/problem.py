@@ -19,13 +19,16 @@ from osae_theory.errors import (
 )
 from osae_theory.portable import exp, standard_normal
 from osae_theory.problems.dictionaries import Dictionary, GaussianDictionary
-from osae_theory.problems.geometry import check_dictionary
+from osae_theory.problems.geometry import check_dictionary, gaussian_columns
+from osae_theory.problems.rows import listed
 from osae_theory.problems.supports import Supports, ZipfSupports
 from osae_theory.problems.values import HalfNormalValues, Values
 from osae_theory.seeds import Axis, generator
 
 _CHUNK_ENTRIES = 1 << 15
 _LN_10 = 2.302585092994046
+# Of the stream on the axis of laws that the bias comes from: part of the results.
+_BIAS = 0
 # The index of each split's random streams: part of the results, never renumber.
 SPLITS: Mapping[str, int] = MappingProxyType({"train": 0, "heldout": 1})
 
@@ -52,6 +55,9 @@ class ProblemSpec:
         lose the signal or the noise; None for data without noise.
     seed : int
         At least 0.
+    bias : float
+        Length, at least 0, of one vector that is added to every sample, its direction uniform;
+        no part of the signal that `snr_db` is about.
 
     Raises
     ------
@@ -65,6 +71,7 @@ class ProblemSpec:
     n_samples: int
     snr_db: float | None = None
     seed: int = 0
+    bias: float = 0.0
 
     def __post_init__(self) -> None:
         for name, kind in (("dictionary", Dictionary), ("supports", Supports), ("values", Values)):
@@ -75,6 +82,7 @@ class ProblemSpec:
         check_integer("seed", self.seed, 0)
         if self.snr_db is not None:
             check_real("snr_db", self.snr_db, at_least=-300.0, at_most=300.0)
+        check_real("bias", self.bias, at_least=0.0)
         self.supports.check(self.K)
         self.values.check(self.K)
 
@@ -90,7 +98,7 @@ class ProblemSpec:
 
     @property
     def m(self) -> int:
-        """Number of atoms in every support."""
+        """Number of atoms in every support; the most there can be, where that varies."""
         return self.supports.m
 
     def draw(
@@ -131,12 +139,17 @@ class ProblemSpec:
         check_dictionary(dictionary)
         supports = self.supports.draw(self.K, n, generator(self.seed, Axis.SUPPORTS, index))
         values = self.values.draw(supports, generator(self.seed, Axis.VALUES, index))
+        supports, values = _without_padding(supports, values)
         codes = _dense_codes(supports, values, self.K)
-        data, noise = _combined(dictionary, supports, values), None
+        data, noise, bias = _combined(dictionary, supports, values), None, None
         if self.snr_db is not None:
             noise = _noise_at(data, float(self.snr_db), generator(self.seed, Axis.NOISE, index))
             data = data + noise
-        problem = SparseCodingProblem(dictionary, codes, data, noise, self)
+        if self.bias:
+            rng = generator(self.seed, Axis.LAWS, _BIAS)
+            bias = float(self.bias) * gaussian_columns(self.d, 1, rng)[:, 0]
+            data = data + bias[:, None]
+        problem = SparseCodingProblem(dictionary, codes, data, noise, self, bias=bias)
         if not certified:
             return problem
         # Imported here, since certificates are about problems and stand above them.
@@ -147,7 +160,7 @@ class ProblemSpec:
 
 @dataclass(frozen=True, eq=False)
 class SparseCodingProblem:
-    """Data with the dictionary and the codes that made it, X = D* Y* (+ R), columns as samples.
+    """Data with the dictionary and the codes that made it, X = D* Y* (+ R + b), samples as columns.
 
     Made by `ProblemSpec.draw` or `problem_from_arrays`, which check what they are given; the
     constructor trusts its arguments.
@@ -166,6 +179,8 @@ class SparseCodingProblem:
         Where the arrays came from; None for arrays made by hand.
     certificate : Certificate, optional
         A proof that the codes are the only m-sparse ones for the dictionary, if asked for.
+    bias : Float[np.ndarray, " d"], optional
+        b, the same for every sample, or None for data without one.
     """
 
     dictionary: Float[np.ndarray, "d K"]
@@ -174,6 +189,7 @@ class SparseCodingProblem:
     noise: Float[np.ndarray, "d N"] | None = None
     spec: ProblemSpec | None = None
     certificate: Certificate | None = None
+    bias: Float[np.ndarray, " d"] | None = None
 
     @property
     def d(self) -> int:
@@ -202,13 +218,7 @@ class SparseCodingProblem:
         A sample with fewer atoms than the largest has its row filled up with -1. Computed from
         the codes at every call.
         """
-        active = self.codes.T != 0
-        sample, atom = np.nonzero(active)
-        counts = active.sum(axis=1)
-        place = np.arange(len(sample)) - np.repeat(np.cumsum(counts) - counts, counts)
-        supports = np.full((self.n_samples, int(counts.max())), -1, dtype=np.int64)
-        supports[sample, place] = atom
-        return supports
+        return listed(self.codes.T != 0, self.m)
 
     def rows(
         self, dtype: type[np.floating] = np.float32
@@ -307,12 +317,27 @@ def _as_float64(name: str, values: ArrayLike) -> np.ndarray:
     return np.array(array(name, values, finite=False), dtype=np.float64)
 
 
+def _without_padding(
+    supports: Int[np.ndarray, "N m"], values: Float[np.ndarray, "N m"]
+) -> tuple[Int[np.ndarray, "N w"], Float[np.ndarray, "N w"]]:
+    """Return supports and values without columns that no sample uses, values 0 at a -1."""
+    unused = supports < 0
+    if not unused[:, -1].any():
+        return supports, values
+    width = int((~unused).any(axis=0).sum())
+    return supports[:, :width], np.where(unused, 0.0, values)[:, :width]
+
+
 def _dense_codes(
     supports: Int[np.ndarray, "N m"], values: Float[np.ndarray, "N m"], K: int
 ) -> Float[np.ndarray, "K N"]:
     """Return the code matrix, laid out one sample after another so that filling it is fast."""
     rows = np.zeros((len(supports), K))
-    np.put_along_axis(rows, supports, values, axis=1)
+    if (supports < 0).any():
+        held = supports >= 0
+        rows[np.nonzero(held)[0], supports[held]] = values[held]
+    else:
+        np.put_along_axis(rows, supports, values, axis=1)
     return rows.T
 
 
@@ -321,7 +346,10 @@ def _combined(
     supports: Int[np.ndarray, "N m"],
     values: Float[np.ndarray, "N m"],
 ) -> Float[np.ndarray, "d N"]:
-    """Return D Y as a sum over each sample's atoms, in the order of their indices."""
+    """Return D Y as a sum over each sample's atoms, in the order of their indices.
+
+    A place without an atom holds -1 and the value 0, which leaves the sum as it is.
+    """
     atoms = np.ascontiguousarray(dictionary.T)
     rows = np.zeros((len(supports), atoms.shape[1]))
     size = max(_CHUNK_ENTRIES // atoms.shape[1], 1)

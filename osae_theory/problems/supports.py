@@ -1,7 +1,7 @@
 """The supports of the codes Y*: which m of the K true atoms each sample uses, and how often."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain, combinations
 from types import MappingProxyType
@@ -13,22 +13,25 @@ from jaxtyping import Float, Int
 from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.portable import exp, log, standard_exponential
+from osae_theory.problems.firing import BernoulliSupports, CopulaSupports, ForestSupports
+from osae_theory.problems.rows import chunks
 
 MAX_SUBSETS = 2_000_000
 MAX_EXACT_ATOMS = 20
 LARGEST_ALPHA = 1e300
-CHUNK_ENTRIES = 1 << 19
+# With 10^15 atoms a weight is still a normal number.
+LARGEST_TREE_ALPHA = 20.0
 # Range of the logarithms of weights within which their quotients are far from overflow.
 _MODERATE = 500.0
 
 
 @runtime_checkable
 class Supports(Protocol):
-    """A law of supports with exactly m atoms, described by plain fields."""
+    """A law of supports with at most m atoms, described by plain fields."""
 
     @property
     def m(self) -> int:
-        """Number of atoms in every support."""
+        """Number of atoms in every support; the most there can be, where that varies."""
         ...
 
     def check(self, K: int) -> None:
@@ -36,7 +39,10 @@ class Supports(Protocol):
         ...
 
     def draw(self, K: int, n: int, rng: np.random.Generator) -> Int[np.ndarray, "n m"]:
-        """Return n supports, one a row: m distinct indices in 0..K-1, ascending."""
+        """Return n supports, one a row: distinct indices in 0..K-1, ascending.
+
+        A support of fewer than m atoms, or of none, has its row filled up with -1.
+        """
         ...
 
 
@@ -280,14 +286,18 @@ class TreeSupports:
     """Connected sets that hold the root of a tree of atoms: an atom needs its parent.
 
     The atoms are in heap order, the parent of atom j being (j - 1) // branching. A support
-    grows from the root by one atom at a time, uniform among the children it does not hold yet.
+    grows from the root by one atom at a time, among the children it does not hold yet: atom j of
+    0..K-1 with weight (j + 1)^-alpha.
 
     Parameters
     ----------
     m : int
-        Atoms in a support, at least 1.
+        Atoms in a support, at least 1. Atoms at a depth of m or more, the root being at depth 0,
+        are in none.
     branching : int
         Children of an atom, at least 1; 1 makes a chain.
+    alpha : float
+        Exponent of the weights; 0, the default, makes all children equally likely.
 
     Raises
     ------
@@ -301,10 +311,12 @@ class TreeSupports:
 
     m: int
     branching: int
+    alpha: float = 0.0
 
     def __post_init__(self) -> None:
         check_integer("m", self.m, 1)
         check_integer("branching", self.branching, 1)
+        check_real("alpha", self.alpha, at_least=-LARGEST_TREE_ALPHA, at_most=LARGEST_TREE_ALPHA)
 
     def check(self, K: int) -> None:
         """Raise InputError if m > K."""
@@ -316,10 +328,41 @@ class TreeSupports:
         check_integer("n", n, 1)
         branching = min(self.branching, K)
         supports = np.empty((n, self.m), dtype=np.int64)
-        for rows in _chunks(n, min(self.m * branching, K)):
+        for rows in chunks(n, min(self.m * branching, K)):
             choices = rng.random((rows.stop - rows.start, self.m - 1))
-            supports[rows] = _grown_trees(choices, K, branching)
+            weights = self._weights(K) if self.alpha else None
+            supports[rows] = _grown_trees(choices, K, branching, weights)
         return supports
+
+    def inclusion_probabilities(self, K: int) -> Float[np.ndarray, " K"]:
+        """Return the exact probability that each of K atoms is in a support, by enumeration.
+
+        Raises InputError as `check` does, or where there are more than 2,000,000 supports.
+        """
+        self.check(K)
+        weights = self._weights(K)
+        law: dict[tuple[int, ...], float] = {(0,): 1.0}
+        for _ in range(self.m - 1):
+            grown: dict[tuple[int, ...], float] = {}
+            for support, probability in law.items():
+                children = _children(support, K, self.branching)
+                total = math.fsum(weights[children])
+                for j in children:
+                    larger = tuple(sorted((*support, j)))
+                    grown[larger] = grown.get(larger, 0.0) + probability * weights[j] / total
+            law = grown
+            if len(law) > MAX_SUBSETS:
+                raise InputError(
+                    f"m = {self.m} of K = {K} atoms makes more than {MAX_SUBSETS} supports:"
+                    " expected fewer"
+                )
+        found = np.zeros(K)
+        for support, probability in law.items():
+            found[list(support)] += probability
+        return found
+
+    def _weights(self, K: int) -> Float[np.ndarray, " K"]:
+        return exp(-float(self.alpha) * log(np.arange(1.0, K + 1)))
 
 
 @at_the_door
@@ -378,13 +421,6 @@ def _check_fits(m: int, K: int) -> None:
         raise InputError(f"m = {m}: expected at most K = {K}")
 
 
-def _chunks(n: int, width: int) -> Iterator[slice]:
-    """Yield slices of 0..n-1 short enough for an array of `width` columns to stay small."""
-    length = max(1, CHUNK_ENTRIES // width)
-    for start in range(0, n, length):
-        yield slice(start, min(n, start + length))
-
-
 def _successive_sampling(
     log_weights: Float[np.ndarray, " K"], m: int, n: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "n m"]:
@@ -400,7 +436,7 @@ def _successive_sampling(
     heaviest = log_weights.max()
     moderate = bool(heaviest - log_weights.min() < _MODERATE)
     mean_times = exp(heaviest - log_weights) if moderate else None
-    for rows in _chunks(n, K):
+    for rows in chunks(n, K):
         times = standard_exponential(rng, (rows.stop - rows.start, K))
         if mean_times is not None:
             times *= mean_times
@@ -411,10 +447,22 @@ def _successive_sampling(
     return supports
 
 
+def _children(support: tuple[int, ...], K: int, branching: int) -> list[int]:
+    """Return the children, among K atoms, that a rooted connected set does not hold."""
+    first = ((j * branching + 1, min((j + 1) * branching, K - 1)) for j in support)
+    return [j for low, high in first for j in range(low, high + 1) if j not in support]
+
+
 def _grown_trees(
-    choices: Float[np.ndarray, "n steps"], K: int, branching: int
+    choices: Float[np.ndarray, "n steps"],
+    K: int,
+    branching: int,
+    weights: Float[np.ndarray, " K"] | None = None,
 ) -> Int[np.ndarray, "n m"]:
-    """Return one rooted connected set a row, grown by the uniform numbers in `choices`."""
+    """Return one rooted connected set a row, grown by the uniform numbers in `choices`.
+
+    Children are taken by their `weights`, and all alike without any.
+    """
     n, steps = choices.shape
     row = np.arange(n)
     support = np.zeros((n, steps + 1), dtype=np.int64)
@@ -427,6 +475,11 @@ def _grown_trees(
         frontier[parent, length[parent] + child] = first[parent] + child
         length += children
         place = (choices[:, step] * length).astype(np.int64)
+        if weights is not None:
+            held = np.arange(frontier.shape[1]) < length[:, None]
+            reached = np.cumsum(np.where(held, weights[frontier], 0.0), axis=1)
+            aim = choices[:, step] * reached[:, -1]
+            place = np.minimum((reached <= aim[:, None]).sum(axis=1), length - 1)
         support[:, step + 1] = frontier[row, place]
         length -= 1
         frontier[row, place] = frontier[row, length]
@@ -442,5 +495,8 @@ SUPPORTS: Mapping[str, Callable[..., Supports]] = MappingProxyType(
         "all": AllSupports,
         "block": BlockSupports,
         "tree": TreeSupports,
+        "bernoulli": BernoulliSupports,
+        "copula": CopulaSupports,
+        "forest": ForestSupports,
     }
 )

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import catalogue
-from benchmarks.contracts import Method, Metric
+from benchmarks.contracts import Family, Method, Metric
 from benchmarks.discovery import collected, module_of, modules
 from osae_theory.errors import InputError
 
@@ -164,6 +164,10 @@ def test_every_item_of_the_package_is_found_once_under_its_own_name():
         *("penalised", "topk-l1", "relu-l1"),
         *("topk-resampled", "topk-resampled-resorted", "osae-resampled", "osae-exact-resampled"),
         *("topk", "topk-resorted", "truth", "truth-encoder"),
+    ]
+    assert sorted(collected("benchmarks.families", "FAMILY", Family)) == [
+        *("bernoulli", "coherent", "conflict", "correlated", "equal-frequency"),
+        *("noisy", "signed", "song", "synth-sae", "toy", "tree", "width"),
     ]
     for name, metric in collected("benchmarks.metrics", "METRIC", Metric).items():
         assert name == metric.name

@@ -6,7 +6,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from osae_theory.portable import elementary, exp, log, standard_exponential, standard_normal
+from osae_theory.portable import (
+    elementary,
+    exp,
+    log,
+    normal_quantile,
+    standard_exponential,
+    standard_normal,
+)
 
 POSITIVE = st.floats(5e-324, 1.7e308)
 
@@ -55,6 +62,11 @@ def test_normal_numbers_are_the_quantiles_of_their_uniform_numbers():
     np.testing.assert_allclose(normal, special.ndtri(uniform), rtol=2e-14)
     assert stats.kstest(normal, "norm").pvalue > 0.01
     assert np.abs(normal).max() > 3.8
+
+
+def test_quantiles_of_the_normal_law_are_right_in_the_middle_and_in_both_tails():
+    p = np.array([[1e-300, 1e-17, 5e-4], [0.3, 0.5, 1 - 1e-12]])
+    np.testing.assert_allclose(normal_quantile(p), special.ndtri(p), rtol=2e-14)
 
 
 def test_exponential_numbers_are_positive_with_the_right_law():

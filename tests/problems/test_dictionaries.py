@@ -14,9 +14,11 @@ from osae_theory.problems import (
     DiracHadamard,
     EquiangularFrame,
     GaussianDictionary,
+    GroupedDictionary,
     HarmonicFrame,
     OrthonormalDictionary,
     OrthonormalUnion,
+    SpreadDictionary,
     VandermondeFrame,
     check_dictionary,
     coherence,
@@ -33,6 +35,8 @@ EXAMPLES = {
     "equiangular": EquiangularFrame(7, 28),
     "clustered": ClusteredDictionary(4, 8, 3, 0.2),
     "coherent": CoherentDictionary(4, 7, 0.7),
+    "grouped": GroupedDictionary(4, 7, 3, 0.6),
+    "spread": SpreadDictionary(4, 7, 5),
 }
 
 
@@ -64,7 +68,8 @@ def test_the_same_generator_state_draws_the_same_bits(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["gaussian", "orthonormal", "orthonormal_union", "clustered", "coherent"]
+    "name",
+    ["gaussian", "orthonormal", "orthonormal_union", "clustered", "coherent", "grouped", "spread"],
 )
 def test_random_kinds_change_with_the_generator(name):
     first = EXAMPLES[name].draw(np.random.default_rng(3))

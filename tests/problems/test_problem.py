@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from osae_theory.problems import (
+    BernoulliSupports,
     CoherentDictionary,
     ConstantValues,
     GaussianDictionary,
@@ -158,6 +159,53 @@ def test_supports_are_filled_up_with_minus_1_where_a_sample_uses_fewer_atoms():
     np.testing.assert_array_equal(problem.supports, [[0, 2, -1], [-1, -1, -1], [1, 2, 3]])
 
 
+VARYING = dataclasses.replace(
+    SPEC, supports=BernoulliSupports((0.5, 0.5, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.05))
+)
+
+
+@pytest.mark.parametrize("spec", [VARYING, dataclasses.replace(VARYING, snr_db=20.0)])
+def test_supports_of_varying_size_make_codes_and_data_by_the_definition(spec):
+    problem = spec.draw(n_samples=300)
+    supports = spec.supports.draw(9, 300, generator(5, Axis.SUPPORTS))
+    values = spec.values.draw(supports, generator(5, Axis.VALUES))
+    codes, data = np.zeros((9, 300)), np.zeros((6, 300))
+    for i, support in enumerate(supports.tolist()):
+        for t, j in enumerate(support):
+            if j >= 0:
+                codes[j, i] = values[i, t]
+                data[:, i] += values[i, t] * problem.dictionary[:, j]
+    np.testing.assert_array_equal(problem.codes, codes)
+    noise = 0 if problem.noise is None else problem.noise
+    np.testing.assert_array_equal(problem.data, data + noise)
+    sizes = (codes != 0).sum(axis=0)
+    assert sizes.min() == 0
+    assert problem.m == sizes.max() < spec.m == 9
+    np.testing.assert_array_equal(problem.supports, supports[:, : problem.m])
+    few = spec.draw(n_samples=7)
+    np.testing.assert_array_equal(few.codes, problem.codes[:, :7])
+
+
+def test_a_draw_of_samples_without_an_atom_is_a_draw_of_zeros():
+    spec = dataclasses.replace(SPEC, supports=BernoulliSupports((1e-9,) * 9))
+    problem = spec.draw(n_samples=5)
+    assert not problem.codes.any()
+    assert not problem.data.any()
+    assert problem.supports.shape == (5, 0)
+
+
+def test_a_bias_is_one_vector_of_its_length_on_every_sample_of_both_splits():
+    biased = dataclasses.replace(NOISY, bias=0.5)
+    for split in ("train", "heldout"):
+        plain, moved = NOISY.draw(split), biased.draw(split)
+        assert plain.bias is None
+        assert np.linalg.norm(moved.bias) == pytest.approx(0.5, rel=1e-14)
+        np.testing.assert_array_equal(moved.bias, biased.draw("train").bias)
+        np.testing.assert_array_equal(moved.data, plain.data + moved.bias[:, None])
+        np.testing.assert_array_equal(moved.codes, plain.codes)
+    assert not np.allclose(moved.bias, dataclasses.replace(biased, seed=6).draw().bias)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_are_contiguous_transposed_copies(dtype):
     problem = SPEC.draw()
@@ -226,6 +274,8 @@ def test_a_hand_made_problem_refuses_bad_arrays(dictionary, codes, noise, messag
         ({"seed": -1}, "seed = -1"),
         ({"snr_db": math.inf}, "snr_db = inf"),
         ({"snr_db": 301.0}, "snr_db = 301"),
+        ({"bias": -1.0}, r"bias = -1\.0"),
+        ({"supports": BernoulliSupports((0.5,))}, "rates of 1 atoms: .* K = 9"),
         ({"supports": UniformSupports(10)}, "m = 10: expected at most K = 9"),
         ({"values": ConstantValues(1.0, (1.0, 2.0))}, "scale of 2 numbers.*K = 9"),
     ],

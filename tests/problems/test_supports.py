@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from osae_theory.errors import InputError
+from osae_theory.portable import exp, log
 from osae_theory.problems import (
     SUPPORTS,
     AllSupports,
@@ -19,8 +20,9 @@ from osae_theory.problems import (
     UniformSupports,
     ZipfSupports,
     inclusion_probabilities,
+    supports,
 )
-from osae_theory.problems import supports as module
+from osae_theory.problems import rows as module
 
 EXAMPLES = {
     "zipf": ZipfSupports(2, 1.2),
@@ -31,6 +33,8 @@ EXAMPLES = {
     "block": BlockSupports(2, 2),
     "tree": TreeSupports(2, 2),
 }
+# Those of varying size have tests of their own: tests/problems/test_firing.py.
+VARYING = {"bernoulli", "copula", "forest"}
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -60,13 +64,16 @@ def brute_subset_law(weights, m):
     return law
 
 
-def grow_tree_in_a_loop(m, branching, K, uniforms):
+def grow_tree_in_a_loop(m, branching, K, uniforms, alpha=0.0):
     """One support, by the definition: keep a list of the children not yet held."""
     support, frontier = [0], []
     for u in uniforms:
         first = support[-1] * branching + 1
         frontier += range(first, min(first + branching, K))
         place = int(u * len(frontier))
+        if alpha:
+            reached = np.cumsum(exp(-alpha * log(np.array(frontier) + 1.0)))
+            place = min(int(np.searchsorted(reached, u * reached[-1], "right")), len(frontier) - 1)
         support.append(frontier[place])
         frontier[place] = frontier[-1]
         frontier.pop()
@@ -87,7 +94,7 @@ def assert_within_5_sigma(drawn, K, expected):
 
 
 def test_the_registry_holds_every_kind_under_its_name():
-    assert set(SUPPORTS) == set(EXAMPLES)
+    assert set(SUPPORTS) == set(EXAMPLES) | VARYING
     for name, example in EXAMPLES.items():
         assert SUPPORTS[name] is type(example)
         assert isinstance(example, Supports)
@@ -269,12 +276,18 @@ def test_tree_supports_are_connected_and_hold_the_root(m, branching, spare, seed
         assert all((j - 1) // branching in support for j in support[1:])
 
 
-@given(st.integers(1, 6), st.integers(1, 9), st.integers(0, 9), SEEDS)
-def test_tree_supports_equal_those_grown_in_a_loop(m, branching, spare, seed):
+@given(
+    st.integers(1, 6),
+    st.integers(1, 9),
+    st.integers(0, 9),
+    st.sampled_from([0.0, 0.7, 3.0, -1.0]),
+    SEEDS,
+)
+def test_tree_supports_equal_those_grown_in_a_loop(m, branching, spare, alpha, seed):
     K = m + spare
     uniforms = np.random.default_rng(seed).random((20, m - 1))
-    drawn = TreeSupports(m, branching).draw(K, 20, np.random.default_rng(seed))
-    looped = [grow_tree_in_a_loop(m, branching, K, row) for row in uniforms.tolist()]
+    drawn = TreeSupports(m, branching, alpha).draw(K, 20, np.random.default_rng(seed))
+    looped = [grow_tree_in_a_loop(m, branching, K, row, alpha) for row in uniforms.tolist()]
     np.testing.assert_array_equal(drawn, looped)
 
 
@@ -285,6 +298,27 @@ def test_tree_supports_add_each_atom_of_the_frontier_alike():
     law = {(0, 1, 2): 2 / 6, (0, 1, 3): 1 / 6, (0, 1, 4): 1 / 6, (0, 2, 5): 1 / 6, (0, 2, 6): 1 / 6}
     assert set(counts) == set(law)
     assert chisquare([counts[s] for s in law], 9000 * np.array(list(law.values()))).pvalue > 1e-4
+
+
+def test_the_inclusion_probabilities_of_a_small_tree_are_those_by_hand():
+    # From the root, 1 or 2; then one of the three on the frontier.
+    exact = TreeSupports(3, 2).inclusion_probabilities(7)
+    np.testing.assert_allclose(exact, np.array([6, 4, 4, 1, 1, 1, 1]) / 6)
+
+
+@pytest.mark.theory
+@pytest.mark.parametrize(("K", "m", "branching", "alpha"), [(20, 3, 4, 1.2), (9, 4, 2, 0.0)])
+def test_tree_frequencies_are_the_inclusion_probabilities(K, m, branching, alpha):
+    kind = TreeSupports(m, branching, alpha)
+    exact = kind.inclusion_probabilities(K)
+    assert exact.sum() == pytest.approx(m)
+    assert_within_5_sigma(kind.draw(K, 40_000, np.random.default_rng(0)), K, exact)
+
+
+def test_a_tree_of_too_many_supports_is_refused_rather_than_enumerated(monkeypatch):
+    monkeypatch.setattr(supports, "MAX_SUBSETS", 10)
+    with pytest.raises(InputError, match="more than 10 supports: expected fewer"):
+        TreeSupports(5, 3).inclusion_probabilities(20)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +338,7 @@ def test_tree_supports_add_each_atom_of_the_frontier_alike():
         (BlockSupports, (3, 2), "m = 3: expected a multiple of block_size = 2"),
         (TreeSupports, (0, 2), "m = 0"),
         (TreeSupports, (2, 0), "branching = 0"),
+        (TreeSupports, (2, 2, math.nan), "alpha = nan"),
     ],
 )
 def test_bad_fields_are_refused(kind, fields, message):

@@ -5,10 +5,12 @@ import pytest
 from scipy.stats import kstest
 
 from osae_theory.errors import InputError
+from osae_theory.portable import standard_normal
 from osae_theory.problems import (
     VALUES,
     ConstantValues,
     HalfNormalValues,
+    LinkedValues,
     NormalValues,
     UniformSupports,
     UniformValues,
@@ -20,6 +22,7 @@ EXAMPLES = {
     "normal": NormalValues(),
     "uniform": UniformValues(0.5, 2.0),
     "constant": ConstantValues(-3.0),
+    "linked": LinkedValues((5.0, 4.0, 3.0, 4.0, 5.0, 4.0), (0.5,) * 6, (-1, 0, 0, -1, 3, 4)),
 }
 SUPPORTS = UniformSupports(3).draw(6, 4000, np.random.default_rng(9))
 SCALE = (1.0, 10.0, 0.1, 2.0, 5.0, 3.0)
@@ -85,7 +88,7 @@ def test_constant_values_are_the_value():
     np.testing.assert_array_equal(drawn, np.full(SUPPORTS.shape, -3.0))
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", ["half_normal", "normal", "uniform", "constant"])
 def test_a_scale_multiplies_the_values_of_its_atom(name):
     law = EXAMPLES[name]
     fields = {"uniform": {"low": 0.5, "high": 2.0}, "constant": {"value": -3.0}}.get(name, {})
@@ -118,11 +121,61 @@ def test_the_same_generator_state_draws_the_same_values(name):
         (UniformValues, (1.0, 2.0, (math.nan,)), r"scale\[0\] = nan"),
         (ConstantValues, (1.0, (math.inf,)), r"scale\[0\] = inf"),
         (HalfNormalValues, ([1.0, 2.0],), "expected None or a tuple"),
+        (LinkedValues, ((1.0, 0.0), (0.0, 0.0), (-1, -1)), r"means\[1\] = 0\.0"),
+        (LinkedValues, ((1.0,), (-0.1,), (-1,)), r"deviations\[0\] = -0\.1"),
+        (LinkedValues, ((1.0,), (0.1, 0.1), (-1,)), r"deviations = .* entry for each atom"),
+        (LinkedValues, ((1.0,), (0.1,), (0,)), r"parents\[0\] = 0: expected an atom before 0"),
     ],
 )
 def test_bad_fields_are_refused(kind, fields, message):
     with pytest.raises(InputError, match=message):
         kind(*fields)
+
+
+def linked_in_a_loop(law, supports, normal):
+    """The values by the definition: one sample after another, one atom after another."""
+    found = np.ones(supports.shape)
+    for i, support in enumerate(supports.tolist()):
+        values = {}
+        for t, j in enumerate(support):
+            if j < 0:
+                continue
+            values[j] = abs(law.means[j] + law.deviations[j] * normal[i, t])
+            parent = law.parents[j]
+            if parent in values:
+                values[j] *= values[parent] / law.means[parent]
+            found[i, t] = values[j]
+    return found
+
+
+def test_linked_values_equal_those_of_a_loop():
+    law = LinkedValues((5.0, 4.0, 3.0, 4.0), (0.5, 2.0, 0.0, 1.0), (-1, 0, 1, 1))
+    supports = np.array([[0, 1, 2, 3], [1, 2, -1, -1], [0, 2, 3, -1], [-1, -1, -1, -1]] * 20)
+    drawn = law.draw(supports, np.random.default_rng(3))
+    normal = standard_normal(np.random.default_rng(3), supports.shape)
+    held = supports >= 0
+    np.testing.assert_array_equal(drawn[held], linked_in_a_loop(law, supports, normal)[held])
+    assert np.all(drawn > 0)
+
+
+def test_the_energy_of_a_linked_value_is_the_product_along_its_ancestors():
+    law = LinkedValues((5.0, 4.0, 3.0), (0.5, 1.0, 1.5), (-1, 0, 1))
+    chain = np.tile([0, 1, 2], (200_000, 1))
+    squares = law.draw(chain, np.random.default_rng(0)) ** 2
+    shares = np.array([1 + 0.1**2, 1 + 0.25**2, 1 + 0.5**2])
+    expected = np.cumprod(shares) * np.array([25.0, 16.0, 9.0])
+    # The reflected values, 2.3% of the last atom's, have the squares of those not reflected.
+    error = squares.std(axis=0) / math.sqrt(len(squares))
+    assert np.all(np.abs(squares.mean(axis=0) - expected) < 5 * error)
+
+
+def test_linked_values_refuse_atoms_they_do_not_describe():
+    law = LinkedValues((1.0, 2.0), (0.0, 0.0), (-1, 0))
+    law.check(2)
+    with pytest.raises(InputError, match="means of 2 atoms: expected one an atom, K = 3"):
+        law.check(3)
+    with pytest.raises(InputError, match=r"means of 2 atoms: .* hold atom 5"):
+        law.draw(SUPPORTS, np.random.default_rng(0))
 
 
 def test_a_scale_of_the_wrong_length_is_refused():
