@@ -155,6 +155,8 @@ def test_a_folder_that_is_not_there_is_an_error(discovered, monkeypatch, tmp_pat
 
 def test_every_item_of_the_package_is_found_once_under_its_own_name():
     assert list(collected("benchmarks.methods", "METHOD", Method)) == [
+        *("aligned", "archetypal", "archetypal-random", "consensus", "decoder-decay"),
+        *("gated", "jumprelu"),
         *("msae-fixed", "msae-fixed-doubling", "msae-random", "msae-random-free"),
         *("osae", "osae-zipf", "osae-annealed", "osae-resorted", "osae-swept"),
         *("osae-exact", "osae-exact-resorted", "osae-exact-by-sample"),
