@@ -36,7 +36,7 @@ MEMBERS = Parameter(
     "members",
     "integer",
     "how many SAEs a group has, 2..4",
-    candidates=(2, 3, 4),
+    default=2,
     at_least=2,
     at_most=4,
 )
@@ -44,7 +44,7 @@ PULL = Parameter(
     "pull",
     "real",
     "weight of the penalty on the distance of matched atoms, at least 0",
-    candidates=(0.1, 1.0, 10.0, 100.0),
+    candidates=(0.01, 0.1, 1.0, 10.0),
     at_least=0,
 )
 _EVERY = 20

@@ -32,7 +32,7 @@ STRENGTH = Parameter(
     "strength",
     "real",
     "weight of the L1 penalty on the gates, in units of the samples' typical norm, above 0",
-    candidates=(0.1, 0.15, 0.2, 0.3),
+    candidates=(0.1, 0.15, 0.2, 0.25, 0.3),
     above=0,
 )
 
