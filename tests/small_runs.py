@@ -8,9 +8,15 @@ SMALL = {"d": 6, "K": 8, "m": 2, "N": 400}
 
 
 def small_setting(method="topk", *, n_steps=30, problem_seed=0, problem=None, **changes):
-    """Return a setting of a method with learning rate 0.01 on the small problem."""
+    """Return a setting of a method with learning rate 0.01 on the small problem.
+
+    What the protocol has not tuned yet is the first of its candidates.
+    """
     case = catalogue.case_of("toy", problem or SMALL, problem_seed)
-    found = catalogue.variant(method, {"lr": 0.01})
+    name = method.split("[")[0]
+    parameters = catalogue.methods()[name].parameters if name in catalogue.methods() else ()
+    first = {p.name: p.candidates[0] for p in parameters if p.tuned}
+    found = catalogue.variant(method, {**first, **catalogue.tuned_values(name), "lr": 0.01})
     budget = found.method.budget
     if budget.unit == "steps":
         budget = Budget("steps", n_steps, 100)
