@@ -31,7 +31,8 @@ PROTOCOL = (
     " others of each, where it has two); where it has none, four rates around that one. Chosen is"
     " the configuration with the lowest mean held-out MSE, for which the truth is not looked at. A"
     " configuration at which any run does not end well is out. If what is chosen is at the edge of"
-    " the rates or of a parameter's candidates, there is no choice. The configuration with the"
+    " the rates, or of a parameter's candidates where its range does not end there, there is no"
+    " choice. The configuration with the"
     " highest mean Stab(D, D*) is kept beside it: it looks at the truth, and says how much the"
     " choice by error may have cost."
 )
@@ -163,12 +164,17 @@ def best_by_recovery(found: Sequence[Tried]) -> Items:
 
 
 def edge(method: Method, chosen: Items) -> str:
-    """Return which chosen value is at the edge of its candidates, as a selector; or nothing."""
+    """Return which chosen value is at the edge of its candidates, as a selector; or nothing.
+
+    The end of a parameter's range, such as a strength of 0, is no edge.
+    """
     for parameter in method.parameters:
         if parameter.tuned:
             value = dict(chosen)[parameter.name]
-            least, most = parameter.candidates[0], parameter.candidates[-1]
-            if not _number(least) < _number(value) < _number(most):
+            least, most = _number(parameter.candidates[0]), _number(parameter.candidates[-1])
+            low = -math.inf if least == parameter.at_least else least
+            high = math.inf if most == parameter.at_most else most
+            if not low < _number(value) < high:
                 return label(method.name, ((parameter.name, value),))
     return ""
 

@@ -44,7 +44,7 @@ PULL = Parameter(
     "pull",
     "real",
     "weight of the penalty on the distance of matched atoms, at least 0",
-    candidates=(0.01, 0.1, 1.0, 10.0),
+    candidates=(0.0, 0.03, 0.1, 0.3, 1.0),
     at_least=0,
 )
 _EVERY = 20

@@ -35,7 +35,7 @@ RELAXATION = Parameter(
     "real",
     "largest norm of an atom's part outside the mixture, in units of the candidates' typical norm,"
     " at least 0",
-    candidates=(0.0, 0.1, 0.3, 1.0),
+    candidates=(0.0, 0.1, 0.3, 1.0, 3.0),
     at_least=0,
 )
 _CANDIDATES_AN_ATOM = 5

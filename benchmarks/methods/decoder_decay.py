@@ -25,7 +25,7 @@ DECAY = Parameter(
     "decay",
     "real",
     "weight decay of the decoder, per step and unit of the learning rate, at least 0",
-    candidates=(0.0, 0.01, 0.1, 1.0),
+    candidates=(0.0, 0.01, 0.03, 0.1, 0.3),
     at_least=0,
 )
 

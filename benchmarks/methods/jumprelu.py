@@ -40,14 +40,14 @@ BANDWIDTH = Parameter(
     "bandwidth",
     "real",
     "width of the rectangle kernel, in units of a code's typical size, above 0",
-    candidates=(0.2, 0.35, 0.5, 0.7),
+    candidates=(0.3, 0.5, 0.8),
     above=0,
 )
 STRENGTH = Parameter(
     "strength",
     "real",
     "weight of the penalty on the number of active latents, above 0",
-    candidates=(0.03, 0.1, 0.3, 1.0),
+    candidates=(0.03, 0.1, 0.3),
     above=0,
 )
 

@@ -17,6 +17,6 @@ def _clusters(data: Data, seeds: RunSeeds) -> Float[np.ndarray, "K d"]:
 
 
 METHODS = (
-    sae_method("topk-kmeans", "top-m SAE (k-means start)", full, start=_clusters),
-    sae_method("osae-kmeans", "OSAE (k-means start)", uniform, start=_clusters),
+    sae_method("topk-kmeans", "top-m SAE (k-means start)", full, start=_clusters, tuned_as="topk"),
+    sae_method("osae-kmeans", "OSAE (k-means start)", uniform, start=_clusters, tuned_as="osae"),
 )

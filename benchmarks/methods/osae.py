@@ -40,10 +40,12 @@ def _annealed(K: int, params: Params) -> AnnealedLaw:
 
 METHODS = (
     sae_method("osae", "OSAE", uniform),
-    sae_method("osae-zipf", "OSAE (Zipf law)", _zipf, parameters=(ALPHA,)),
-    sae_method("osae-geometric", "OSAE (geometric law)", _geometric, parameters=(RATIO,)),
-    sae_method("osae-massed", "OSAE (mass on K)", _massed, parameters=(MASS,)),
-    sae_method("osae-sampled", "OSAE (one prefix a step)", _sampled),
+    sae_method("osae-zipf", "OSAE (Zipf law)", _zipf, parameters=(ALPHA,), tuned_as="osae"),
+    sae_method(
+        "osae-geometric", "OSAE (geometric law)", _geometric, parameters=(RATIO,), tuned_as="osae"
+    ),
+    sae_method("osae-massed", "OSAE (mass on K)", _massed, parameters=(MASS,), tuned_as="osae"),
+    sae_method("osae-sampled", "OSAE (one prefix a step)", _sampled, tuned_as="osae"),
     sae_method("osae-annealed", "OSAE (annealed)", _annealed),
     sae_method("osae-resorted", "OSAE (re-sorted)", uniform, resorted, tuned_as="osae"),
     sae_method("osae-swept", "OSAE (unit sweeping)", uniform, swept, tuned_as="osae"),

@@ -114,6 +114,9 @@ def test_a_choice_at_the_edge_is_named():
     assert tuning.edge(one, (("a", 16), (LR, 0.01))) == "mine[a=16]"
     assert tuning.edge(one, (("a", 4), (LR, 0.001))) == "mine[lr=0.001]"
     assert tuning.edge(one, (("a", 4), (LR, 0.06))) == "mine[lr=0.06]"
+    least = Parameter("a", "real", "a number", candidates=(0, 1, 2, 3, 4), at_least=0)
+    assert tuning.edge(method("mine", least), (("a", 0), (LR, 0.01))) == ""
+    assert tuning.edge(method("mine", least), (("a", 4), (LR, 0.01))) == "mine[a=4]"
 
 
 def test_methods_without_tuned_parameters_or_with_those_of_another_are_not_tuned():
