@@ -1,6 +1,7 @@
 """Energy against frequency: the rarer an atom, the larger its values.
 
-The toy model, with the values of atom j scaled by j^(alpha conflict). Without conflict the most
+The toy model, with the values of atom j scaled like j^(alpha conflict), and all by one factor that
+leaves a sample about as much energy as the toy's. Without conflict the most
 frequent atoms have the most energy, the mean square of their codes. With it the energies fall
 about like j^(-alpha (1 - 2 conflict)): at 1/2 they are about level, and from 1/2 on they rise with
 j, so that at 1 the order by energy is the order by frequency reversed.
@@ -9,6 +10,7 @@ The true order, of which Ord speaks, is by frequency at any conflict. So the sig
 says which of the two it orders by: where the energies rise, an order by energy has an Ord of -1.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -37,7 +39,9 @@ CONFLICT = Parameter(
 def _spec(params: Params, seed: int) -> ProblemSpec:
     d, K, m, N = sizes(params)
     alpha, conflict = float(params["alpha"]), float(params["conflict"])
-    scale = exp(alpha * conflict * log(np.arange(1.0, K + 1)))
+    logarithms = log(np.arange(1.0, K + 1))
+    weights, scale = exp(-alpha * logarithms), exp(alpha * conflict * logarithms)
+    scale *= math.sqrt(math.fsum(weights) / math.fsum(weights * scale * scale))
     return ProblemSpec(
         GaussianDictionary(d, K),
         ZipfSupports(m, alpha),

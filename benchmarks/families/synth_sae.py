@@ -14,9 +14,11 @@ SynthSAEBench-16k (16,384 atoms of dimension 768). Here as there:
 
 Other than there: rank 4 in place of 25; values below 0 are reflected and not cut off; the pushing
 apart is plain gradient descent; trees are refused whose siblings would have to fire more often
-than their parent, which there leaves 34 of 59 atoms a sample. Without correlation the rates are a
-few per cent off those of the Zipf law, in its order. A method learns K atoms and may use as many
-a sample as fire on average, rounded. Samples without an atom are the constant vector.
+than their parent (there, only 34 of 59 atoms a sample are left). Without correlation the rates
+are a few per cent off those of the Zipf law, in its order.
+
+A method learns K atoms and may use as many a sample as fire on average, rounded. A sample without
+an atom is the constant vector.
 """
 
 import math

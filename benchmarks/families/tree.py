@@ -3,7 +3,7 @@
 The atoms are in heap order, the root first, and a support grows from the root by one atom at a
 time, children with smaller numbers being preferred by a Zipf law. The root is in every sample, and
 a parent is more frequent than each child: so the order by frequency, which is that by energy, puts
-parents first. It is heap order, but that a last family that is incomplete may stand too late, where
+parents first. It is heap order, but that a last family that is incomplete may stand too late where
 alpha is small; at alpha = 0 atoms of one depth are equally frequent, and have no order. Is a child
 learned as itself, or together with its parents?
 

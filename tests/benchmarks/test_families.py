@@ -58,6 +58,7 @@ def test_conflict_turns_the_order_of_the_energies_and_leaves_the_frequencies():
         energy = frequency * np.array(spec.values.scale) ** 2
         correlations.append(spearmanr(frequency, energy).statistic)
         supports.append(spec.supports)
+        assert 0.5 < energy.sum() / frequency.sum() < 2
     assert set(supports) == {spec_of("toy", d=16, K=32, m=3, N=20_000).supports}
     assert correlations[0] == pytest.approx(1)
     assert correlations[1] == pytest.approx(1)
