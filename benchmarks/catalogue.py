@@ -18,6 +18,8 @@ from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.problems import ProblemSpec
 
 _BYTES_PER_ENTRY = 8
+# By which of the two choices of the tuning protocol: the honest one first.
+TUNED_BY = ("error", "recovery")
 
 
 @cache
@@ -135,7 +137,9 @@ class Variant:
         return self.method.title_with(self.values, tuned_values(self.method.name))
 
 
-def variant(text: str, given: Mapping[str, object] | None = None) -> Variant:
+def variant(
+    text: str, given: Mapping[str, object] | None = None, tuned_by: str = TUNED_BY[0]
+) -> Variant:
     """Return the method that a selector names, with its settings.
 
     Parameters
@@ -144,6 +148,9 @@ def variant(text: str, given: Mapping[str, object] | None = None) -> Variant:
         Such as "osae-zipf[alpha=1]".
     given : mapping of str to value, optional
         Settings for whichever method declares them; those of the selector go before.
+    tuned_by : {"error", "recovery"}
+        Where nothing is said, whether a tuned parameter has the value chosen by held-out error or
+        the one with the best recovery of the truth, which a user cannot know.
 
     Raises
     ------
@@ -156,11 +163,13 @@ def variant(text: str, given: Mapping[str, object] | None = None) -> Variant:
     method = methods()[name]
     declared = [parameter.name for parameter in method.parameters]
     common = {key: value for key, value in (given or {}).items() if key in declared}
-    bound = bind(name, method.parameters, {**common, **settings}, tuned_values(name))
+    bound = bind(name, method.parameters, {**common, **settings}, tuned_values(name, tuned_by))
     return Variant(method, bound.values, bound.identity)
 
 
-def variants(text: str, given: Mapping[str, object] | None = None) -> list[Variant]:
+def variants(
+    text: str, given: Mapping[str, object] | None = None, tuned_by: str = TUNED_BY[0]
+) -> list[Variant]:
     """Return the methods of a comma-separated list of selectors, none twice.
 
     Raises
@@ -168,7 +177,7 @@ def variants(text: str, given: Mapping[str, object] | None = None) -> list[Varia
     InputError
         As `variant`, if one is there twice, or if no method declares a setting of `given`.
     """
-    found = [variant(one, given) for one in selectors(text)]
+    found = [variant(one, given, tuned_by) for one in selectors(text)]
     names = [(one.method.name, one.identity) for one in found]
     if len(set(names)) < len(names):
         raise InputError(f"methods {text!r}: expected each method once")
@@ -228,18 +237,25 @@ def tuned_file(method: str) -> Path:
     return own
 
 
-def tuned_values(method: str) -> Mapping[str, Value]:
-    """Return what the tuning protocol chose for a method; empty where it has not been tuned."""
-    return _tuned(tuned_file(method))
+def tuned_values(method: str, tuned_by: str = TUNED_BY[0]) -> Mapping[str, Value]:
+    """Return what the tuning protocol chose for a method; empty where it has not been tuned.
+
+    Raises
+    ------
+    InputError
+        If `tuned_by` is none of `TUNED_BY`, or the method's file cannot be read.
+    """
+    check_choice("tuned by", tuned_by, TUNED_BY)
+    return _tuned(tuned_file(method), "chosen" if tuned_by == TUNED_BY[0] else "by_recovery")
 
 
 @cache
-def _tuned(file: Path) -> Mapping[str, Value]:
+def _tuned(file: Path, name: str = "chosen") -> Mapping[str, Value]:
     if not file.is_file():
         return MappingProxyType({})
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return MappingProxyType(dict(content["chosen"]))
+        return MappingProxyType(dict(content[name]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} cannot be read: expected tuned values") from error
 

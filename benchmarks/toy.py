@@ -136,6 +136,12 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         "--lr", type=number, help="learning rate of every method that has one (default: as tuned)"
     )
     what.add_argument(
+        "--tuned-by",
+        default=catalogue.TUNED_BY[0],
+        help="error: tuned values as chosen by held-out error; recovery: those that recovered most"
+        " of the truth on the tuning draws, an upper bound (default: error)",
+    )
+    what.add_argument(
         "--batch-size", type=int, help="samples a step (default: the method's; at most N)"
     )
     what.add_argument(
@@ -199,7 +205,7 @@ def job_of(options: argparse.Namespace) -> Job:
     amounts = dict(preset.budget) if preset else {}
     if options.steps is not None:
         amounts["steps"] = options.steps
-    variants = catalogue.variants(methods, given)
+    variants = catalogue.variants(methods, given, options.tuned_by)
     if CEILING not in (one.method.name for one in variants):
         variants.append(catalogue.variant(CEILING))
     runs = []

@@ -1,13 +1,25 @@
-"""Eight small cells, to see whether what the paper's cell shows holds at other shapes."""
+"""The paper's cell and six kinds of ground truth at a small shape, with twelve methods."""
 
 from benchmarks.contracts import Preset
-from benchmarks.presets._toy import PAPER_METHODS, toy_cells
+from benchmarks.presets._toy import PAPER_CELL, PAPER_METHODS
+
+_FAMILIES = ("conflict", "equal-frequency", "coherent", "tree", "bernoulli", "synth-sae")
 
 PRESET = Preset(
     "default",
-    "eight small cells around two shapes",
-    toy_cells(((16, 20), (16, 32)), (2, 3), (20_000,), (0.6, 1.2)),
-    PAPER_METHODS,
+    "the paper's cell and six kinds of ground truth at a small shape",
+    [("toy", PAPER_CELL), *((family, {}) for family in _FAMILIES)],
+    (
+        *PAPER_METHODS,
+        "gated",
+        "ksvd",
+        "osae-annealed",
+        "osae-exact",
+        "osae-exact-resampled",
+        "topk-refined",
+        "topk-resampled-resorted",
+        "softly-frozen-decoder",
+    ),
     20,
     2,
 )

@@ -1,18 +1,21 @@
-"""The paper's toy over dimension, overcompleteness, sparsity, samples and the supports' skew."""
+"""Every method on the paper's toy model over four axes: for a cluster."""
 
 from benchmarks.contracts import Preset
-from benchmarks.presets._toy import PAPER_METHODS, toy_cells
+from benchmarks.presets._methods import EVERY
+from benchmarks.presets._toy import toy_cells
+
+_RATIOS = (1.0, 1.25, 2.0, 4.0)
 
 PRESET = Preset(
     "full",
-    "the toy over five axes: days on two cores, for a cluster",
+    "the toy over dimension, overcompleteness, sparsity and samples: for a cluster",
     toy_cells(
-        ((32, 40), (32, 64), (80, 100), (80, 160), (160, 200), (160, 640)),
-        (2, 5, 10),
-        (5_000, 20_000, 100_000),
-        (0.6, 1.2, 1.8),
+        [(d, int(d * ratio)) for d in (16, 40, 80, 160) for ratio in _RATIOS],
+        (1, 2, 3, 5, 8),
+        (1_000, 10_000, 100_000),
+        (1.2,),
     ),
-    (*PAPER_METHODS, "osae-annealed"),
+    EVERY,
     20,
     2,
 )

@@ -1,6 +1,20 @@
-"""The cell of the paper's Table 1, with the draws that a published table has."""
+"""The toy problems of the paper: Table 1, the smaller dictionaries of Fig. 9, the sweep of Fig. 10."""
 
 from benchmarks.contracts import Preset
 from benchmarks.presets._toy import PAPER_CELL, PAPER_METHODS
 
-PRESET = Preset("paper", "the paper's Table 1", [("toy", PAPER_CELL)], PAPER_METHODS, 20, 2)
+_SMALLER = ((10, 2), (30, 3), (50, 5))
+_EXPONENTS = (0.0, 0.5, 1.0, 1.5, 2.0)
+
+PRESET = Preset(
+    "paper",
+    "the paper's Table 1 and the problems of its Figs. 9 and 10",
+    [
+        ("toy", PAPER_CELL),
+        *(("toy", {**PAPER_CELL, "K": K, "m": m}) for K, m in _SMALLER),
+        *(("song", {"alpha": alpha}) for alpha in _EXPONENTS),
+    ],
+    (*PAPER_METHODS, "relu-l1", "osae-annealed", "osae-exact", "topk-resampled-resorted"),
+    20,
+    2,
+)

@@ -116,6 +116,16 @@ def test_a_file_of_tuned_values_that_cannot_be_read_is_named(tmp_path):
         catalogue._tuned(tmp_path / "sae.json")
 
 
+def test_values_tuned_by_recovery_are_the_other_choice(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / f"{name}.json")
+    (tmp_path / "topk.json").write_text('{"chosen": {"lr": 0.5}, "by_recovery": {"lr": 0.25}}')
+    assert dict(catalogue.variant("topk").values) == {"lr": 0.5}
+    assert dict(catalogue.variant("topk", tuned_by="recovery").values) == {"lr": 0.25}
+    assert catalogue.variant("topk", tuned_by="recovery").title == "top-m SAE (lr 0.25)"
+    with pytest.raises(InputError, match="tuned by 'luck': expected"):
+        catalogue.variant("topk", tuned_by="luck")
+
+
 def test_every_preset_names_problems_and_methods_that_there_are():
     for preset in catalogue.presets().values():
         for family, params in preset.problems:
@@ -125,9 +135,15 @@ def test_every_preset_names_problems_and_methods_that_there_are():
 
 
 def test_the_published_tables_have_twenty_draws_of_the_papers_cell():
-    paper = catalogue.presets()["paper"]
-    assert (paper.draws, paper.seeds) == (20, 2)
-    assert paper.problems == [("toy", {"d": 80, "K": 100, "m": 5, "N": 100_000})]
+    for name in ("table1", "paper", "default", "every"):
+        preset = catalogue.presets()[name]
+        assert (preset.draws, preset.seeds) == (20, 2)
+        assert preset.problems[0] == ("toy", {"d": 80, "K": 100, "m": 5, "N": 100_000})
+    assert len(catalogue.presets()["table1"].problems) == 1
+
+
+def test_the_preset_of_every_method_has_every_one_but_the_ceiling_that_each_table_has():
+    assert {*catalogue.presets()["every"].methods, "truth"} == set(catalogue.methods())
 
 
 def test_a_metric_is_computed_in_one_way():
