@@ -6,8 +6,9 @@ mass, each spread evenly over its indices (section 3.2).
 
 What the paper leaves open, and what is chosen here: the toy's groups end at 1/32, 3/32, 7/32, 15/32
 and all of K, as those of which the first has 128 of 4,096 atoms; their masses are equal; the
-warm-up takes the whole training; the burn-in is its first half, and units are frozen at such a
-pace that the last one is frozen at its end. A K too small for five groups has those there are.
+warm-up ends at half of the training, as every method's does (warmup=1 falls to m at the very end,
+when most units are frozen already); the burn-in is the first half too, and units are frozen at such
+a pace that the last one is frozen at the end. A K too small for five groups has those there are.
 Budget, learning-rate schedule and batches are every method's.
 """
 
@@ -23,7 +24,7 @@ WARMUP = Parameter(
     "warmup",
     "real",
     "share of the training over which k falls from K to m, in [0, 1]",
-    default=1.0,
+    default=0.5,
     at_least=0,
     at_most=1,
 )

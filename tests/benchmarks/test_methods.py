@@ -106,7 +106,8 @@ def test_the_literatures_variants_are_what_their_titles_say(monkeypatch):
 
     recipe = of("osae-recipe")
     assert recipe.unit_sweep == UnitSweep(burn_in=160, every=5)
-    assert recipe.sparsity_warmup.share == 1
+    assert recipe.sparsity_warmup == TrainingConfig(4).sparsity_warmup
+    assert of("osae-recipe[warmup=1]").sparsity_warmup.share == 1
     assert of("batch-topk").activation == "batch"
     relu = of("relu-l1[l1=0.1]")
     assert [relu.sparsity_warmup.active_at(s, 320, 32, relu.n_nonzero) for s in (0, 319)] == [
