@@ -135,4 +135,4 @@ def order_of_resolved_pairs(
     among = resolved[np.ix_(order, order)]
     right = np.count_nonzero(np.triu(among, 1))
     wrong = np.count_nonzero(np.tril(among, -1))
-    return (right - wrong) / (right + wrong) if right + wrong else math.nan
+    return float((right - wrong) / (right + wrong)) if right + wrong else math.nan
