@@ -142,6 +142,16 @@ class Summary:
         """The measurements that methods are compared in."""
         return [metric for metric in self.metrics if metric.question]
 
+    @property
+    def shown(self) -> list[Metric]:
+        """The measurements that readers see: those that some method has a value of."""
+        everyone = (*self.rows, *self.oracles)
+        return [
+            metric
+            for metric in self.metrics
+            if any(row.estimates[metric.name].mean is not None for row in everyone)
+        ]
+
 
 def summaries(frames: Frames) -> list[Summary]:
     """Return the numbers of all tables of a store, the first hundred of them in detail.

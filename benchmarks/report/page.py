@@ -215,8 +215,8 @@ def table_title(summary: Summary) -> str:
 
 
 def shown_metrics(summary: Summary) -> list[Metric]:
-    """Return the measurements of the main table: the questions, and those of pairs."""
-    return [m for m in summary.metrics if m.question or m.of_pair is not None]
+    """Return the measurements of the main table: questions, and those of pairs with a margin."""
+    return [m for m in summary.metrics if m.question or (m.of_pair and m.margin is not None)]
 
 
 def result_grid(summary: Summary) -> Grid:

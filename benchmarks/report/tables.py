@@ -143,8 +143,8 @@ def reading_table(summary: Summary) -> pd.DataFrame:
     """Return the table for readers: measurements down, methods across, all as text.
 
     An entry is "mean (std) ± half of the 95% interval", with a * at the best and at those not
-    told apart from it; the last columns are what chance and what oracles score. On the paper's
-    cell, the paper's figures stand under ours.
+    told apart from it; the last columns are what chance and what oracles score. Measurements that
+    nobody has a value of are left out. On the paper's cell, the paper's figures stand under ours.
     """
     limits = [""] * (1 + len(summary.oracles))
     lines: list[tuple[str, list[str]]] = [
@@ -153,7 +153,7 @@ def reading_table(summary: Summary) -> pd.DataFrame:
     if not common_budget(summary):
         budgets = [budget_text(row.budget) or MISSING for row in summary.rows]
         lines.append(("budget", [*budgets, *limits]))
-    for metric in summary.metrics:
+    for metric in summary.shown:
         key = metric.name
         entries = [
             estimate_text(row.estimates[key]) + mark(summary, key, row.label)

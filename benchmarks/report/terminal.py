@@ -54,7 +54,7 @@ def terminal_table(summary: Summary, width: int) -> str:
 def _columns(summary: Summary) -> tuple[list[str], list[_Column]]:
     labels = [""]
     methods: list[list[str]] = [[f"{row.runs} runs "] for row in summary.rows]
-    for metric in summary.metrics:
+    for metric in summary.shown:
         exponent = _exponent(summary, metric)
         scale = 10.0**-exponent
         unit = f", 1e{exponent}" if exponent else ""

@@ -1,4 +1,4 @@
-"""What is measured of a fit: Stab, Ord and their chance level, latent orders, reconstruction."""
+"""What is measured of a fit: Stab, Ord and their chance level, order, detection, reconstruction."""
 
 from osae_theory.metrics.chance import (
     ChanceLevel,
@@ -6,6 +6,8 @@ from osae_theory.metrics.chance import (
     chance_orderedness,
     chance_stability,
 )
+from osae_theory.metrics.coverage import cluster_span, clusters, feature_uniqueness
+from osae_theory.metrics.detection import Detection, detection, support_jaccard
 from osae_theory.metrics.expected_order import (
     SquaredValues,
     disorder_bound_by_energy,
@@ -45,11 +47,18 @@ from osae_theory.metrics.reconstruction import (
     mean_l0,
     mean_squared_error,
 )
+from osae_theory.metrics.resolved import order_of_resolved_pairs, resolved_pairs
 from osae_theory.metrics.stability import corrected, stability
-from osae_theory.metrics.streams import activation_correlations, live_latents, match_activations
+from osae_theory.metrics.streams import (
+    activation_correlations,
+    live_latents,
+    match_activations,
+    mean_correlation,
+)
 
 __all__ = [
     "ChanceLevel",
+    "Detection",
     "LatentStatistics",
     "Matching",
     "OrderednessLevel",
@@ -57,13 +66,17 @@ __all__ = [
     "activation_correlations",
     "chance_orderedness",
     "chance_stability",
+    "cluster_span",
+    "clusters",
     "corrected",
     "cosines",
     "dead_share",
+    "detection",
     "disorder_bound_by_energy",
     "disorder_bound_by_frequency",
     "energies",
     "expected_orderedness",
+    "feature_uniqueness",
     "fifr_error",
     "fraction_of_variance_unexplained",
     "frequencies",
@@ -78,16 +91,20 @@ __all__ = [
     "match_models",
     "match_rows",
     "match_similarities",
+    "mean_correlation",
     "mean_l0",
     "mean_squared_error",
     "normal_inversions_by_energy",
     "order_by",
     "order_by_energy",
     "order_by_frequency",
+    "order_of_resolved_pairs",
     "orderedness",
     "orderedness_of_permutation",
     "orderedness_range",
     "orderedness_with_misplaced",
     "orderedness_with_shuffled",
+    "resolved_pairs",
     "stability",
+    "support_jaccard",
 ]

@@ -1,5 +1,7 @@
 """Activation-stream versions of the metrics, Stab_Z and Ord_Z: correlation replaces the cosine."""
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -111,3 +113,43 @@ def match_activations(
     return match_similarities(
         S, absolute, live=(alive[0][:width], alive[1][:width]), tie_seed=tie_seed
     )
+
+
+@at_the_door
+def mean_correlation(Z: Float[np.ndarray, "K N"], W: Float[np.ndarray, "K_other N_other"]) -> float:
+    """Return the mean correlation coefficient (MCC) of two sets of activations.
+
+    The latents of the one are matched with those of the other by the greatest sum of
+    |correlation|; the mean is over as many pairs as the side with fewer streams that vary has.
+
+    Parameters
+    ----------
+    Z, W : (K, N) and (K', N)
+        As in `activation_correlations`; the numbers of latents may differ. For the MCC of a fit,
+        its activations and the true codes: streams of `W` that are constant are left out, those
+        of `Z` count 0 where they leave too few for all of `W`.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 1 if and only if each varying stream of the smaller side is, up to scale, sign
+        and offset, one of the other. NaN if no stream of `W` varies, or `Z` has none.
+
+    Raises
+    ------
+    InputError
+        As `activation_correlations`.
+
+    Notes
+    -----
+    Source: Hyvarinen & Morioka (2016), "Unsupervised feature extraction by time-contrastive
+    learning and nonlinear ICA"; the usual measure of identifiability in that field.
+    """
+    S = np.abs(activation_correlations(Z, W))
+    n_pairs = min(len(Z), int(np.count_nonzero(live_latents(W))))
+    if n_pairs == 0:
+        return math.nan
+    width = max(S.shape)
+    padded = np.zeros((width, width))
+    padded[: S.shape[0], : S.shape[1]] = S
+    return float(match_similarities(padded).similarities.sum() / n_pairs)

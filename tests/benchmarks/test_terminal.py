@@ -36,6 +36,20 @@ def test_the_four_methods_of_the_paper_fit_beside_each_other_in_80_columns(summa
     assert text.count("- the paper's") == 4
 
 
+def test_no_measurement_widens_the_column_of_names_beyond_the_questions():
+    metrics = catalogue.metrics().values()
+    widest = max(len(metric.short) for metric in metrics if metric.question)
+    assert [metric.name for metric in metrics if len(metric.short) > widest] == []
+
+
+def test_measurements_that_nobody_has_are_left_out(summary):
+    assert "uniqueness" not in terminal_table(summary, 80)
+    row = summary.rows[0]
+    measured = {**row.estimates, "uniqueness": Estimate(0.5, None, None, 1)}
+    rows = [replace(row, estimates=measured), *summary.rows[1:]]
+    assert "uniqueness" in terminal_table(replace(summary, rows=rows), 80)
+
+
 def test_small_errors_are_in_thousandths_and_numbers_as_exact_as_their_intervals(summary):
     row = summary.rows[0]
     changed = {

@@ -1,3 +1,6 @@
+import math
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from osae_theory.metrics.streams import (
     activation_correlations,
     live_latents,
     match_activations,
+    mean_correlation,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -154,3 +158,51 @@ def test_latents_said_to_be_dead_are_left_out_and_the_others_keep_their_order():
     assert found.left_out == pytest.approx(2 / 6)
     assert found.orderedness == -1.0
     assert match_activations(Z, Z, live=(live, live), prefix=3).left_out == pytest.approx(1 / 3)
+
+
+# The mean correlation coefficient.
+
+
+def mean_correlation_in_loops(Z, W):
+    """Return the best mean |correlation| over all ways to pair the smaller side with the larger."""
+    Z, W = list(Z), [row for row in W if np.ptp(row) > 0]
+    few, many = sorted((Z, W), key=len)
+    if not few:
+        return math.nan
+    best = 0.0
+    for chosen in permutations(range(len(many)), len(few)):
+        found = 0.0
+        for row, place in zip(few, chosen, strict=True):
+            if np.ptp(row) > 0 and np.ptp(many[place]) > 0:
+                found += abs(np.corrcoef(row, many[place])[0, 1])
+        best = max(best, found)
+    return best / len(few)
+
+
+@given(width=st.integers(1, 4), other=st.integers(1, 4), n=st.integers(3, 12), seed=seeds)
+def test_the_mean_correlation_equals_plain_loops(width, other, n, seed):
+    Z, W = streams(width, other, n, seed)
+    rng = np.random.default_rng(seed)
+    Z *= rng.random((width, 1)) < 0.8
+    W *= rng.random((other, 1)) < 0.8
+    expected = mean_correlation_in_loops(Z, W)
+    assert mean_correlation(Z, W) == pytest.approx(expected, rel=1e-9, nan_ok=True)
+
+
+@given(width=st.integers(2, 10), seed=seeds)
+def test_the_mean_correlation_is_one_for_the_same_streams_in_any_units_order_and_sign(width, seed):
+    Z, _ = streams(width, 1, 25, seed)
+    rng = np.random.default_rng(seed)
+    other = Z[rng.permutation(width)] * rng.uniform(-9, -1, (width, 1)) + 4
+    assert mean_correlation(Z, other) == pytest.approx(1, abs=1e-12)
+    assert mean_correlation(Z[1:], other) == pytest.approx(1, abs=1e-12)
+    assert mean_correlation(Z, other[1:]) == pytest.approx(1, abs=1e-12)
+
+
+def test_a_dead_latent_costs_its_share_and_a_feature_that_never_varies_nothing():
+    Z, _ = streams(4, 1, 25, 0)
+    dead, gone = Z.copy(), Z.copy()
+    dead[0], gone[1] = 0, 0
+    assert mean_correlation(Z, gone) == pytest.approx(1)
+    assert 0.75 <= mean_correlation(dead, Z) < 0.75 + 1e-12
+    assert math.isnan(mean_correlation(Z, 0 * Z))

@@ -1,0 +1,18 @@
+"""Precision of latents as detectors of their matched atoms on held-out samples, the mean."""
+
+from benchmarks.contracts import Metric, Scored
+from benchmarks.metrics._supports import detected
+
+
+def _measure(scored: Scored) -> float:
+    return detected(scored).precision
+
+
+METRIC = Metric(
+    "precision",
+    "precision of detection",
+    "precision",
+    200,
+    of_run=_measure,
+    bounds=(0.0, 1.0),
+)
