@@ -68,6 +68,25 @@ def compare(
     """
     # The later method first: the plain SAE, which stands first, is what others are held to.
     pairs = [(second, first) for first, second in combinations(values, 2)]
+    return compare_pairs(metric, values, pairs, margin, resampled)
+
+
+def compare_pairs(
+    metric: str,
+    values: Mapping[str, Sequence[float | None]],
+    pairs: Sequence[tuple[str, str]],
+    margin: float | None,
+    resampled: bool = True,
+) -> list[Comparison]:
+    """Return some pairs of methods compared in one measurement, corrected as one family.
+
+    Parameters
+    ----------
+    metric, values, margin, resampled
+        As in `compare`.
+    pairs : sequence of (str, str)
+        The labels of the methods of each: the difference is the first's minus the second's.
+    """
     both = [(values[own], values[other]) for own, other in pairs]
     found = paired_differences(both, margin, resampled=resampled)
     different = _corrected([one.p_different for one in found])

@@ -19,6 +19,7 @@ from benchmarks.analysis.names import Variant, budget_text
 from benchmarks.analysis.study import Study
 from benchmarks.analysis.summary import Row, Summary
 from benchmarks.contracts import Metric
+from benchmarks.report.analyses import Analysis
 from benchmarks.report.figures.style import marks
 from benchmarks.report.rounding import MISSING, interval_text
 from benchmarks.report.tables import (
@@ -93,6 +94,8 @@ class Section:
         What each method is, and what trained its runs.
     pictures : sequence of Picture
         Its figures.
+    ablations : Analysis or None
+        Variants against their bases, where it has some.
     """
 
     name: str
@@ -107,6 +110,7 @@ class Section:
     configuration: Grid
     origins: Grid
     pictures: Sequence[Picture]
+    ablations: Analysis | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +141,10 @@ class Page:
         What the scatter draws; see `scatter`.
     commands : sequence of str
         What made the page, and the runs where that is known.
+    tuning : sequence of Picture
+        How the tuned values were chosen, as a figure.
+    analyses : sequence of Analysis
+        What stands across the tables of one cell.
     """
 
     title: str
@@ -151,6 +159,8 @@ class Page:
     failures: Grid
     scatter: Mapping[str, Any]
     commands: Sequence[str]
+    tuning: Sequence[Picture] = ()
+    analyses: Sequence[Analysis] = ()
 
 
 def render(page: Page) -> str:
@@ -168,12 +178,16 @@ def render(page: Page) -> str:
         for name in ("page.css", "page.js", "citation.bib")
     )
     return environment.get_template(TEMPLATE).render(
-        page=page, style=style, script=script, citation=citation
+        page=page, style=style, script=script, citation=citation, of_frame=of_frame
     )
 
 
 def section(
-    found: Study, summary: Summary, shares: pd.DataFrame, pictures: Sequence[Picture]
+    found: Study,
+    summary: Summary,
+    shares: pd.DataFrame,
+    pictures: Sequence[Picture],
+    ablations: Analysis | None = None,
 ) -> Section:
     """Return a table of results with all that belongs to it.
 
@@ -187,6 +201,8 @@ def section(
         What `benchmarks.analysis.variance.variance_shares` gives for all runs.
     pictures : sequence of Picture
         The table's figures.
+    ablations : Analysis, optional
+        Its variants against their bases.
     """
     return Section(
         name=summary.table.slug,
@@ -201,6 +217,7 @@ def section(
         configuration=_configuration(summary),
         origins=_origins(found, summary),
         pictures=pictures,
+        ablations=ablations,
     )
 
 

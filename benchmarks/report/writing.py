@@ -2,17 +2,23 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.analysis.arithmetics import PORTABLE, roundings
+from benchmarks.analysis.budgets import at_equal
 from benchmarks.analysis.improvement import as_rows, improvements
+from benchmarks.analysis.names import Cell
 from benchmarks.analysis.ranks import Ranking, rankings
-from benchmarks.analysis.study import Study, study
+from benchmarks.analysis.study import Study, Table, study
 from benchmarks.analysis.summary import MOST_DETAILED, Summary, summarised
 from benchmarks.files import save_figure
+from benchmarks.report import analyses
 from benchmarks.report import page as html
+from benchmarks.report.analyses import Analysis
 from benchmarks.report.figures import (
     heat_map,
     matched_pairs,
@@ -20,6 +26,7 @@ from benchmarks.report.figures import (
     ranks,
     recovery,
     told_apart,
+    tuning,
 )
 from benchmarks.report.flat import pair_frame, run_frame
 from benchmarks.report.latex import latex
@@ -107,6 +114,7 @@ def _check_ours(folder: Path) -> None:
     if not folder.exists():
         return
     ours = {INDEX, CELLS, FIGURES, *_TABLE_FILES, *_GRID_FILES, *_FILES}
+    ours |= {f"{name}.{kind}" for name in analyses.NAMES for kind in ("md", "csv")}
     ours |= {f"{name}.{kind}" for name in (matched_pairs.NAME, pareto.NAME) for kind in _KINDS}
     others = sorted({entry.name for entry in folder.iterdir()} - ours)
     if others:
@@ -120,10 +128,15 @@ def _fill(folder: Path, report: Report) -> None:
     names = _folder_names(report.detailed)
     pictures: dict[int, list[html.Picture]] = {}
     absent: list[str] = []
+    ablations: dict[int, Analysis] = {}
     for place, (summary, name) in enumerate(zip(report.detailed, names, strict=True)):
         own = folder / CELLS / name if several else folder
         own.mkdir(parents=True, exist_ok=True)
         _write_table(own, report, summary)
+        changes = analyses.ablation_analysis(summary)
+        if changes is not None:
+            ablations[place] = changes
+            _write_analysis(own, report, changes)
         if place < MOST_DRAWN:
             drawn = list(_table_figures(report, summary))
             pictures[place] = list(_saved(own, drawn))
@@ -132,17 +145,23 @@ def _fill(folder: Path, report: Report) -> None:
     ranked = rankings(report.grid) if several else []
     over_cells = list(_grid_figures(report, ranked)) if several else []
     shown = list(_saved(folder / FIGURES, over_cells))
-    absent += [figure for _, _, figure in over_cells if isinstance(figure, str)]
+    tuned = list(_tuning_figure(report))
+    chosen = list(_saved(folder / FIGURES, tuned))
+    absent += [figure for _, _, figure in [*over_cells, *tuned] if isinstance(figure, str)]
     if len(report.detailed) > MOST_DRAWN:
         absent.append(f"tables after the first {MOST_DRAWN} have no figures of their own")
     if several:
         _write_grid(folder, report, ranked)
+    over_tables = list(_over_tables(folder / CELLS, report, names)) if several else []
     _write_analyses(folder, report)
     sections = [
-        html.section(report.study, summary, report.shares, pictures.get(place, []))
+        html.section(
+            report.study, summary, report.shares, pictures.get(place, []), ablations.get(place)
+        )
         for place, summary in enumerate(report.detailed)
     ]
-    text = html.render(page_of(report, ranked, sections, shown, absent))
+    page = page_of(report, ranked, sections, shown, absent)
+    text = html.render(replace(page, tuning=chosen, analyses=over_tables))
     (folder / INDEX).write_text(text, encoding="utf-8")
 
 
@@ -150,11 +169,17 @@ def _folder_names(summaries: Sequence[Summary]) -> list[str]:
     """Return a name a table; those that some file system would confuse are numbered."""
     found: list[str] = []
     for summary in summaries:
-        name, n = summary.table.slug, 2
-        while name.lower() in {one.lower() for one in found}:
-            name, n = f"{summary.table.slug}_{n}", n + 1
-        found.append(name)
+        found.append(_new_name(summary.table.slug, found))
     return found
+
+
+def _new_name(name: str, taken: Sequence[str]) -> str:
+    """Return a name that no file system takes for one of the others: with a number, if need be."""
+    lower = {one.lower() for one in taken}
+    new, n = name, 2
+    while new.lower() in lower:
+        new, n = f"{name}_{n}", n + 1
+    return new
 
 
 # One table.
@@ -174,6 +199,43 @@ def _write_table(folder: Path, report: Report, summary: Summary) -> None:
         ("comparisons.csv", flat_frame(fields, compared).to_csv(index=False)),
     ):
         (folder / name).write_text(content, encoding="utf-8")
+
+
+def _write_analysis(folder: Path, report: Report, one: Analysis) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (
+        (f"{one.name}.md", markdown(one.table, one.caption, report.source, index=False)),
+        (f"{one.name}.csv", flat_frame(one.fields, one.rows).to_csv(index=False)),
+    ):
+        (folder / name).write_text(content, encoding="utf-8")
+
+
+def _over_tables(folder: Path, report: Report, names: Sequence[str]) -> Iterator[Analysis]:
+    """Write and yield what stands across the tables of one cell: its budgets, its arithmetics.
+
+    Their folder is that of the cell's one table, where it has one, or else one of their own.
+    """
+    taken = list(names)
+    folders = {
+        (summary.cell.label, summary.table.arithmetic): name
+        for summary, name in zip(report.detailed, names, strict=True)
+        if summary.table.budget is None
+    }
+
+    def write(cell: Cell, arithmetic: str, found: Analysis) -> Analysis:
+        if (cell.label, arithmetic) not in folders:
+            taken.append(_new_name(Table(cell, arithmetic, None, ()).slug, taken))
+            folders[cell.label, arithmetic] = taken[-1]
+        _write_analysis(folder / folders[cell.label, arithmetic], report, found)
+        return found
+
+    shown = {summary.cell.label for summary in report.detailed}
+    for one in at_equal(report.study):
+        if one.cell.label in shown:
+            yield write(one.cell, one.arithmetic, analyses.equal_analysis(one))
+    for label, several in roundings(report.study, report.shares).items():
+        if label in shown:
+            yield write(several[0].cell, PORTABLE, analyses.rounding_analysis(several))
 
 
 # A figure's name, its title on the page, and itself or why it is not there.
@@ -198,6 +260,14 @@ def _table_figures(report: Report, summary: Summary) -> Iterator[_Drawn]:
     )
     yield matched_pairs.NAME, title, matched_pairs.draw(summary, shown)
     yield pareto.NAME, "Held-out MSE against held-out L0", pareto.draw(summary)
+
+
+def _tuning_figure(report: Report) -> Iterator[_Drawn]:
+    title = (
+        "What the tuning tried for each method, and what it chose. A run has the chosen values"
+        " unless it was given others"
+    )
+    yield tuning.NAME, title, tuning.draw(tuning.tuned(report.variants))
 
 
 def _saved(folder: Path, drawn: Sequence[_Drawn]) -> Iterator[html.Picture]:
