@@ -208,8 +208,13 @@ def tuned_file(method: str) -> Path:
 
 
 def tuned_values(method: str) -> Mapping[str, Value]:
-    """Return what the tuning protocol chose for a method; empty where it has not been tuned."""
-    return _tuned(tuned_file(method))
+    """Return what the tuning protocol chose for a method; empty where it has not been tuned.
+
+    A method that says `tuned_as` has the values of that method.
+    """
+    found = methods().get(method)
+    base = method if found is None or found.tuned_as is None else found.tuned_as
+    return _tuned(tuned_file(base))
 
 
 @cache

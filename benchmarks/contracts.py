@@ -197,6 +197,11 @@ class Method:
         Whether runs with other seeds are the same: then one run a draw is enough.
     skip : callable
         Given its parameters and the problem's sizes, returns why it cannot be run there, or None.
+    portable : bool
+        Whether, in portable arithmetic, its bits are the same on any machine.
+    tuned_as : str, optional
+        The method whose tuned values it takes, which has all of its tuned parameters; it is not
+        tuned itself.
     """
 
     name: str
@@ -207,6 +212,8 @@ class Method:
     budget: Budget = STEPS
     deterministic: bool = False
     skip: Callable[[Params, Shape], str | None] = never
+    portable: bool = True
+    tuned_as: str | None = None
 
     @property
     def unit(self) -> str:
@@ -225,11 +232,13 @@ class Method:
             for p in self.parameters
             if params.get(p.name) != (tuned.get(p.name) if p.tuned else p.default)
         ]
-        if not said:
-            return self.title
+        return self.title_as(", ".join(said)) if said else self.title
+
+    def title_as(self, said: str) -> str:
+        """Return its title with words in brackets, after those that it has there."""
         if self.title.endswith(")"):
-            return f"{self.title[:-1]}, {', '.join(said)})"
-        return f"{self.title} ({', '.join(said)})"
+            return f"{self.title[:-1]}, {said})"
+        return f"{self.title} ({said})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,8 +65,12 @@ def parser() -> Parser:
 
 
 def tunable() -> list[str]:
-    """Return the names of the methods that have tuned parameters."""
-    return [name for name, method in catalogue.methods().items() if method.tuned]
+    """Return the names of the methods that have tuned parameters of their own."""
+    return [
+        name
+        for name, method in catalogue.methods().items()
+        if method.tuned and method.tuned_as is None
+    ]
 
 
 def candidates(method: Method) -> list[Items]:

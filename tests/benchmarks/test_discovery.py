@@ -155,15 +155,18 @@ def test_a_folder_that_is_not_there_is_an_error(discovered, monkeypatch, tmp_pat
 
 def test_every_item_of_the_package_is_found_once_under_its_own_name():
     assert list(collected("benchmarks.methods", "METHOD", Method)) == [
+        *("fastica", "kmeans", "ksvd", "minibatch", "mod"),
         *("msae-fixed", "msae-fixed-doubling", "msae-random", "msae-random-free"),
         *("osae", "osae-zipf", "osae-annealed", "osae-resorted", "osae-swept"),
         *("osae-exact", "osae-exact-resorted", "osae-exact-by-sample"),
-        *("topk", "topk-resorted", "truth"),
+        *("pca", "topk-refined", "osae-refined", "osae-exact-refined", "samples"),
+        *("topk", "topk-resorted", "truth", "truth-pursuit"),
     ]
     for name, metric in collected("benchmarks.metrics", "METRIC", Metric).items():
         assert name == metric.name
         assert module_of("metrics", metric) == f"benchmarks.metrics.{name}"
-    assert module_of("methods", catalogue.methods()["osae-zipf"]) == "benchmarks.methods.osae"
+    for name, file in (("osae-zipf", "osae"), ("osae", "osae"), ("osae-refined", "refined")):
+        assert module_of("methods", catalogue.methods()[name]) == f"benchmarks.methods.{file}"
 
 
 @pytest.mark.parametrize("module", ["toy", "tune", "submit"])
