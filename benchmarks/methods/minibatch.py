@@ -6,9 +6,12 @@ Its bits are those of the machine's BLAS: it is not portable. Mairal, Bach, Ponc
 (2010), "Online learning for matrix factorization and sparse coding", JMLR 11.
 """
 
+import warnings
+
 import numpy as np
 from jaxtyping import Float
 from sklearn.decomposition import MiniBatchDictionaryLearning
+from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.contracts import Data, Fit, Method
 from benchmarks.methods._pursuit import (
@@ -46,8 +49,10 @@ def _atoms(data: Data, how: Fit, own: RunSeeds) -> Float[np.ndarray, "K d"]:
         random_state=own.initialisation,
     )
     rng = generator(own.data_order, Axis.DATA_ORDER)
-    for _ in range(how.budget.amount):
-        learner.partial_fit(rows[rng.integers(len(rows), size=how.budget.batch_size)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for _ in range(how.budget.amount):
+            learner.partial_fit(rows[rng.integers(len(rows), size=how.budget.batch_size)])
     return scaled(np.asarray(learner.components_))
 
 

@@ -16,7 +16,7 @@ from osae_theory.jit import kernel
 # As in `plain`: numba's cache would not notice a change there.
 MOST_PICKS = 4
 LEAST_PIVOT = 1e-10
-
+ZERO = 1e-6
 
 
 @no_type_check
@@ -127,7 +127,7 @@ def _nonnegative(row, gram, factor, support, size, code, trial, dropped, floor):
     n_dropped = 0
     for _ in range(MOST_PICKS * len(support)):
         size, n_dropped = _settled(
-            row, gram, factor, support, size, code, trial, dropped, n_dropped
+            row, gram, factor, support, size, code, trial, dropped, n_dropped, ZERO * floor
         )
         best = -1
         top = floor
@@ -149,15 +149,20 @@ def _nonnegative(row, gram, factor, support, size, code, trial, dropped, floor):
 
 @no_type_check
 @kernel
-def _settled(row, gram, factor, support, size, code, trial, dropped, n_dropped):
-    """Move codes to least squares; where one would fall to 0, drop it and move on without it."""
+def _settled(row, gram, factor, support, size, code, trial, dropped, n_dropped, least):
+    """Move codes to least squares; where one would fall to 0, drop it and move on without it.
+
+    What is at most `least` counts as 0: it is what rounding leaves of an atom that is not needed.
+    """
     while size > 0:
         _solve(row, factor, support, size, trial)
         step = 1.0
         worst = -1
         for s in range(size):
-            if trial[s] <= 0.0:
-                reach = code[s] / (code[s] - trial[s]) if code[s] > 0.0 else 0.0
+            if trial[s] <= least:
+                reach = 0.0
+                if code[s] > 0.0 and code[s] > trial[s]:
+                    reach = min(code[s] / (code[s] - trial[s]), 1.0)
                 if worst < 0 or reach < step:
                     step = reach
                     worst = s
@@ -172,7 +177,7 @@ def _settled(row, gram, factor, support, size, code, trial, dropped, n_dropped):
         for s in range(size):
             atom = support[s]
             # An atom that has just come in stands at 0 while it is still to move up.
-            stays = code[s] > 0.0 or (s != worst and trial[s] > 0.0)
+            stays = code[s] > 0.0 or (s != worst and trial[s] > least)
             if stays and _extended(gram, factor, support, left, atom):
                 code[left] = code[s]
                 left += 1

@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 MOST_PICKS = 4
 # The least part of an atom's squared norm that must lie outside the span of the atoms before it.
 LEAST_PIVOT = 1e-10
+# Codes at most this share of the least correlation that an atom is picked for count as 0.
+ZERO = 1e-6
 
 Vector = Float[np.ndarray, " length"]
 
@@ -99,7 +101,7 @@ class _Support:
         """Solve nonnegative least squares; atoms at 0 leave the support."""
         self.dropped = []
         for _ in range(most):
-            while self.atoms and not self._settled():
+            while self.atoms and not self._settled(ZERO * floor):
                 pass
             top, best = floor, -1
             for t, atom in enumerate(self.dropped):
@@ -115,13 +117,13 @@ class _Support:
             if best < len(self.dropped):
                 self.dropped[best] = last
 
-    def _settled(self) -> bool:
+    def _settled(self, least: np.floating) -> bool:
         """Move codes to least squares, or to where the first of them is 0; say which."""
         trial = self.solution()
         reaches = [
-            (code / (code - aim) if code > 0 else np.float64(0), s)
+            (min(code / (code - aim), 1.0) if code > max(aim, 0) else 0.0, s)
             for s, (code, aim) in enumerate(zip(self.code, trial, strict=True))
-            if aim <= 0
+            if aim <= least
         ]
         if not reaches:
             self.code = trial
@@ -131,7 +133,7 @@ class _Support:
         moved[worst] = np.float64(0)
         before, self.atoms, self.code, self.factor = self.atoms, [], [], []
         for s, (atom, code) in enumerate(zip(before, moved, strict=True)):
-            stays = code > 0 or (s != worst and trial[s] > 0)
+            stays = code > 0 or (s != worst and trial[s] > least)
             if stays and self.extended(atom):
                 self.code.append(code)
             else:
