@@ -168,6 +168,13 @@ def never(params: Params, data: "Shape") -> str | None:
     return None
 
 
+def as_many_as_true(params: Params, data: "Shape") -> str | None:
+    """Return why what the true dictionary gives cannot be measured, if its width is another."""
+    if data.K == data.K_true:
+        return None
+    return f"{data.K} atoms are learned where there are {data.K_true} true ones"
+
+
 @dataclass(frozen=True)
 class Shape:
     """A problem's sizes.
@@ -222,6 +229,8 @@ class Method:
         Whether runs with other seeds are the same: then one run a draw is enough.
     skip : callable
         Given its parameters and the problem's sizes, returns why it cannot be run there, or None.
+    portable : bool
+        Whether, in portable arithmetic, its bits are the same on any machine.
     tuned_as : str
         The method whose tuned values are its own too, where it is that method with one thing
         changed: what it is worth is then seen at one and the same rate. Empty if it has its own.
@@ -235,6 +244,7 @@ class Method:
     budget: Budget = STEPS
     deterministic: bool = False
     skip: Callable[[Params, Shape], str | None] = never
+    portable: bool = True
     tuned_as: str = ""
 
     @property
@@ -254,11 +264,13 @@ class Method:
             for p in self.parameters
             if params.get(p.name) != (tuned.get(p.name) if p.tuned else p.default)
         ]
-        if not said:
-            return self.title
+        return self.title_as(", ".join(said)) if said else self.title
+
+    def title_as(self, said: str) -> str:
+        """Return its title with words in brackets, after those that it has there."""
         if self.title.endswith(")"):
-            return f"{self.title[:-1]}, {', '.join(said)})"
-        return f"{self.title} ({', '.join(said)})"
+            return f"{self.title[:-1]}, {said})"
+        return f"{self.title} ({said})"
 
 
 @dataclass(frozen=True, eq=False)

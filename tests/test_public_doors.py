@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from osae_theory import metrics, minimisers, problems, uniqueness
+from osae_theory import metrics, minimisers, problems, pursuit, uniqueness
 from osae_theory.errors import InputError
 from osae_theory.prefixes import PrefixLaw, RandomPrefixes
 from osae_theory.sae import Run, RunSeeds, TrainingConfig, train
@@ -21,6 +21,7 @@ SUPPORTS = np.tile([0, 2], (8, 1))
 LAW = PrefixLaw.uniform(4)
 ENERGIES = np.array([3.0, 2.0, 1.0, 0.5])
 INCLUSION = np.diag([0.5, 0.3, 0.2])
+PURSUED = pursuit.nonnegative_omp(X.T, D.T, 2)
 
 # Each function with arguments it can use; arrays and laws among them are what is varied.
 FUNCTIONS = {
@@ -69,6 +70,10 @@ FUNCTIONS = {
     problems.inclusion_probabilities: (ENERGIES, 2),
     problems.inclusion_matrix: (ENERGIES, 2),
     problems.problem_from_arrays: (D, CODES),
+    pursuit.nonnegative_omp: (X.T, D.T, 2),
+    pursuit.mod_update: (X.T, PURSUED, D.T),
+    pursuit.ksvd_update: (X.T, PURSUED, D.T),
+    pursuit.refine: (X.T, D.T, 2),
     uniqueness.spark_by_coherence: (D,),
     uniqueness.coherence_certificate: (D,),
     uniqueness.rip_by_babel: (D, 2),

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.contracts import Data, Fit, Fitted, Params, Shape
+from benchmarks.contracts import Data, Fit, Fitted, as_many_as_true
 from benchmarks.methods._sae import full, sae_method
 from benchmarks.methods.frozen import frozen
 from osae_theory.errors import InputError
@@ -38,10 +38,4 @@ def _fit(data: Data, how: Fit, seeds: Sequence[RunSeeds]) -> list[Fitted | None]
     return [found for _ in seeds]
 
 
-def _skip(params: Params, shape: Shape) -> str | None:
-    if shape.K == shape.K_true:
-        return None
-    return f"{shape.K} atoms are learned where there are {shape.K_true} true ones"
-
-
-METHOD = replace(_TRAINED, fit=_fit, deterministic=True, skip=_skip)
+METHOD = replace(_TRAINED, fit=_fit, deterministic=True, skip=as_many_as_true)

@@ -1,4 +1,4 @@
-"""The toy problems of the paper: Table 1, the smaller dictionaries of Fig. 9, the sweep of Fig. 10."""
+"""The paper's toy problems: Table 1, the smaller dictionaries of Fig. 9, the sweep of Fig. 10."""
 
 from benchmarks.contracts import Preset
 from benchmarks.presets._toy import PAPER_CELL, PAPER_METHODS

@@ -165,7 +165,9 @@ def test_every_item_of_the_package_is_found_once_under_its_own_name():
         *("osae-exact", "osae-exact-resorted", "osae-exact-by-sample", "osae-recipe"),
         *("penalised", "topk-l1", "relu-l1"),
         *("topk-resampled", "topk-resampled-resorted", "osae-resampled", "osae-exact-resampled"),
-        *("topk", "topk-resorted", "truth", "truth-encoder"),
+        *("fastica", "kmeans", "ksvd", "minibatch", "mod", "pca", "samples"),
+        *("topk-refined", "osae-refined", "osae-exact-refined"),
+        *("topk", "topk-resorted", "truth", "truth-encoder", "truth-pursuit"),
     }
     assert sorted(collected("benchmarks.families", "FAMILY", Family)) == [
         *("bernoulli", "coherent", "conflict", "correlated", "equal-frequency"),
