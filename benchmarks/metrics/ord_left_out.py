@@ -6,7 +6,7 @@ from benchmarks.contracts import Metric, Scored
 def _measure(scored: Scored) -> float:
     live = scored.matching.live
     assert live is not None
-    return float(1 - live.sum() / scored.n_pairs)
+    return float((scored.n_pairs - live.sum()) / scored.n_pairs)
 
 
 METRIC = Metric(
