@@ -29,8 +29,10 @@ from osae_theory.prefixes import (
 )
 from osae_theory.sae.checkpoint import read_checkpoint, write_checkpoint
 from osae_theory.sae.model import TopMSAE
+from osae_theory.sae.resampling import Resampling
 from osae_theory.sae.runs import Run, RunSeeds, TrainingConfig
 from osae_theory.sae.saved import checkpoint_of, fitted_from
+from osae_theory.sae.schedules import Resorting
 from osae_theory.sae.training import TrainingResult, train
 
 _LAWS = {
@@ -80,6 +82,13 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         own, so that a row may have more of them or fewer.
     use_decoder_bias : bool
         Whether to learn an offset of the data.
+    resample : bool
+        Whether the least useful latents start anew at the largest residuals while it is trained
+        (`osae_theory.sae.Resampling`): where atoms differ much in frequency, rare ones are then
+        found that are missed otherwise.
+    resort : bool
+        Whether latents are put in order of their energy while it is trained
+        (`osae_theory.sae.Resorting`): under law "full" that is all the order there is.
     arithmetic : {"portable", "fast"}
         "portable" gives the same bits on every machine, from the same data, parameters and
         versions of the libraries; it needs a CPU. "fast" leaves products to the machine's BLAS,
@@ -155,6 +164,8 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         learning_rate=1e-2,
         activation="relu",
         use_decoder_bias=False,
+        resample=False,
+        resort=False,
         arithmetic="portable",
         device="cpu",
         random_state=None,
@@ -168,6 +179,8 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.learning_rate = learning_rate
         self.activation = activation
         self.use_decoder_bias = use_decoder_bias
+        self.resample = resample
+        self.resort = resort
         self.arithmetic = arithmetic
         self.device = device
         self.random_state = random_state
@@ -201,16 +214,18 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         check_integer("n_atoms", n_atoms, 1)
         if self.sort_by is not None:
             check_choice("sort_by", self.sort_by, _ORDERS)
-        if not isinstance(self.use_decoder_bias, (bool, np.bool_)):
-            raise InputError(
-                f"use_decoder_bias = {shown(self.use_decoder_bias)}: expected True or False"
-            )
+        for name in ("use_decoder_bias", "resample", "resort"):
+            value = getattr(self, name)
+            if not isinstance(value, (bool, np.bool_)):
+                raise InputError(f"{name} = {shown(value)}: expected True or False")
         config = TrainingConfig(
             n_nonzero=n_nonzero,
             n_steps=self.n_steps,
             batch_size=self.batch_size,
             activation=self.activation,
             use_decoder_bias=bool(self.use_decoder_bias),
+            resampling=Resampling() if self.resample else None,
+            resorting=Resorting() if self.resort else None,
             arithmetic=self.arithmetic,
         )
         law = self._schedule(n_atoms)

@@ -47,6 +47,18 @@ def test_it_recovers_most_atoms_of_a_small_problem(problem):
     assert match(sae.components_.T, problem.dictionary).recovered_share(0.9) > 0.7
 
 
+def test_resampled_and_resorted_it_recovers_more_in_order():
+    problem = toy_spec(d=20, K=24, m=2, n_samples=4000, alpha=1.0, seed=3).draw()
+    data, _, _ = problem.rows()
+    plain, both = (
+        OrderedSAE(24, 2, law="full", n_steps=600, random_state=0, **changed).fit(data)
+        for changed in ({}, {"resample": True, "resort": True})
+    )
+    first, second = (match(sae.components_.T, problem.dictionary) for sae in (plain, both))
+    assert second.stability > first.stability + 0.05
+    assert second.orderedness > 0.8
+
+
 def test_codes_are_sparse_and_decode_to_the_reconstruction(problem):
     data, _, _ = problem.rows()
     sae = OrderedSAE(24, 2, n_steps=50, use_decoder_bias=True, random_state=0).fit(data)
@@ -115,6 +127,7 @@ def test_a_device_that_is_not_there_is_refused(problem):
         ({"learning_rate": 10**400}, "learning rate = a whole number of about 401 digits"),
         ({"batch_size": 10**30}, "batch_size = a whole number of about 31 digits"),
         ({"use_decoder_bias": "yes"}, "use_decoder_bias = 'yes': expected True or False"),
+        ({"resample": 1}, "resample = 1: expected True or False"),
         ({"device": None}, "device = None: expected a name"),
         ({"random_state": -1}, "random_state = -1: expected None, a whole number"),
         ({"random_state": 2**40}, "random_state = "),
@@ -328,6 +341,7 @@ SAVED = {
         "use_decoder_bias": True,
     },
     "batch": {"activation": "batch"},
+    "resampled and re-sorted": {"law": "full", "resample": True, "resort": True},
     "a fixed law": {"law": PrefixLaw.zipf(24, 0.5)},
     "probabilities": {"law": np.full(24, 1 / 24)},
     "an annealed law": {"law": AnnealedLaw(PrefixLaw.uniform(24), 0.1, 0.6)},
