@@ -10,7 +10,16 @@ from osae_theory.errors import InputError
 from osae_theory.pursuit import compiled, nonnegative_omp, plain
 from osae_theory.threads import limited_threads
 
-SIZES = [(6, 12, 4), (6, 12, 6), (4, 5, 5), (10, 30, 6), (8, 5, 5), (3, 20, 8), (20, 10, 4), (7, 9, 1)]
+SIZES = [
+    (6, 12, 4),
+    (6, 12, 6),
+    (4, 5, 5),
+    (10, 30, 6),
+    (8, 5, 5),
+    (3, 20, 8),
+    (20, 10, 4),
+    (7, 9, 1),
+]
 
 
 def instance(d, K, seed=0, n=60, noise=1.0):
@@ -20,7 +29,9 @@ def instance(d, K, seed=0, n=60, noise=1.0):
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     codes = np.abs(rng.standard_normal((n, K))) * (rng.random((n, K)) < 3 / K)
     codes[: n // 2] = 0
-    return np.where(codes.any(1)[:, None], codes @ atoms, noise * rng.standard_normal((n, d))), atoms
+    return np.where(
+        codes.any(1)[:, None], codes @ atoms, noise * rng.standard_normal((n, d))
+    ), atoms
 
 
 def by_residuals(x, atoms, m, tolerance):
