@@ -1,4 +1,4 @@
-"""What methods without an encoder of their own share: codes by pursuit, and samples to start from."""
+"""What methods that learn atoms alone share: codes by pursuit, and random samples to start from."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,6 +19,14 @@ SIGNED = Parameter(
     "whether codes may be negative, off or on",
     default="off",
     choices=("off", "on"),
+)
+MOMENTUM = Parameter(
+    "momentum",
+    "real",
+    "most momentum of the atoms, at least 0 and below 1; 0 for the classical algorithm",
+    default=0,
+    at_least=0,
+    below=1,
 )
 
 
@@ -72,7 +80,7 @@ def each_run(
 
 
 def alternating(update: str) -> FitFunction:
-    """Return the classical alternation of pursuit and an update, from random samples on."""
+    """Return the alternation of pursuit and an update of the atoms, from random samples on."""
 
     def atoms(data: Data, how: Fit, own: RunSeeds) -> Float[np.ndarray, "K d"]:
         return refine(
@@ -82,7 +90,7 @@ def alternating(update: str) -> FitFunction:
             iterations=how.budget.amount,
             update=update,
             signed=is_signed(how.params),
-            momentum=0.0,
+            momentum=float(how.params["momentum"]),
         ).atoms
 
     return each_run(atoms)

@@ -6,14 +6,14 @@ Process. 54(11); the sweep is that of Rubinstein, Zibulevsky and Elad (2008), Te
 """
 
 from benchmarks.contracts import Method
-from benchmarks.methods._pursuit import SIGNED, alternating, too_few_samples
+from benchmarks.methods._pursuit import MOMENTUM, SIGNED, alternating, too_few_samples
 from benchmarks.spec import Budget
 
 METHOD = Method(
     "ksvd",
     "K-SVD",
     alternating("ksvd"),
-    (SIGNED,),
+    (MOMENTUM, SIGNED),
     budget=Budget("iterations", 50, 0),
     skip=too_few_samples,
 )

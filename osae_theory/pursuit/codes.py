@@ -57,10 +57,10 @@ def nonnegative_omp(
 
     One atom after another is added to a sample's support, the one with the largest correlation
     with the residual, the first of equal ones; the codes are then those of nonnegative least
-    squares on the support, by Lawson and Hanson's active set. Atoms whose code is 0, or at most
-    1e-6 of the least correlation that one is picked for, leave the support. It ends at m atoms, or where no correlation is above `tolerance` times the sample's
-    norm. Correlations come from those of the data and the Gram matrix, so that no residual is
-    formed (Batch-OMP).
+    squares on the support, by Lawson and Hanson's active set. Atoms whose code is 0 leave the
+    support, or at most 1e-6 of the least correlation that an atom is picked for. It ends at m
+    atoms, or where no correlation is above `tolerance` times the sample's norm. Correlations come
+    from those of the data and the Gram matrix, so that no residual is formed (Batch-OMP).
 
     A sample's bits depend neither on the other samples, nor on the number of threads, nor on the
     machine.

@@ -1,4 +1,4 @@
-"""Atoms for given codes: all at once (MOD), one after another (K-SVD), and new ones for idle ones."""
+"""Atoms for given codes: all at once (MOD), one after another (K-SVD); new ones for idle ones."""
 
 import numpy as np
 from jaxtyping import Bool, Float

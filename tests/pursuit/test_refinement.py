@@ -92,7 +92,7 @@ def test_a_whole_refinement_has_the_same_bits_compiled_and_plain(small, update):
 
 
 def test_idle_atoms_are_those_unused_and_the_later_of_two_alike(small):
-    X, atoms, codes = small
+    _, atoms, codes = small
     assert np.flatnonzero(idle_atoms(atoms, codes, signed=False)).tolist() == [8]
     alike = atoms.copy()
     alike[6] = alike[2]
@@ -130,17 +130,19 @@ def test_a_dictionary_near_the_true_one_is_found_again_in_its_order(update):
     assert len(found.errors) == len(found.moved) == len(found.replaced) < 60
 
 
-def test_momentum_needs_fewer_iterations_where_an_atom_holds_a_part_of_another():
-    problem = toy_spec(40, 44, 3, 3000, seed=0).draw()
-    atoms = problem.dictionary.T.copy()
-    atoms[40] = atoms[40] + atoms[41]
-    atoms[41] = atoms[41] + 0.8 * atoms[42]
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    fast, slow = (
-        refine(problem.data.T, atoms, 3, iterations=80, update="mod", momentum=momentum)
-        for momentum in (0.9, 0.0)
-    )
-    assert len(fast.errors) < 0.8 * len(slow.errors)
+def test_momentum_comes_further_in_as_many_iterations():
+    ratios = []
+    for seed in range(3):
+        problem = toy_spec(40, 50, 3, 3000, seed=seed).draw()
+        rng = np.random.default_rng(seed)
+        atoms = problem.dictionary.T + 0.3 * rng.standard_normal((50, 40))
+        atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+        fast, slow = (
+            refine(problem.data.T, atoms, 3, iterations=30, update="mod", momentum=momentum)
+            for momentum in (0.9, 0.0)
+        )
+        ratios.append(fast.errors[-1] / slow.errors[-1])
+    assert np.median(ratios) < 0.1
 
 
 def test_signed_dictionaries_are_found_again_too():
