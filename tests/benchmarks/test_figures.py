@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from functools import cache
 
@@ -6,6 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
+from benchmarks import catalogue
+from benchmarks.analysis.names import variant_named
 from benchmarks.analysis.ranks import rankings
 from benchmarks.analysis.study import study
 from benchmarks.analysis.summary import summaries, summarised
@@ -19,11 +22,27 @@ from benchmarks.report.figures import (
     recovery,
     style,
     told_apart,
+    tuning,
 )
+from benchmarks.tuning import first_configurations, second_configurations
 from made_up_study import made_up
+from osae_theory.errors import InputError
 
 SMALL = {"d": 6, "K": 8, "m": 2, "N": 400}
 METHODS = ("topk", "osae")
+# Named here, before a test puts other tuned values in place: what a name stands for is kept.
+VARIANTS = {
+    text.split("[")[0]: variant_named(text)
+    for text in (
+        "topk[lr=0.01]",
+        "topk-resorted[lr=0.01]",
+        "osae[lr=0.01]",
+        "osae-zipf[lr=0.01]",
+        "osae-exact[lr=0.01,strength=1]",
+        "osae-exact-resorted[lr=0.01,strength=1]",
+        "gone",
+    )
+}
 
 
 @cache
@@ -200,3 +219,93 @@ def test_a_figure_is_the_same_bits_each_time(tmp_path, kind):
     assert first.read_bytes() == second.read_bytes()
     if kind == "png":
         assert matplotlib.image.imread(first).std() > 0.01
+
+
+def tuned_file_of(name, folder, failing=()):
+    """Write what tuning a method might have given: the error is least at the seventh rate."""
+    method = catalogue.methods()[name]
+    first = first_configurations(method)
+    every = [*first, *second_configurations(method, first[5])]
+
+    def tried(place, values):
+        at = 0.1 * abs(np.log(dict(values)["lr"] / 0.0185)) + 0.01 * (place < 8)
+        mean = {"mse": at, "stab_truth": 0.9 - at, "ord_truth": at, "ord_by_energy": 0.95}
+        if dict(values)["lr"] in failing:
+            mean = dict.fromkeys(mean)
+        deviation = {key: value and 0.1 * value for key, value in mean.items()}
+        return {"values": dict(values), "mean": mean, "deviation": deviation}
+
+    document = {
+        "chosen": dict(every[-1]),
+        "by_recovery": dict(first[4]),
+        "tried": [tried(*one) for one in enumerate(every)],
+    }
+    (folder / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
+    return document
+
+
+@pytest.fixture
+def tuned_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / f"{name}.json")
+    return tmp_path
+
+
+def lines_of(axis):
+    """The points of each line with markers, by their colour; none of those beside it."""
+    found = {}
+    for container in axis.containers:
+        line = container.lines[0]
+        if line.get_linestyle() != "None":
+            found[line.get_color()] = np.column_stack([line.get_xdata(), line.get_ydata()])
+    return found
+
+
+def test_the_tuning_is_drawn_once_for_all_that_share_the_values(tuned_in):
+    tuned_file_of("topk", tuned_in)
+    tuned_file_of("osae-exact", tuned_in)
+    (tuned_in / "osae.json").write_text('{"chosen": {"lr": 0.01}, "heldout_mse": {"lr=0.01": 1}}')
+    every = ("topk", "topk-resorted", "osae", "osae-zipf", "osae-exact-resorted", "gone")
+    found = tuning.tuned([VARIANTS[name] for name in every])
+    assert [one.method.name for one in found] == ["topk", "osae-exact"]
+    titles = [axis.get_title().split("\n")[0] for axis in panels(tuning.draw(found))]
+    assert titles == [one.method.title for one in found]
+
+
+def test_a_line_has_the_rates_at_the_middle_of_the_other_values(tuned_in):
+    documents = [tuned_file_of(name, tuned_in) for name in ("topk", "osae-exact")]
+    found = tuning.tuned([VARIANTS[name] for name in ("topk", "osae-exact")])
+    axes = tuning.draw(found).axes
+    for document, (above, below), n in zip(documents, (axes[:2], axes[2:]), (12, 8), strict=True):
+        by_rate = sorted(document["tried"][:n], key=lambda one: one["values"]["lr"])
+        points = {
+            name: np.array([(one["values"]["lr"], one["mean"][name]) for one in by_rate])
+            for name in ("stab_truth", "ord_by_energy", "ord_truth", "mse")
+        }
+        drawn = [*lines_of(above).values(), *lines_of(below).values()]
+        for expected, line in zip(points.values(), drawn, strict=True):
+            assert np.array_equal(expected, line)
+        assert below.get_yscale() == below.get_xscale() == "log"
+        at = [line.get_xdata()[0] for line in above.lines if list(line.get_ydata()) == [0, 1]]
+        assert at == [document["chosen"]["lr"], document["by_recovery"]["lr"]]
+        beside = [c.lines[0] for c in below.containers if c.lines[0].get_linestyle() == "None"]
+        shown = [x for line in beside for x in line.get_xdata()]
+        assert shown == ([] if n == 12 else [document["chosen"]["lr"]])
+
+
+def test_a_rate_at_which_a_run_failed_is_a_cross_and_breaks_the_line(tuned_in):
+    tuned_file_of("topk", tuned_in, failing=[0.055])
+    above, below = tuning.draw(tuning.tuned([VARIANTS["topk"]])).axes
+    for axis in (above, below):
+        assert [own.get_xdata()[0] for own in axis.lines if own.get_marker() == "x"] == [0.055]
+        for points in lines_of(axis).values():
+            assert np.isnan(points[-1, 1])
+            assert np.isfinite(points[:-1, 1]).all()
+
+
+def test_without_tuned_values_there_is_a_sentence_and_a_broken_file_is_refused(tuned_in):
+    assert tuning.draw(tuning.tuned([VARIANTS["topk"]])).startswith("no figure of")
+    document = tuned_file_of("topk", tuned_in)
+    del document["tried"][3]["mean"]["mse"]
+    (tuned_in / "topk.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(InputError, match=r"topk\.json cannot be read: expected tuned values"):
+        tuning.tuned([VARIANTS["topk"]])

@@ -15,8 +15,9 @@ import pytest
 from benchmarks import catalogue, report
 from benchmarks.analysis.study import study
 from benchmarks.outcome import Results
-from benchmarks.report import writing
+from benchmarks.report import analyses, writing
 from benchmarks.report.__main__ import main
+from benchmarks.report.figures import style
 from benchmarks.report.page import failure_grid
 from benchmarks.store import Store
 from made_up_study import frames_of, made_up, outcomes_of, setting_of
@@ -27,6 +28,7 @@ CHROMIUM = shutil.which("chromium")
 TABLE = {"table.md", "table.tex", "table.csv", "comparisons.md", "comparisons.csv"}
 DRAWN = {"matched_pairs.png", "matched_pairs.pdf"}
 ALWAYS = {"index.html", "variance.csv", "improvement.csv", "runs.parquet", "pairs.parquet"}
+KINDS = ("md", "csv")
 GRID = {"cells", "figures", "grid.csv", "grid_comparisons.csv", "ranks.csv", "ranks.md"}
 COMMAND = "python -m benchmarks.toy --draws 3"
 
@@ -44,6 +46,14 @@ def without_figures():
 @cache
 def several_tables():
     return made_up(METHODS, problems=[{**SMALL, "N": 400 + i} for i in range(3)], draws=3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def untuned():
+    """Reports without the figure of the tuning, whatever this version's tuned values are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing.tuning, "tuned", lambda variants: [])
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +289,74 @@ def test_the_citations_are_those_of_the_project():
     assert paper in bibtex
     assert "arXiv:2512.02194" in bibtex
     assert "arXiv:2512.02194" in cff
+
+
+@cache
+def across():
+    """Two methods and a variant, with two budgets and under two arithmetics."""
+    return frames_of(
+        [
+            one
+            for draw in range(3)
+            for method in ("topk", "topk-resorted[lr=0.01]", "osae")
+            for steps in (980, 1960)
+            for arithmetic in ("portable", "fast")
+            for one in outcomes_of(
+                setting_of(
+                    method,
+                    problem=SMALL,
+                    draw=draw,
+                    amounts={"steps": steps},
+                    arithmetic=arithmetic,
+                )
+            )
+        ]
+    )
+
+
+def test_what_stands_across_tables_has_files_in_the_cells_folder_and_a_place_on_the_page(tmp_path):
+    report.write(across(), tmp_path / "report")
+    cells, slug = tmp_path / "report" / "cells", "d6_K8_m2_N400_alpha1.2"
+    files_of = {f"{name}.{kind}" for name in ("equal_time", "equal_error") for kind in KINDS}
+    assert names(cells / f"{slug}_fast") == files_of
+    assert names(cells / slug) == files_of | {f"rounding.{kind}" for kind in KINDS}
+    fields = pd.read_csv(cells / slug / "equal_time.csv")
+    assert fields["problem.N"].eq(400).all()
+    assert {"seconds_ci95_low", "range_low", "rule"} <= set(fields)
+    text = (tmp_path / "report" / "index.html").read_text()
+    section = text[text.index('id="analyses"') : text.index('id="scatter"')]
+    assert section.count("<details") == 5
+    assert section.count("At equal held-out error: ") == 2 * 3  # summary, label, tools
+    for line in (cells / slug / "rounding.md").read_text().splitlines():
+        if line.startswith("| OSAE"):
+            assert html.escape(line.split("|")[4].strip()) in section
+
+
+def test_variants_stand_against_their_bases_in_the_tables_folder_and_on_the_page(tmp_path):
+    frames = made_up(("topk[lr=0.01]", "topk-resorted[lr=0.01]"), problems=[SMALL], draws=3)
+    report.write(frames, tmp_path / "report")
+    assert names(tmp_path / "report") == TABLE | ALWAYS | {"ablations.md", "ablations.csv"}
+    said = pd.read_csv(tmp_path / "report" / "ablations.csv")
+    assert set(said["minus"]) == {"topk"}
+    [found] = table_on(tmp_path / "report" / "index.html", "variants and bases")
+    assert found["variant"].startswith("top-m SAE (re-sorted")
+    # Such a report is replaced by the next.
+    report.write(without_figures(), tmp_path / "report")
+    assert not names(tmp_path / "report") & {f"{name}.md" for name in analyses.NAMES}
+
+
+def test_the_figure_of_the_tuning_is_part_of_every_report(single, tmp_path, monkeypatch):
+    assert writing.tuning.NO_FIGURE in (single / "index.html").read_text()
+    monkeypatch.setattr(
+        writing.tuning, "draw", lambda found: style.new_figure(2, 1, "what was tried")
+    )
+    for frames in (without_figures(), several_tables()):
+        report.write(frames, tmp_path / "report")
+        text = (tmp_path / "report" / "index.html").read_text()
+        section = text[text.index('id="tuning"') :].split("</section>")[0]
+        [picture] = re.findall(r'src="data:image/png;base64,([^"]+)"', section)
+        file = tmp_path / "report" / "figures" / "tuning.png"
+        assert base64.b64decode(picture) == file.read_bytes()
 
 
 SCRIPT = """
