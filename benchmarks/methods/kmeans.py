@@ -61,7 +61,8 @@ def spherical_kmeans(
             break
         before = labels
         own = np.arange(len(rows)), labels
-        turned = np.where((cosines[own] < 0)[:, None] & signed, -rows, rows)
+        backwards = np.asarray(cosines[own] < 0)[:, None]
+        turned = np.where(backwards & signed, -rows, rows)
         sums = np.zeros_like(centroids)
         np.add.at(sums, labels, turned)
         empty = np.flatnonzero(~sums.any(axis=1))
