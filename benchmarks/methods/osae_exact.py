@@ -42,5 +42,6 @@ METHODS = (
         "OSAE (exact penalty by sample)",
         _by_sample,
         parameters=(STRENGTH,),
+        tuned_as="osae-exact",
     ),
 )

@@ -98,8 +98,23 @@ def test_methods_that_cannot_be_are_one_sentence(text, given, message):
         catalogue.variants(text, given)
 
 
+# Methods without values: each says so, with the command that tunes it.
+NOT_YET = {
+    *("aligned", "archetypal", "archetypal-random", "consensus", "decoder-decay"),
+    *("frozen-decoder", "softly-frozen-decoder", "truth-encoder"),
+    *("jumprelu", "osae-recipe", "topk-l1"),
+}
+
+
+def test_a_method_that_has_not_been_tuned_says_how():
+    for name in NOT_YET:
+        assert not catalogue.tuned_file(name).exists()
+        with pytest.raises(InputError, match=f"benchmarks.tune --methods {name}"):
+            catalogue.variant(name)
+
+
 def test_every_method_that_can_be_tuned_has_been_by_the_protocol():
-    for name in tuning.tunable():
+    for name in set(tuning.tunable()) - NOT_YET:
         content = json.loads(catalogue.tuned_file(name).read_text())
         assert content["protocol"] == tuning.PROTOCOL
         assert content["provenance"]["command"] == f"python -m benchmarks.tune --methods {name}"
@@ -130,7 +145,7 @@ def test_every_preset_names_problems_and_methods_that_there_are():
     for preset in catalogue.presets().values():
         for family, params in preset.problems:
             catalogue.case_of(family, params, 0)
-        assert catalogue.variants(",".join(preset.methods))
+        assert catalogue.variants(",".join(set(preset.methods) - NOT_YET))
         assert preset.draws >= 3
 
 
