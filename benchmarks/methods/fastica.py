@@ -29,7 +29,7 @@ def _atoms(data: Data, how: Fit, own: RunSeeds) -> Float[np.ndarray, "K d"]:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        sources = ica.fit_transform(rows)
+        sources = np.asarray(ica.fit_transform(rows))
     atoms = scaled(np.asarray(ica.mixing_).T)
     skewed = np.add.reduce(sources**3, axis=0)
     return np.where(skewed[:, None] < 0, -atoms, atoms)

@@ -41,7 +41,7 @@ def _atoms(data: Data, how: Fit, own: RunSeeds) -> Float[np.ndarray, "K d"]:
     rows /= np.sqrt(np.mean(np.add.reduce(rows * rows, axis=1)))
     learner = MiniBatchDictionaryLearning(
         data.K,
-        alpha=float(how.params["penalty"]),
+        alpha=float(how.params["penalty"]),  # pyright: ignore[reportArgumentType]
         fit_algorithm="cd",
         batch_size=how.budget.batch_size,
         dict_init=random_samples(data, own),
