@@ -7,7 +7,7 @@ to its own. Where codes are signed, cosines count in absolute value. Dhillon and
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from benchmarks.contracts import Data, Fit, Method
 from benchmarks.methods._pursuit import (
@@ -60,15 +60,19 @@ def spherical_kmeans(
         if before is not None and np.array_equal(labels, before):
             break
         before = labels
-        own = np.arange(len(rows)), labels
-        backwards = np.asarray(cosines[own] < 0)[:, None]
-        turned = np.where(backwards & signed, -rows, rows)
+        nearest = np.take_along_axis(cosines, labels[:, None], axis=1)
+        turned = np.where(nearest < 0, -rows, rows) if signed else rows
         sums = np.zeros_like(centroids)
         np.add.at(sums, labels, turned)
-        empty = np.flatnonzero(~sums.any(axis=1))
-        sums[empty] = rows[np.argsort(sizes[own], kind="stable")[: len(empty)]]
-        centroids = np.where(sums.any(axis=1)[:, None], scaled(sums), centroids)
+        empty = np.flatnonzero((sums == 0).all(axis=1))
+        sums[empty] = rows[_farthest(nearest, signed)[: len(empty)]]
+        centroids = np.where(sums.any(axis=1, keepdims=True), scaled(sums), centroids)
     return centroids
+
+
+def _farthest(nearest: Float[np.ndarray, "N 1"], signed: bool) -> Int[np.ndarray, " N"]:
+    """Return the samples by rising cosine to their centroid."""
+    return np.argsort((np.abs(nearest) if signed else nearest).ravel(), kind="stable")
 
 
 METHOD = Method(

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -66,7 +67,7 @@ class Measured:
     samples : int
         How many it coded each round.
     equal_supports : float
-        The share of its samples whose support is that of our pursuit of its kind.
+        The share of its samples whose support is that of our pursuit of its kind; None likewise.
     """
 
     name: str
@@ -83,40 +84,36 @@ def _ours(signed: bool) -> Way:
 
 
 def _scikit_learn(X: Float[np.ndarray, "n d"], atoms: Float[np.ndarray, "K d"], m: int) -> Codes:
-    return orthogonal_mp_gram(atoms @ atoms.T, atoms @ X.T, n_nonzero_coefs=m).T
+    codes = orthogonal_mp_gram(atoms @ atoms.T, atoms @ X.T, n_nonzero_coefs=m)
+    return np.asarray(codes).T
 
 
-def dictlearn_way() -> Way | None:
-    """Return dictlearn's nonnegative pursuit, or None where it is not installed."""
-    try:
-        from dictlearn import nnomp  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return None
-
+def _dictlearn(algorithm: str) -> Way:
     def way(X: Float[np.ndarray, "n d"], atoms: Float[np.ndarray, "K d"], m: int) -> Codes:
-        return np.asarray(nnomp(np.ascontiguousarray(X.T), np.ascontiguousarray(atoms.T), m)).T
+        from dictlearn import sparse_encode  # pyright: ignore[reportMissingImports]
+
+        return np.asarray(sparse_encode(X, atoms, algorithm=algorithm, n_nonzero_coefs=m))
 
     return way
 
 
 def contenders() -> list[Contender]:
-    """Return those that can be timed here."""
-    found = [
+    """Return all, also those that are not installed here."""
+    return [
         Contender(_OURS[False], _ours(False), False),
+        Contender("dictlearn nnomp", _dictlearn("nnomp"), False, share=10),
         Contender(_OURS[True], _ours(True), True),
+        Contender("dictlearn omp", _dictlearn("omp"), True),
         Contender("scikit-learn orthogonal_mp_gram", _scikit_learn, True),
     ]
-    dictlearn = dictlearn_way()
-    if dictlearn is not None:
-        found.append(Contender("dictlearn nnomp", dictlearn, False, share=10))
-    return found
 
 
 def measure(d: int, K: int, m: int, N: int, rounds: int) -> list[Measured]:
     """Return what each contender does on a toy problem, and those that are not installed."""
     problem = toy_spec(d, K, m, N).draw()
     X, atoms = problem.data.T.copy(), np.ascontiguousarray(problem.dictionary.T)
-    able = contenders()
+    all_of_them = contenders()
+    able = [one for one in all_of_them if "dictlearn" not in one.name or find_spec("dictlearn")]
     supports: dict[str, Bool[np.ndarray, "n K"]] = {}
     seconds: dict[str, list[float]] = {one.name: [] for one in able}
     with limited_threads(1):
@@ -130,8 +127,10 @@ def measure(d: int, K: int, m: int, N: int, rounds: int) -> list[Measured]:
                     seconds[one.name].append(time.perf_counter() - started)
                 supports[one.name] = codes != 0
     return [
-        *(_measured(one, seconds[one.name], supports) for one in able),
-        *([] if len(able) > len(_OURS) + 1 else [Measured("dictlearn nnomp", None, 0, None)]),
+        _measured(one, seconds[one.name], supports)
+        if one in able
+        else Measured(one.name, None, 0, None)
+        for one in all_of_them
     ]
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from benchmarks.contracts import Fitted
+from benchmarks.encoders.pursuit import Pursuit
 from benchmarks.encoders.top_m import TopM
 from benchmarks.encoders.truth import Truth
 from benchmarks.kept import fitted_from, stored_arrays
@@ -27,6 +28,25 @@ def test_a_top_m_encoder_comes_back_from_its_arrays_with_the_same_bits(arithmeti
     np.testing.assert_array_equal(again.dictionary, fit.dictionary)
     assert again.encoder.model.arithmetic == arithmetic
     assert (np.count_nonzero(fit.encoder(rows), axis=1) <= 3).all()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_pursuit_comes_back_from_its_arrays_with_the_same_bits(signed):
+    rng = np.random.default_rng(0)
+    D = rng.standard_normal((5, 9))
+    D /= np.linalg.norm(D, axis=0)
+    fit = Fitted(D, Pursuit(D, 3, signed))
+    again = fitted_from("pursuit", stored_arrays(fit))
+    rows = rng.standard_normal((50, 5), dtype=np.float32)
+    codes = fit.encoder(rows)
+    np.testing.assert_array_equal(again.encoder(rows), codes)
+    assert codes.dtype == np.float32
+    assert np.count_nonzero(codes, axis=1).max() == 3
+    assert (codes < 0).any() == signed
+    better = ((rows - codes @ D.T) ** 2).sum() < (
+        (rows - TopM.correlating(D, 3)(rows) @ D.T) ** 2
+    ).sum()
+    assert better
 
 
 def test_the_truth_has_no_codes_for_data_alone():

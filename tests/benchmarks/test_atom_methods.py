@@ -1,0 +1,169 @@
+"""Methods that learn atoms and take codes by pursuit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import catalogue
+from benchmarks.contracts import Data, Fit, Shape
+from benchmarks.engine.task import data_for
+from benchmarks.methods import _pursuit, kmeans, refined
+from benchmarks.spec import run_seeds
+from benchmarks.tune import tunable
+from osae_theory.errors import InputError
+from osae_theory.metrics import stability
+from osae_theory.problems import toy_spec
+
+pytestmark = pytest.mark.trains
+
+SEEDS = run_seeds(0, 0)
+
+
+def fitted(selector, spec, amounts=None, batch=None):
+    """Return one run of a method on a problem, and the problem."""
+    found = catalogue.variant(selector)
+    problem = spec.draw()
+    budget = catalogue.budget_of(found.method, amounts or {}, batch)
+    [fit] = found.method.fit(
+        data_for(found.method, problem, spec), Fit(found.values, budget), [SEEDS]
+    )
+    return fit, problem
+
+
+def error(fit, problem):
+    rows, _, _ = problem.rows(np.float32)
+    return ((rows - fit.encoder(rows) @ fit.dictionary.T) ** 2).mean()
+
+
+def test_the_learners_fit_better_than_random_samples_and_refinement_best_of_all():
+    spec = toy_spec(30, 34, 2, 2000, seed=3)
+    steps = {"steps": 60}
+    errors = {
+        name: error(*fitted(name, spec, steps, 128))
+        for name in [
+            *("samples", "kmeans", "minibatch[penalty=0.1]", "topk-refined[lr=0.018]"),
+            *("mod", "ksvd", "ksvd[momentum=0.9]", "truth-pursuit"),
+        ]
+    }
+    for name in errors:
+        if name not in ("samples", "truth-pursuit"):
+            assert errors[name] < 0.8 * errors["samples"]
+        if name != "truth-pursuit":
+            assert errors["truth-pursuit"] < errors[name]
+    assert errors["topk-refined[lr=0.018]"] < errors["mod"]
+
+
+@pytest.mark.parametrize("name", ["topk", "osae-exact"])
+def test_a_refined_method_trains_as_its_base_does_and_keeps_its_order(name):
+    spec = toy_spec(30, 34, 2, 3000, seed=3)
+    said = "lr=0.018" if name != "osae-exact" else "lr=0.018,strength=1"
+    before, problem = fitted(f"{name}[{said}]", spec, {"steps": 150}, 128)
+    after, _ = fitted(f"{name}-refined[{said}]", spec, {"steps": 150}, 128)
+    better = stability(after.dictionary, problem.dictionary)
+    assert better > 0.9 > stability(before.dictionary, problem.dictionary)
+    kept = (before.dictionary * after.dictionary).sum(axis=0)
+    assert np.median(kept) > 0.9
+
+
+def test_a_refined_method_has_the_tuned_values_of_its_base_and_is_not_tuned():
+    for method in refined.METHODS:
+        base = catalogue.methods()[method.tuned_as]
+        assert catalogue.tuned_values(method.name) == catalogue.tuned_values(base.name)
+        assert set(base.tuned) == set(method.tuned)
+        assert method.budget == base.budget
+        assert base.name in tunable()
+        assert method.name not in tunable()
+        values = catalogue.variant(method.name).values
+        assert values["lr"] == catalogue.variant(base.name).values["lr"]
+    titles = [method.title for method in refined.METHODS]
+    assert titles == ["top-m SAE (refined)", "OSAE (refined)", "OSAE (exact penalty, refined)"]
+
+
+def test_a_run_that_diverged_is_not_refined():
+    base = replace(catalogue.methods()["topk"], fit=lambda data, how, seeds: [None])
+    data = Data(np.zeros((4, 3), np.float32), 3, 1)
+    assert refined.refined(base).fit(data, Fit({}, base.budget), [SEEDS]) == [None]
+
+
+def test_methods_for_fewer_atoms_than_dimensions_say_so_elsewhere():
+    for name, message in (("pca", "K > d: there are at most d"), ("fastica", "K > d: FastICA")):
+        found = catalogue.variant(name)
+        assert found.method.skip(found.values, Shape(6, 6, 2, 100)) is None
+        assert found.method.skip(found.values, Shape(6, 7, 2, 100)).startswith(message)
+    for name in ("samples", "kmeans", "ksvd", "mod"):
+        found = catalogue.variant(name)
+        assert found.method.skip(found.values, Shape(6, 101, 2, 100)).startswith("K > N")
+
+
+def test_what_stands_on_the_machines_linear_algebra_says_that_it_is_not_portable():
+    unportable = {name for name, method in catalogue.methods().items() if not method.portable}
+    assert unportable == {"fastica", "minibatch", "pca"}
+
+
+def test_pca_gives_the_leading_singular_directions_turned_to_the_mean():
+    fit, problem = fitted("pca", toy_spec(8, 6, 2, 300, seed=1))
+    u, _, _ = np.linalg.svd(problem.data, full_matrices=False)
+    cosines = (fit.dictionary * u[:, :6]).sum(axis=0)
+    np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-6)
+    assert (fit.dictionary.T @ problem.data.mean(axis=1) > 0).all()
+
+
+def test_fastica_finds_independent_sources_with_their_sign():
+    rng = np.random.default_rng(0)
+    D = rng.standard_normal((8, 5))
+    D /= np.linalg.norm(D, axis=0)
+    codes = rng.exponential(size=(4000, 5))
+    method = catalogue.methods()["fastica"]
+    data = Data((codes @ D.T).astype(np.float32), 5, 5)
+    [fit] = method.fit(data, Fit({"signed": "off"}, method.budget), [SEEDS])
+    assert stability(fit.dictionary, D) > 0.99
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_k_means_is_lloyds_iteration(signed):
+    rng = np.random.default_rng(0)
+    rows = _pursuit.scaled(rng.standard_normal((80, 4)))
+    start = rows[:6]
+    centroids = start.copy()
+    for _ in range(7):
+        members = [[] for _ in centroids]
+        for x in rows:
+            cosines = centroids @ x
+            k = int(np.argmax(np.abs(cosines) if signed else cosines))
+            members[k].append(x if cosines[k] >= 0 or not signed else -x)
+        centroids = np.array([np.sum(own, axis=0) for own in members])
+        centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    found = kmeans.spherical_kmeans(rows, start, 7, signed=signed)
+    np.testing.assert_allclose(found, centroids, atol=1e-12)
+    last = kmeans.spherical_kmeans(rows, start, 100, signed=signed)
+    np.testing.assert_array_equal(kmeans.spherical_kmeans(rows, last, 1, signed=signed), last)
+
+
+def test_an_empty_cluster_gets_the_sample_farthest_from_its_own():
+    rows = np.array([[1.0, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8]])
+    start = np.array([[1.0, 0], [0, -1]])
+    found = kmeans.spherical_kmeans(rows, start, 1)
+    np.testing.assert_allclose(found[1], [-0.6, 0.8])
+
+
+def test_random_samples_are_samples_and_none_is_zero_or_there_twice():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((12, 3)).astype(np.float32)
+    rows[:4] = 0
+    found = _pursuit.random_samples(Data(rows, 8, 1), SEEDS)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
+    matches = found @ _pursuit.scaled(rows).T > 1 - 1e-9
+    assert (matches.sum(axis=0) == [0] * 4 + [1] * 8).all()
+    with pytest.raises(InputError, match="8 samples are not 0: expected at least K = 9"):
+        _pursuit.random_samples(Data(rows, 9, 1), SEEDS)
+
+
+def test_signed_codes_are_had_where_they_are_asked_for():
+    spec = toy_spec(8, 6, 2, 300, seed=1)
+    for name in ("samples", "ksvd", "pca", "truth-pursuit"):
+        plain, problem = fitted(name, spec, {"iterations": 2})
+        signed, _ = fitted(f"{name}[signed=on]", spec, {"iterations": 2})
+        rows = -problem.rows(np.float32)[0]
+        assert (plain.encoder(rows) >= 0).all()
+        assert (signed.encoder(rows) < 0).any()
