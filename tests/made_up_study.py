@@ -23,6 +23,10 @@ LEVELS = {
     "msae-random": (0.91, 0.855, 0.977, 11e-4),
     "osae": (0.88, 0.887, 0.971, 15.2e-4),
 }
+LIKE_STAB = (
+    *("recovered_precision", "mcc", "uniqueness", "cluster_span"),
+    *("precision", "recall", "f1", "support_jaccard"),
+)
 
 
 def setting_of(method="topk", *, problem=None, draw=0, amounts=None, arithmetic="portable"):
@@ -60,6 +64,8 @@ def values_of(setting, rng, draw_effect):
         "fifr": float(130 * mse),
         "l0": float(shape.m),
         "dead_share": left_out,
+        "order_resolved_pairs": float(np.clip(by_order, -1, 1)),
+        **dict.fromkeys(LIKE_STAB, float(np.clip(stab - 0.1, 0, 1))),
     }
 
 

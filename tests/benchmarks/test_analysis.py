@@ -87,7 +87,11 @@ def test_measurements_that_finished_runs_lack_are_counted():
     without = replace(first, values={k: v for k, v in first.values.items() if k != "fvu"})
     undefined = replace(second, values={**second.values, "mse": None})
     found = study(frames_of([without, undefined]))
-    assert found.lacking == {"stab_pairs": 1, "fvu": 1}  # what is not defined is measured
+    assert found.lacking == {
+        "stab_pairs": 1,
+        "reappears": 1,
+        "fvu": 1,
+    }  # what is not defined is measured
     assert found.values["mse"].isna().sum() == 1
 
 

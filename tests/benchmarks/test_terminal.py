@@ -43,11 +43,16 @@ def test_no_measurement_widens_the_column_of_names_beyond_the_questions():
 
 
 def test_measurements_that_nobody_has_are_left_out(summary):
-    assert "uniqueness" not in terminal_table(summary, 80)
-    row = summary.rows[0]
-    measured = {**row.estimates, "uniqueness": Estimate(0.5, None, None, 1)}
-    rows = [replace(row, estimates=measured), *summary.rows[1:]]
-    assert "uniqueness" in terminal_table(replace(summary, rows=rows), 80)
+    nothing = {"uniqueness": Estimate(None, None, None, 0)}
+
+    def without(rows):
+        return [replace(row, estimates={**row.estimates, **nothing}) for row in rows]
+
+    assert "uniqueness" in terminal_table(summary, 80)
+    some = replace(summary, rows=without(summary.rows))
+    assert "uniqueness" in terminal_table(some, 80)
+    none = replace(some, oracles=without(summary.oracles))
+    assert "uniqueness" not in terminal_table(none, 80)
 
 
 def test_small_errors_are_in_thousandths_and_numbers_as_exact_as_their_intervals(summary):
