@@ -21,8 +21,8 @@ def test_the_examples_train_measure_and_stand_in_a_table(tmp_path):
         folder = tmp_path / "mine" / FOLDERS[constant]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"item_{place}.py").write_text(code)
-    options = "--problem single[K=9] --methods osae-mine[ratio=0.9],kmeans --lr 0.01 --steps 5"
-    options += " --draws 1 --seeds 1 --workers 1 --batch-size 50 --out"
+    options = "--problem single[K=9] --methods osae-mine[ratio=0.9],plain-kmeans --lr 0.01"
+    options += " --steps 5 --draws 1 --seeds 1 --workers 1 --batch-size 50 --out"
     found = subprocess.run(
         [sys.executable, "-m", "benchmarks.toy", *options.split(), str(tmp_path / "out")],
         env={**os.environ, "OSAE_BENCHMARKS": str(tmp_path / "mine"), "PYTHONPATH": str(ROOT)},
@@ -32,5 +32,5 @@ def test_the_examples_train_measure_and_stand_in_a_table(tmp_path):
     )
     assert found.returncode == 0, found.stderr
     table = (tmp_path / "out" / "report" / "table.md").read_text()
-    for part in ("k-means", "OSAE (my law, ratio 0.9, lr 0.01)", "least cosine"):
+    for part in ("plain k-means", "OSAE (my law, ratio 0.9, lr 0.01)", "least cosine"):
         assert part in table

@@ -236,7 +236,8 @@ def _warmed_up(setting: Setting, device: str) -> None:
     if setting.budget.unit != "steps":
         return
     spec = catalogue.problem_spec(setting.case)
-    few = spec.draw(n_samples=min(spec.n_samples, setting.budget.batch_size))
+    # A method may start from samples, of which there have to be K.
+    few = spec.draw(n_samples=min(spec.n_samples, max(setting.budget.batch_size, spec.K)))
     budget = replace(setting.budget, amount=_WARM_UP_STEPS)
     how = Fit(found.values, budget, device, setting.arithmetic)
     found.method.fit(
