@@ -27,7 +27,7 @@ help: ## list the targets
 toy: $(VENV)/.base ## the paper's toy cell: tables and figure in a folder of out/toy (ARGS="--draws 3" for fewer)
 	$(BIN)/python -m benchmarks.toy $(ARGS)
 
-verify: $(VENV)/.base ## train runs of a results folder again, compare their bits (ARGS="results/toy --runs 5")
+verify: $(VENV)/.base ## train runs of a results folder again, compare their bits (ARGS="results/study --runs 5")
 	$(BIN)/python -m benchmarks.verify $(ARGS)
 
 portability: $(VENV)/.base ## a small training's bits under sixteen settings, against the pinned ones
