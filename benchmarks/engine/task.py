@@ -236,10 +236,9 @@ def _warmed_up(setting: Setting, device: str) -> None:
     if setting.budget.unit != "steps":
         return
     spec = catalogue.problem_spec(setting.case)
+    learned = catalogue.learned(setting.case)
     # A method may start from samples, of which there have to be K.
-    few = spec.draw(n_samples=min(spec.n_samples, max(setting.budget.batch_size, spec.K)))
+    few = spec.draw(n_samples=min(spec.n_samples, max(setting.budget.batch_size, learned[0])))
     budget = replace(setting.budget, amount=_WARM_UP_STEPS)
     how = Fit(found.values, budget, device, setting.arithmetic)
-    found.method.fit(
-        data_for(found.method, few, catalogue.learned(setting.case)), how, [run_seeds(0, 0)]
-    )
+    found.method.fit(data_for(found.method, few, learned), how, [run_seeds(0, 0)])

@@ -1,11 +1,13 @@
 """Online dictionary learning of scikit-learn: an l1 penalty on codes, a batch of samples a step.
 
-It learns with nonnegative codes of a lasso by coordinate descent, from random samples on; at
-measurement codes come by nonnegative orthogonal matching pursuit, as those of its relatives do.
-Its bits are those of the machine's BLAS: it is not portable. Mairal, Bach, Ponce and Sapiro
-(2010), "Online learning for matrix factorization and sparse coding", JMLR 11.
+It learns with nonnegative codes of a lasso by coordinate descent, from random samples on, with the
+penalty of its authors, 1.2 / sqrt(d) for samples of norm 1. At measurement codes come by
+nonnegative orthogonal matching pursuit, as those of its relatives do. Its bits are those of the
+machine's BLAS: it is not portable. Mairal, Bach, Ponce and Sapiro (2010), "Online learning for
+matrix factorization and sparse coding", JMLR 11.
 """
 
+import math
 import warnings
 
 import numpy as np
@@ -30,8 +32,8 @@ from osae_theory.seeds import Axis, generator
 PENALTY = Parameter(
     "penalty",
     "real",
-    "weight of the l1 norm of a code, in units of the samples' root mean square norm, above 0",
-    candidates=(0.01, 0.03, 0.1, 0.3),
+    "weight of a code's l1 norm times sqrt(d) over the samples' root mean square norm, above 0",
+    default=1.2,
     above=0,
 )
 
@@ -39,9 +41,10 @@ PENALTY = Parameter(
 def _atoms(data: Data, how: Fit, own: RunSeeds) -> Float[np.ndarray, "K d"]:
     rows = data.rows.astype(np.float64)
     rows /= np.sqrt(np.mean(np.add.reduce(rows * rows, axis=1)))
+    penalty = float(how.params["penalty"]) / math.sqrt(rows.shape[1])
     learner = MiniBatchDictionaryLearning(
         data.K,
-        alpha=float(how.params["penalty"]),  # pyright: ignore[reportArgumentType]
+        alpha=penalty,  # pyright: ignore[reportArgumentType]
         fit_algorithm="cd",
         batch_size=how.budget.batch_size,
         dict_init=random_samples(data, own),

@@ -10,7 +10,7 @@ from benchmarks.contracts import Data, Fit, Shape
 from benchmarks.engine.task import FitTask, code_of, data_for, run_task
 from benchmarks.methods import _pursuit, kmeans, refined
 from benchmarks.spec import Budget, Setting, run_seeds
-from benchmarks.tune import tunable
+from benchmarks.tuning import tunable
 from osae_theory.errors import InputError
 from osae_theory.metrics import match, stability
 from osae_theory.problems import toy_spec
@@ -26,7 +26,7 @@ def fitted(selector, spec, amounts=None, batch=None):
     problem = spec.draw()
     budget = catalogue.budget_of(found.method, amounts or {}, batch)
     [fit] = found.method.fit(
-        data_for(found.method, problem, spec), Fit(found.values, budget), [SEEDS]
+        data_for(found.method, problem, (spec.K, spec.m)), Fit(found.values, budget), [SEEDS]
     )
     return fit, problem
 
@@ -42,7 +42,7 @@ def test_the_learners_fit_better_than_random_samples_and_refinement_best_of_all(
     errors = {
         name: error(*fitted(name, spec, steps, 128))
         for name in [
-            *("samples", "kmeans", "minibatch[penalty=0.1]", "topk-refined[lr=0.018]"),
+            *("samples", "kmeans", "minibatch", "topk-refined[lr=0.018]"),
             *("mod", "ksvd", "ksvd[momentum=0.9]", "truth-pursuit"),
         ]
     }
@@ -159,7 +159,7 @@ def test_random_samples_are_samples_and_none_is_zero_or_there_twice():
         _pursuit.random_samples(Data(rows, 9, 1), SEEDS)
 
 
-@pytest.mark.parametrize("name", ["minibatch[penalty=0.1]", "kmeans", "truth-pursuit"])
+@pytest.mark.parametrize("name", ["minibatch", "kmeans", "truth-pursuit"])
 def test_a_run_goes_through_the_engine_with_fewer_samples_a_step_than_atoms(name):
     case = catalogue.case_of("toy", {"d": 6, "K": 8, "m": 2, "N": 300}, 1)
     found = catalogue.variant(name)
@@ -169,7 +169,7 @@ def test_a_run_goes_through_the_engine_with_fewer_samples_a_step_than_atoms(name
     runs = tuple(catalogue.run_specs(setting, 1))
     [outcome] = run_task(FitTask(runs, code_of("toy", found.method.name)))
     assert (outcome.status, outcome.reason, outcome.encoder) == ("done", "", "pursuit")
-    assert 0 < outcome.values["mse"] < 0.1
+    assert 0 < outcome.values["mse"] < 0.3
 
 
 def test_signed_codes_are_had_where_they_are_asked_for():

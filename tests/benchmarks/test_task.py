@@ -236,6 +236,9 @@ def test_code_changed_since_the_job_began_stops_it(monkeypatch):
 @pytest.mark.parametrize("K", [1, 2, 6])
 def test_every_method_runs_at_every_small_K(name, K):
     runs = small_runs(name, 1, n_steps=4, problem={"d": 3, "K": K, "m": 1, "N": 60})
+    if catalogue.skip_reason(runs[0].setting) is not None:
+        assert (name, K) in (("fastica", 6), ("pca", 6))
+        return
     [outcome] = outcomes(runs)
     assert (outcome.status, outcome.reason) == ("done", "")
     assert outcome.arrays["dictionary"].shape == (3, K)
