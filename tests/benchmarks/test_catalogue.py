@@ -137,7 +137,7 @@ def test_values_tuned_by_recovery_are_the_other_choice(tmp_path, monkeypatch):
     assert dict(catalogue.variant("topk").values) == {"lr": 0.5}
     assert dict(catalogue.variant("topk", tuned_by="recovery").values) == {"lr": 0.25}
     assert catalogue.variant("topk", tuned_by="recovery").title == "top-m SAE (lr 0.25)"
-    with pytest.raises(InputError, match="tuned by 'luck': expected"):
+    with pytest.raises(InputError, match="tuned by 'luck' is unknown: expected"):
         catalogue.variant("topk", tuned_by="luck")
 
 
