@@ -32,12 +32,13 @@ def _near(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
 
 
 METHODS = (
-    sae_method("frozen-decoder", "top-m SAE (frozen decoder)", full, frozen),
+    sae_method("frozen-decoder", "top-m SAE (frozen decoder)", full, frozen, tuned_as="topk"),
     sae_method(
         "softly-frozen-decoder",
         "top-m SAE (softly frozen decoder)",
         full,
         _near,
         parameters=(COSINE,),
+        tuned_as="topk",
     ),
 )

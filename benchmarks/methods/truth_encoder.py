@@ -29,6 +29,7 @@ _TRAINED = sae_method(
     full,
     frozen,
     start=_true_atoms,
+    tuned_as="topk",
     sees="truth",
 )
 

@@ -33,6 +33,7 @@ def test_a_variant_is_held_to_the_base_at_its_own_values():
     found = [(row.label, base.label) for row, base in variants_of_bases(summary())]
     assert found == [
         ("topk-resorted[lr=0.01]", "topk[lr=0.01]"),
+        ("osae-zipf[lr=0.01]", "osae[lr=0.01]"),
         ("osae-resorted[lr=0.01]", "osae[lr=0.01]"),
         ("osae-swept[lr=0.01]", "osae[lr=0.01]"),
     ]
@@ -75,9 +76,9 @@ def test_the_table_has_a_line_a_variant_and_the_file_one_a_measurement_too():
     found = ablation_analysis(summary())
     titles = [(row.title, base.title) for row, base in variants_of_bases(summary())]
     assert list(zip(found.table["variant"], found.table["minus"], strict=True)) == titles
-    assert len(found.table) == 3
-    assert len(found.rows) == 3 * len(summary().questions)
-    assert "for the 3 differences of this table in one measurement." in found.caption
+    assert len(found.table) == 4
+    assert len(found.rows) == 4 * len(summary().questions)
+    assert "for the 4 differences of this table in one measurement." in found.caption
     words = {one.word for one in ablations(summary())}
     cells = " ".join(found.table.to_numpy().ravel())
     for word in words & {"higher", "lower", "level"}:

@@ -101,7 +101,6 @@ def test_methods_that_cannot_be_are_one_sentence(text, given, message):
 # Methods without values: each says so, with the command that tunes it.
 NOT_YET = {
     *("aligned", "archetypal", "archetypal-random", "consensus", "decoder-decay"),
-    *("frozen-decoder", "softly-frozen-decoder", "truth-encoder"),
     *("jumprelu", "osae-recipe", "relu-l1", "topk-l1"),
 }
 

@@ -457,4 +457,4 @@ def test_parameters_of_a_method_that_is_no_longer_there_stand_as_text_beside_num
     report.write(frames_of([*known, *gone]), tmp_path / "report")
     runs = pd.read_parquet(tmp_path / "report" / "runs.parquet")
     assert set(runs["method"]) == {"topk", "gone"}
-    assert set(runs["params.lr"].astype(float)) == {0.01, 0.5}
+    assert set(runs["params.lr"].astype(float)) == {catalogue.tuned_values("topk")["lr"], 0.5}

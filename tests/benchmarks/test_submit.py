@@ -64,7 +64,7 @@ def test_a_whole_submission_has_nothing_wrong(complete, submitted, capsys, tmp_p
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda runs: runs[:-1], "topk[lr=0.01]: 1 runs of tiny are missing"),
+        (lambda runs: runs[:-1], "topk[lr=0.0156]: 1 runs of tiny are missing"),
         (lambda runs: [*runs, *trained(draws=(2,))], "is no problem of tiny"),
         (lambda runs: [*runs, *trained(n_seeds=3, draws=(0,))[2:]], "none of the first 2 of its"),
         (lambda runs: [*runs, *trained(steps=5)], "5 steps of 1024 samples: expected 4 of 1024"),

@@ -265,7 +265,9 @@ def test_a_run_is_trained_with_its_own_arithmetic(arithmetic, monkeypatch):
     monkeypatch.setattr(
         _sae,
         "train",
-        lambda x, K, runs, config: used.append(config.arithmetic) or train(x, K, runs, config),
+        lambda x, K, runs, config, **others: (
+            used.append(config.arithmetic) or train(x, K, runs, config, **others)
+        ),
     )
     outcomes(small_runs("osae", 1, arithmetic=arithmetic))
     assert set(used) == {arithmetic}

@@ -43,7 +43,7 @@ def test_ord_of_the_stored_runs_is_what_their_store_says(frame):
     own = frames.runs[frames.runs["method"] == "topk"]
     by_draw = (1 - stored[own["run"]].to_numpy()).reshape(-1)
     mean = pd.Series(by_draw).groupby(own["problem_seed"].to_numpy()).mean().mean()
-    row = frame[(frame["method"] == "top-m SAE") & (frame["by"] == "energy")].iloc[0]
+    row = frame[(frame["method"] == "top-m SAE (lr 0.01)") & (frame["by"] == "energy")].iloc[0]
     assert row["1 - Ord"] == pytest.approx(mean, abs=1e-12)
     assert row["draws"] == 20
 

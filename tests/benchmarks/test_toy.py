@@ -176,7 +176,7 @@ BAD = {
     "alpha no number": ("--alpha steep", "'steep'"),
     "a misspelt method": (
         "--methods topk,oase",
-        "(did you mean 'osae'?): expected one of msae-fixed,",
+        "(did you mean 'osae'?): expected one of aligned,",
     ),
     "no method": ("--methods ,", "expected a name"),
     "a method twice": ("--methods osae,osae", "expected each method once"),
