@@ -25,7 +25,7 @@ LEVELS = {
 }
 LIKE_STAB = (
     *("recovered_precision", "mcc", "uniqueness", "cluster_span"),
-    *("precision", "recall", "f1", "support_jaccard"),
+    *("precision", "recall", "f1", "support_jaccard", "support_jaccard_pursuit"),
 )
 
 
