@@ -229,7 +229,9 @@ def skip_reason(setting: Setting) -> str | None:
 
 def tuned_file(method: str) -> Path:
     """Return where a method's tuned values stand: beside the package's, or in OSAE_BENCHMARKS."""
-    method = methods()[method].tuned_as or method if method in methods() else method
+    found = methods().get(method)
+    if found is not None and found.tuned_as:
+        method = found.tuned_as
     own = Path(str(resources.files("benchmarks") / "tuned" / f"{method}.json"))
     extra = os.environ.get(EXTRA)
     if extra and not own.is_file():

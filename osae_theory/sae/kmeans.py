@@ -54,13 +54,39 @@ def kmeans_atoms(
     rows, _ = _directions(rows[(rows != 0).any(axis=1)])
     if len(rows) < n_atoms:
         raise InputError(f"k-means on {len(rows)} samples: expected at least K = {n_atoms} of them")
-    atoms = rows[:n_atoms].copy()
+    return spherical_kmeans(rows, rows[:n_atoms], n_iterations)
+
+
+def spherical_kmeans(
+    rows: Float[np.ndarray, "n d"],
+    start: Float[np.ndarray, "K d"],
+    n_iterations: int,
+    *,
+    signed: bool = False,
+) -> Float[np.ndarray, "K d"]:
+    """Return the mean directions of clusters, once no sample changes its own.
+
+    Parameters
+    ----------
+    rows : array of shape (n, d)
+        Samples at unit length, or 0, float64.
+    start : array of shape (K, d)
+        The first directions, unit rows. One whose cluster is empty stays.
+    n_iterations : int
+        Most passes over the samples.
+    signed : bool
+        Whether a sample and its negative are the same.
+    """
+    atoms = start.copy()
     nearest = np.full(len(rows), -1)
     for _ in range(n_iterations):
-        before, nearest = nearest, matmul(rows, atoms.T.copy()).argmax(axis=1)
+        cosines = matmul(rows, np.ascontiguousarray(atoms.T))
+        before, nearest = nearest, (np.abs(cosines) if signed else cosines).argmax(axis=1)
         if np.array_equal(before, nearest):
             break
-        found, lengths = _directions(_cluster_sums(rows, nearest, n_atoms))
+        own = np.take_along_axis(cosines, nearest[:, None], axis=1)
+        turned = np.where(own < 0, -rows, rows) if signed else rows
+        found, lengths = _directions(_cluster_sums(turned, nearest, len(atoms)))
         atoms[lengths > 0] = found[lengths > 0]
     return atoms
 

@@ -105,7 +105,8 @@ class Trainer:
     ) -> None:
         _check_runs(n_atoms, runs, config)
         check_integer("world_size", world_size, 1)
-        if world_size > 1 and (config.dead_latent_loss or config.resampling) is not None:
+        alone = config.dead_latent_loss is not None or config.resampling is not None
+        if world_size > 1 and alone:
             raise InputError(
                 f"world_size = {world_size}: expected 1 with a dead-latent loss or resampling"
             )

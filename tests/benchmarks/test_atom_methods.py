@@ -8,12 +8,13 @@ import pytest
 from benchmarks import catalogue
 from benchmarks.contracts import Data, Fit, Shape
 from benchmarks.engine.task import FitTask, code_of, data_for, run_task
-from benchmarks.methods import _pursuit, kmeans, refined
+from benchmarks.methods import _pursuit, refined
 from benchmarks.spec import Budget, Setting, run_seeds
 from benchmarks.tuning import tunable
 from osae_theory.errors import InputError
 from osae_theory.metrics import match, stability
 from osae_theory.problems import toy_spec
+from osae_theory.sae.kmeans import spherical_kmeans
 
 pytestmark = pytest.mark.trains
 
@@ -134,17 +135,10 @@ def test_k_means_is_lloyds_iteration(signed):
             members[k].append(x if cosines[k] >= 0 or not signed else -x)
         centroids = np.array([np.sum(own, axis=0) for own in members])
         centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-    found = kmeans.spherical_kmeans(rows, start, 7, signed=signed)
+    found = spherical_kmeans(rows, start, 7, signed=signed)
     np.testing.assert_allclose(found, centroids, atol=1e-12)
-    last = kmeans.spherical_kmeans(rows, start, 100, signed=signed)
-    np.testing.assert_array_equal(kmeans.spherical_kmeans(rows, last, 1, signed=signed), last)
-
-
-def test_an_empty_cluster_gets_the_sample_farthest_from_its_own():
-    rows = np.array([[1.0, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8]])
-    start = np.array([[1.0, 0], [0, -1]])
-    found = kmeans.spherical_kmeans(rows, start, 1)
-    np.testing.assert_allclose(found[1], [-0.6, 0.8])
+    last = spherical_kmeans(rows, start, 100, signed=signed)
+    np.testing.assert_array_equal(spherical_kmeans(rows, last, 1, signed=signed), last)
 
 
 def test_random_samples_are_samples_and_none_is_zero_or_there_twice():
