@@ -11,11 +11,11 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
 MODELS := --constraint constraints.txt --constraint realdata/constraints.txt
-PARALLEL := -n auto --dist loadgroup
+PARALLEL := -n auto --dist loadfile
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help toy verify portability realdata speed test theory formal test-realdata test-ray check format \
+.PHONY: help toy verify portability realdata speed test coverage theory formal test-realdata test-ray check format \
 	setup setup-realdata setup-gemma setup-peers setup-ray clean
 
 help: ## list the targets
@@ -39,8 +39,12 @@ realdata: $(REALDATA)/.ready ## SAEs of a small language model compared: tables 
 speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make setup-peers`)
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
-test: $(VENV)/.dev ## the test suite without language models, with coverage
-	$(BIN)/python -m pytest $(PARALLEL) -m "not realdata and not ray" --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+test: $(VENV)/.dev ## the test suite without language models
+	$(BIN)/python -m pytest $(PARALLEL) -m "not realdata and not ray" $(ARGS)
+
+coverage: $(VENV)/.dev ## the package's own tests, and how much of its code they reach
+	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/benchmarks --ignore tests/realdata --ignore tests/test_documents.py \
+		--cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 test-ray: $(VENV)/.ray ## the tests of the benchmark on a cluster, of two nodes on this machine
 	$(BIN)/python -m pytest -m ray tests/benchmarks/test_engine_ray.py $(ARGS)

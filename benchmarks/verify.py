@@ -1,7 +1,8 @@
 """`python -m benchmarks.verify DIR`: train runs of a results folder again and compare their bits.
 
 A store holds, for each run, all that decided it, the sha256 of its dictionary, and the machine
-and versions that made it. The same runs are trained here, and the hashes compared.
+and versions that made it. The same runs are trained here, and the hashes compared. Runs whose bits
+are promised to nobody, of the arithmetic "fast" or of a method that is not portable, are left out.
 """
 
 import argparse
@@ -83,6 +84,12 @@ def stored_runs(folder: Path) -> list[StoredRun]:
     return found
 
 
+def is_promised(spec: RunSpec) -> bool:
+    """Return whether a run's bits are the same on any machine."""
+    setting = spec.setting
+    return setting.arithmetic == "portable" and catalogue.methods()[setting.method].portable
+
+
 def _plain(value: Any) -> Any:
     """Return a cell of a table as a plain value; what is missing is None."""
     if value is None or value != value:
@@ -133,9 +140,15 @@ def verify(options: argparse.Namespace) -> bool:
     check_integer("--seed", options.seed, 0)
     check_integer("--workers", options.workers, 1)
     check_device(options.device)
-    runs = stored_runs(options.folder)
+    done = stored_runs(options.folder)
+    runs = [stored for stored in done if is_promised(stored.spec)]
     if not runs:
-        raise InputError(f"{str(options.folder)!r}: expected at least one run that is done")
+        raise InputError(
+            f"{str(options.folder)!r}: expected at least one run that is done, in portable"
+            " arithmetic and of a method that is portable"
+        )
+    if len(runs) < len(done):
+        print(f"{len(done) - len(runs)} runs are of an arithmetic or a method without such bits")
     asked = chosen(runs, None if options.all else options.runs, options.seed)
     by_id = {stored.spec.id: stored for stored in asked}
     print(f"{len(asked)} of {len(runs)} runs of {options.folder} are trained again", flush=True)

@@ -5,6 +5,7 @@
 
 import os
 from functools import cache
+from pathlib import PurePosixPath
 
 import pytest
 import torch
@@ -45,14 +46,17 @@ def pytest_configure(config):
     config.stash[_LEDGERS] = []
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """With `-n`, a file's tests share a process, and all of the claims, which share their work."""
-    if not config.pluginmanager.has_plugin("xdist"):
-        return
-    for item in items:
-        group = "claims" if "claims" in item.path.parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            path = super()._split_scope(nodeid)
+            return "claims" if "claims" in PurePosixPath(path).parts else path
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)

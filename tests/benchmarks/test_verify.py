@@ -105,6 +105,23 @@ def test_runs_that_are_not_done_are_not_asked_for(folder):
     assert len(verify.stored_runs(folder(change))) == 15
 
 
+def test_runs_whose_bits_are_promised_to_nobody_are_left_out(folder, capsys, monkeypatch):
+    methods = dict(catalogue.methods())
+    methods["osae"] = replace(methods["osae"], portable=False)
+    monkeypatch.setattr(catalogue, "methods", lambda: methods)
+    assert main(folder(), "--all") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "4 runs are of an arithmetic or a method without such bits"
+    assert lines[1].startswith("12 of 12 runs of ")
+    assert not any("osae" in line for line in lines)
+
+
+def test_runs_in_the_machines_arithmetic_are_promised_to_nobody():
+    portable, fast = (small_runs("topk", 1, arithmetic=name)[0] for name in ("portable", "fast"))
+    assert verify.is_promised(portable)
+    assert not verify.is_promised(fast)
+
+
 def test_a_lost_hash_is_one_line_and_code_2(folder, capsys):
     place = folder(lambda outcome: replace(outcome, dictionary_sha256=""))
     with pytest.raises(SystemExit) as stopped:

@@ -214,12 +214,12 @@ def child(folder, held):
     )
 
 
-def test_a_process_killed_at_three_random_moments_ends_with_the_same_bits(tmp_path):
+def test_a_process_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
     whole = child(tmp_path / "whole", held=False)
     whole.communicate()
     assert whole.returncode == 0
     random = np.random.default_rng(0)
-    for _ in range(3):
+    for _ in range(2):
         process = child(tmp_path / "killed", held=True)
         n_steps = int(random.integers(1, 60))
         # It is killed somewhere in the second half, and cannot finish on a slow machine either.

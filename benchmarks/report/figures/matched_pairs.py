@@ -27,6 +27,7 @@ from osae_theory.metrics import Matching
 
 NAME = "matched_pairs"
 _PANEL = 2.5  # inches
+_MOST_COLUMNS = 5
 # The vector that holds each order, what Ord in that order is called, and its name on the axis.
 ORDERS = (
     (None, "ord_truth", "as trained"),
@@ -78,29 +79,39 @@ def matched(
 
 
 def draw(summary: Summary, shown: Sequence[Matched]) -> Figure | str:
-    """Draw one column a method, one row an order: as trained, by energy, by frequency.
+    """Draw a panel a method and order: as trained, by energy, by frequency.
 
-    For each true atom, by its weight, the median over runs of its place in the learned order,
-    and the band of the middle 80% of runs. A filled dot is an atom that at least half the runs
-    recovered. Returns a sentence where the store holds no vectors of these runs.
+    Methods are columns and orders are rows; where there are many methods, the other way round.
+    For each true atom, by its weight, a panel has the median over runs of its place in the
+    learned order, and the band of the middle 80% of runs. A filled dot is an atom that at least
+    half the runs recovered. Returns a sentence where the store holds no vectors of these runs.
     """
     if not shown:
         return "no figure of matched pairs: no finished run has its matching kept in the store"
     title = f"{summary.cell.title}\n{scope_text(summary)}"
-    figure = new_figure(max(_PANEL * len(shown) + 1.0, 6.0), 3 * _PANEL + 1.2, title)
-    axes = figure.subplots(len(ORDERS), len(shown), sharex=True, sharey=True, squeeze=False)
-    for column, one in enumerate(shown):
-        for axis, (name, key, label) in zip(axes[:, column], ORDERS, strict=True):
+    tall = len(shown) > _MOST_COLUMNS
+    rows, columns = (len(shown), len(ORDERS)) if tall else (len(ORDERS), len(shown))
+    figure = new_figure(max(_PANEL * columns + 1.0, 6.0), _PANEL * rows + 1.2, title)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for i, one in enumerate(shown):
+        for j, (name, key, label) in enumerate(ORDERS):
+            axis = axes[i, j] if tall else axes[j, i]
             _panel(axis, one.runs, name)
             found = one.row.estimates.get(key)
             text = "" if found is None else f"Ord {interval_text(found.mean, found.ci95)}"
-            first = axis is axes[0, column]
-            axis.set_title(f"{one.row.title}\n{text}" if first else text, fontsize=LABEL)
-            if column == 0:
-                axis.set_ylabel(f"place in the order,\n{label}", fontsize=LABEL)
-        axes[-1, column].set_xlabel("true atom, by weight", fontsize=LABEL)
+            above, beside = (label, one.row.title) if tall else (one.row.title, label)
+            top, left = (i == 0, j == 0) if tall else (j == 0, i == 0)
+            axis.set_title(f"{above}\n{text}" if top else text, fontsize=LABEL)
+            if left:
+                axis.set_ylabel(_side(beside, tall), fontsize=LABEL)
+    for axis in axes[-1]:
+        axis.set_xlabel("true atom, by weight", fontsize=LABEL)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=2, fontsize=TICK)
     return figure
+
+
+def _side(beside: str, tall: bool) -> str:
+    return f"{beside}:\nplace in the order" if tall else f"place in the order,\n{beside}"
 
 
 def places(run: Vectors, order: str | None) -> Float[np.ndarray, " K"]:
