@@ -25,6 +25,7 @@ from benchmarks.report.figures import (
     pareto,
     ranks,
     recovery,
+    sweep,
     told_apart,
     tuning,
 )
@@ -290,6 +291,7 @@ def _grid_figures(report: Report, ranked: Sequence[Ranking]) -> Iterator[_Drawn]
         yield ranks.NAME, "Mean ranks over cells", ranks.draw(ranked, variants)
         yield told_apart.NAME, "Methods that are told apart", told_apart.draw(ranked, variants)
     yield recovery.NAME, "Recovery against samples", recovery.draw(grid, variants)
+    yield sweep.NAME, "Along one parameter of the problem", sweep.draw(grid, variants)
     for metric in grid[0].questions:
         title = f"{metric.title} over cells"
         yield heat_map.name(metric), title, heat_map.draw(metric, grid, variants)

@@ -21,6 +21,7 @@ from benchmarks.report.figures import (
     ranks,
     recovery,
     style,
+    sweep,
     told_apart,
     tuning,
 )
@@ -179,6 +180,26 @@ def test_recovery_is_drawn_against_n_where_nothing_else_differs():
     means = [s.rows[0].estimates["stab_truth"].mean for s in found if s.cell.params["m"] == 1]
     assert shown[0].lines[0].get_ydata().tolist() == means
     assert recovery.draw([found[0], found[4]], variants).endswith("no two cells differ in N alone")
+
+
+def test_cells_that_differ_in_one_number_are_a_sweep_and_its_means_a_line():
+    problems = [{**SMALL, "alpha": alpha} for alpha in (2.0, 0.0, 1.0)]
+    problems += [{**SMALL, "N": N} for N in (200, 800, 900)]
+    found = summaries(made_up(METHODS, problems=problems, draws=3, seeds=1))
+    variants = [row.variant for row in found[0].rows]
+    [one] = sweep.sweeps(found)
+    assert (one.parameter, one.values) == ("alpha", [0.0, 1.0, 2.0])
+    assert one.others == SMALL
+    figure = sweep.draw(found, variants)
+    first = figure.axes[0]
+    means = [summary.rows[0].estimates["stab_truth"].mean for summary in one.summaries]
+    assert first.lines[0].get_ydata().tolist() == means
+    assert first.get_title().endswith("d = 6, K = 8, m = 2, N = 400")
+    assert [axis.get_ylabel() for axis in figure.axes] == [
+        next(metric.title for metric in found[0].metrics if metric.name == name)
+        for name in sweep.METRICS
+    ]
+    assert sweep.draw(found[:2], variants).endswith("no three cells differ in one parameter alone")
 
 
 def test_a_heat_map_has_every_cell_in_its_field():

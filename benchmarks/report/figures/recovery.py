@@ -48,7 +48,7 @@ def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | 
     figure = new_figure(max(2.7 * columns + 0.6, 6.0), 2.5 * rows + 1.3, title)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for place, (axis, (others, group)) in enumerate(zip(axes.flat, shown.items(), strict=False)):
-        _panel(axis, others, group, variants, found)
+        _panel(axis, others[1], group, variants, found)
         if place % columns == 0:
             axis.set_ylabel("Stab(D, D*)", fontsize=LABEL)
         if place + columns >= len(shown):
@@ -60,13 +60,18 @@ def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | 
     return figure
 
 
-def _groups(summaries: Sequence[Summary]) -> dict[tuple[tuple[str, Value], ...], list[Summary]]:
-    found: dict[tuple[tuple[str, Value], ...], list[Summary]] = {}
+_Others = tuple[str, tuple[tuple[str, Value], ...]]
+
+
+def _groups(summaries: Sequence[Summary]) -> dict[_Others, list[Summary]]:
+    """Return the cells of one family and with the same other parameters."""
+    found: dict[_Others, list[Summary]] = {}
     for summary in summaries:
         params = dict(summary.cell.params)
         if AXIS in params:
             del params[AXIS]
-            found.setdefault(tuple(params.items()), []).append(summary)
+            others = (summary.cell.family, tuple(params.items()))
+            found.setdefault(others, []).append(summary)
     return {others: group for others, group in found.items() if len(group) > 1}
 
 
