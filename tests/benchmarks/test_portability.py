@@ -29,7 +29,6 @@ HARD = [
         },
     ),
     Pretence("no compiled kernel", "tiny", {"NUMBA_DISABLE_JIT": "1"}),
-    Pretence("two threads", "wide", threads=2),
 ]
 
 
