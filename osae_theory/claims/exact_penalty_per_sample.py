@@ -68,7 +68,7 @@ def check(n_examples: int) -> Finding:
         told.append(sides(problem, truncation, own, "per sample"))
         ratios.append(own.value / total)
         gaps.append(own.error / own.value)
-        bracketed += 1 - NO_LOWER < ratios[-1] < np.sqrt(Y.shape[1])
+        bracketed += bool(1 - NO_LOWER < ratios[-1] < np.sqrt(Y.shape[1]))
     problem, truncation = random_instance(1)
     own = local_threshold(problem.dictionary, problem.codes, truncation, "per sample").value
     share = measured_threshold(problem, truncation, "per sample", 1, 60)[1] / own
