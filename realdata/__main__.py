@@ -48,35 +48,73 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
         metavar="P",
         help="compare the first P atoms (default: 4, 8, 16, ... and the narrowest width)",
     )
+    p.add_argument(
+        "--activations",
+        type=Path,
+        metavar="FILE.npy",
+        help="activations (n, d): compare by what latents do on them, too",
+    )
+    p.add_argument(
+        "--sort-by",
+        default="trained",
+        help="order of the latents, of trained, frequency, energy (default: trained); the latter"
+        " two need --activations, and are what a plain SAE must be held against",
+    )
+    p.add_argument(
+        "--matches",
+        action="store_true",
+        help="say which latent is which of the other, and which are shared, split or alone",
+    )
+    p.add_argument("--labels", nargs="+", metavar="NAME", help="names, one a checkpoint")
     p.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     p.add_argument("--out", type=Path, help="folder for tables and the figure")
 
 
 def _compare(options: argparse.Namespace, command: str) -> None:
-    from realdata.checkpoints import load
-    from realdata.compare import compare, json_text, markdown
+    from realdata.compare import compare, compare_latents
+    from realdata.dictionaries import ORDERS, dictionaries
+    from realdata.findings import Findings, json_text, text
+    from realdata.matches import all_matches
 
     names: Sequence[str] = options.checkpoints
     if len(names) < 2:
         raise InputError(f"{len(names)} checkpoint: expected at least two to compare")
+    labels = _labels(names) if options.labels is None else options.labels
+    if len(labels) != len(names) or len(set(labels)) < len(labels):
+        raise InputError(
+            f"--labels {' '.join(labels)}: expected {len(names)} different names, one a checkpoint"
+        )
+    check_choice("--sort-by", options.sort_by, ORDERS)
+    activations = options.activations
     if options.out is not None:
-        from realdata.compare_files import FILES
+        from realdata.compare_files import file_names
 
-        check_writable(options.out, files=FILES)
-    found = compare(
-        {
-            label: load(name, options.revision).decoder
-            for label, name in zip(_labels(names), names, strict=True)
-        },
-        options.prefixes,
-        on_progress=lambda line: print(line, file=sys.stderr),
+        files = file_names(activations is not None, options.matches)
+        check_writable(options.out, files=files)
+    locations = dict(zip(labels, names, strict=True))
+    loaded = dictionaries(locations, options.revision, activations, options.sort_by)
+
+    def progress(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    findings = Findings(
+        loaded,
+        compare(
+            {one.name: one.decoder for one in loaded},
+            options.prefixes,
+            progress,
+            live=None if activations is None else {one.name: one.live for one in loaded},
+            order=options.sort_by,
+        ),
+        None if activations is None else compare_latents(loaded, options.prefixes, progress),
+        all_matches(loaded) if options.matches else None,
     )
     if options.out is not None:
         from realdata.compare_files import write_files
 
         with refused_by_system(options.out):
-            write_files(found, options.out)
-    print(json_text(found) if options.json else markdown(found), end="")
+            write_files(findings, options.out)
+    print(json_text(findings) if options.json else text(findings), end="")
 
 
 def _labels(names: Sequence[str]) -> list[str]:

@@ -56,7 +56,7 @@ def apply_checkpoint(
     check_writable(out_dir, files=(LATENTS, RECONSTRUCTION))
     _check_input_is_kept(input_npy, paths)
     autoencoder = load(location, revision)
-    x = _activations(input_npy, autoencoder, location)
+    x = read_activations(input_npy, autoencoder, location)
     with refused_by_system(out_dir):
         _check_room(nearest_folder(out_dir), x.shape[0], autoencoder)
         write_atomically(
@@ -78,8 +78,22 @@ def _check_input_is_kept(input_npy: Path, paths: tuple[Path, ...]) -> None:
             )
 
 
-def _activations(path: Path, autoencoder: SparseAutoencoder, location: str) -> Any:
-    """Return the array in a file, memory-mapped, once all of it is known to be usable."""
+def read_activations(path: Path, autoencoder: SparseAutoencoder, location: str) -> Any:
+    """Return the array (n, d) in a .npy file, memory-mapped, once all of it is known to be usable.
+
+    Parameters
+    ----------
+    path : Path
+    autoencoder : SparseAutoencoder
+        Whose width the activations must have.
+    location : str
+        Its name, for messages.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is of another kind or width, or holds NaN or Inf.
+    """
     x = _open(path)
     if x.dtype.kind != "f" or x.dtype.itemsize not in (2, 4, 8):
         raise InputError(f"{path} is of {x.dtype}: expected floating-point numbers")
@@ -90,7 +104,7 @@ def _activations(path: Path, autoencoder: SparseAutoencoder, location: str) -> A
             f"{path} has activations of width {x.shape[1]}: expected {autoencoder.d}, the width "
             f"of {location}"
         )
-    for first, part in _chunks(x, autoencoder.dtype):
+    for first, part in row_chunks(x, autoencoder.dtype):
         bad = ~torch.isfinite(part).all(dim=1)
         if bool(bad.any()):
             row = first + int(bad.nonzero()[0])
@@ -110,8 +124,8 @@ def _open(path: Path) -> np.ndarray:
     return x
 
 
-def _chunks(x: np.ndarray, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first row, rows) in the precision of the checkpoint."""
+def row_chunks(x: np.ndarray, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
+    """Yield (first row, rows) of activations (n, d), in the precision of a checkpoint."""
     to = np.float64 if dtype == torch.float64 else np.float32
     for first in range(0, x.shape[0], CHUNK):
         with np.errstate(over="ignore"):  # an overflow is found as Inf
@@ -136,7 +150,7 @@ def _write(
     with latents.open("wb") as first_file, reconstruction.open("wb") as second_file:
         _begin(first_file, (n, autoencoder.K), autoencoder.dtype)
         _begin(second_file, (n, autoencoder.d), autoencoder.dtype)
-        for first, part in _chunks(x, autoencoder.dtype):
+        for first, part in row_chunks(x, autoencoder.dtype):
             made = autoencoder.encode(part)
             rebuilt = autoencoder.decode(made, part)
             for file, what, values in (

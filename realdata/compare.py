@@ -1,16 +1,15 @@
 """Stab and Ord of any two or more SAE decoders over prefixes, with intervals and chance levels."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, count, takewhile
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from osae_theory.errors import InputError, check_finite, check_integer
 from osae_theory.metrics import (
@@ -24,6 +23,8 @@ from osae_theory.metrics import (
 from osae_theory.metrics.assignment import ENUMERABLE
 from osae_theory.metrics.intervals import Bounds, Estimate, estimate_shared
 from osae_theory.metrics.matching import Liveness, both_alive
+from realdata.dictionaries import ORDERS, TRAINED, Dictionary
+from realdata.latents import latent_correlations
 
 SCORES = ("stab", "stab_abs", "ord", "ord_abs")
 # All that is estimated of a pair, with the least and the greatest value it can have.
@@ -113,7 +114,10 @@ class Comparison:
         By prefix and by the names in BOUNDS: over all pairs, the interval by the jackknife
         over dictionaries.
     chance : mapping of int to Chance
-        By prefix: the level of dictionaries with as many zero rows as these have.
+        By prefix: the level of dictionaries with as many zero rows as these have. Of
+        correlations there is none.
+    order : str
+        In which the latents stood: a name in `realdata.dictionaries.ORDERS`.
     """
 
     names: tuple[str, ...]
@@ -122,6 +126,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     estimates: Mapping[int, Mapping[str, Estimate]]
     chance: Mapping[int, Chance]
+    order: str = TRAINED
 
 
 def default_prefixes(K: int) -> tuple[int, ...]:
@@ -261,14 +266,17 @@ def compare(
     decoders: Mapping[str, Float[np.ndarray, "_ _"]],
     prefixes: Sequence[int] | None = None,
     on_progress: Callable[[str], None] | None = None,
+    *,
+    live: Mapping[str, Bool[np.ndarray, " _"]] | None = None,
+    order: str = TRAINED,
 ) -> Comparison:
     """Compare every pair of decoders at every prefix.
 
     Parameters
     ----------
     decoders : mapping of str to (K, d)
-        At least two, each under a name of its own: decoder rows, that is atoms, in the
-        checkpoint's own order and of any norm. Their widths K may differ, d may not.
+        At least two, each under a name of its own: decoder rows, that is atoms, in the order in
+        which they are compared and of any norm. Their widths K may differ, d may not.
     prefixes : sequence of int, optional
         A prefix p takes the first p atoms of both dictionaries and matches them anew. By
         default 4, 8, 16, ... below the narrowest width, and that width. Zero rows are dead
@@ -276,6 +284,10 @@ def compare(
     on_progress : callable, optional
         Called with a line for people before each pair and each draw of the chance levels, from
         1,024 atoms on.
+    live : mapping of str to (K,) bool, optional
+        By name, which latents are ever active: others have no place in Ord either. All by default.
+    order : str
+        What is said of the order in which the latents stand.
 
     Returns
     -------
@@ -286,23 +298,78 @@ def compare(
     ------
     InputError
         If there are fewer than two decoders, one is empty or holds NaN or Inf, atoms differ
-        in length, or a prefix is not in 1..K of the narrowest.
+        in length, a prefix is not in 1..K of the narrowest, or `live` does not fit.
     """
     width, d = _common_shape(decoders)
     sizes = checked_prefixes(prefixes, width)
+
+    def similarity(a: str, b: str) -> Float[np.ndarray, "p p"]:
+        return cosines(decoders[a][: sizes[-1]].T, decoders[b][: sizes[-1]].T)
+
+    found = _compared(tuple(decoders), d, sizes, similarity, live, on_progress, order)
+    chance = chance_levels(d, sizes, _zero_rows([*decoders.values()], sizes), on_progress)
+    return replace(found, chance=chance)
+
+
+def compare_latents(
+    dictionaries: Sequence[Dictionary],
+    prefixes: Sequence[int] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Compare every pair of SAEs by the correlations of their latents: Stab_Z and Ord_Z.
+
+    Parameters
+    ----------
+    dictionaries : sequence of Dictionary
+        At least two, with their latents on the same activations.
+    prefixes, on_progress
+        As in `compare`.
+
+    Raises
+    ------
+    InputError
+        As `compare`, or if there are no latents.
+    """
+    if any(not one.latents for one in dictionaries):
+        raise InputError("there are no latents: expected SAEs with activations")
+    decoders = {one.name: one.decoder for one in dictionaries}
+    width, d = _common_shape(decoders)
+    sizes = checked_prefixes(prefixes, width)
+    by_name = {one.name: one for one in dictionaries}
+
+    def similarity(a: str, b: str) -> Float[np.ndarray, "p p"]:
+        first, second = by_name[a], by_name[b]
+        kept = [one.order[: sizes[-1]] for one in (first, second)]
+        return latent_correlations(first.latents, second.latents, *kept)
+
+    live = {one.name: one.live for one in dictionaries}
+    order = dictionaries[0].order_name
+    return _compared(tuple(by_name), d, sizes, similarity, live, on_progress, order)
+
+
+def _compared(
+    names: tuple[str, ...],
+    d: int,
+    sizes: tuple[int, ...],
+    similarity: Callable[[str, str], Float[np.ndarray, "p p"]],
+    live: Mapping[str, Bool[np.ndarray, " _"]] | None,
+    on_progress: Callable[[str], None] | None,
+    order: str,
+) -> Comparison:
+    """Return a comparison by some similarities of the first `sizes[-1]` latents, without chance."""
     report = on_progress or (lambda line: None)
     pairs: list[Pair] = []
-    for place, (a, b) in enumerate(combinations(decoders, 2)):
+    for place, (a, b) in enumerate(combinations(names, 2)):
         if sizes[-1] >= SLOW_ATOMS:
             report(f"{a} with {b}: {len(sizes)} prefixes of up to {sizes[-1]:,} atoms")
-        S = cosines(decoders[a][: sizes[-1]].T, decoders[b][: sizes[-1]].T)
-        pairs += [Pair(a, b, score) for score in prefix_scores(S, sizes, tie_seed=place)]
+        alive = None if live is None else (live[a][: sizes[-1]], live[b][: sizes[-1]])
+        scores = prefix_scores(similarity(a, b), sizes, alive, place)
+        pairs += [Pair(a, b, score) for score in scores]
     estimates = {
         prefix: _estimates([pair for pair in pairs if pair.score.prefix == prefix])
         for prefix in sizes
     }
-    chance = chance_levels(d, sizes, _zero_rows([*decoders.values()], sizes), on_progress)
-    return Comparison(tuple(decoders), d, sizes, tuple(pairs), estimates, chance)
+    return Comparison(names, d, sizes, tuple(pairs), estimates, {}, order)
 
 
 def _estimates(pairs: Sequence[Pair]) -> dict[str, Estimate]:
@@ -368,7 +435,7 @@ def _pair_fields(comparison: Comparison, pair: Pair) -> dict[str, Any]:
         "left_out_abs": score.left_out_abs,
         "ord_least": score.ord_least,
         "ord_greatest": score.ord_greatest,
-        "chance": comparison.chance[score.prefix].signed.mean,
+        **({"chance": comparison.chance[score.prefix].signed.mean} if comparison.chance else {}),
     }
 
 
@@ -377,13 +444,14 @@ def _summary_fields(comparison: Comparison, prefix: int) -> dict[str, Any]:
     fields: dict[str, Any] = {"prefix": prefix, "pairs": math.comb(n, 2), "dictionaries": n}
     for name, found in comparison.estimates[prefix].items():
         fields |= estimate_fields(name, found)
-    for name, level in (
-        ("chance", comparison.chance[prefix].signed),
-        ("chance_abs", comparison.chance[prefix].absolute),
-    ):
+    if not comparison.chance:
+        return fields
+    levels = comparison.chance[prefix]
+    for name, level in (("chance", levels.signed), ("chance_abs", levels.absolute)):
         fields |= {name: level.mean, f"{name}_se": level.standard_error}
-    signed = comparison.chance[prefix].signed
-    return fields | {"chance_draws": signed.n_draws, "zero_rows": list(signed.zeros)}
+        fields |= {f"{name}_std": level.standard_deviation}
+    fields |= {"chance_draws": levels.signed.n_draws, "zero_rows": list(levels.signed.zeros)}
+    return fields
 
 
 def estimate_fields(name: str, found: Estimate) -> dict[str, Any]:
@@ -396,11 +464,6 @@ def estimate_fields(name: str, found: Estimate) -> dict[str, Any]:
         f"{name}_median": found.median,
         f"{name}_n_low": found.n_low,
     }
-
-
-def json_text(comparison: Comparison) -> str:
-    """Return `document` as JSON text, one object, with a newline at its end."""
-    return json.dumps(document(comparison), indent=2, allow_nan=False) + "\n"
 
 
 def pair_frame(comparison: Comparison) -> pd.DataFrame:
@@ -429,21 +492,37 @@ def flat_intervals(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def markdown(comparison: Comparison) -> str:
     """Return the summary as a Markdown table for readers, with its caption."""
-    rows = [
-        {
-            "prefix": str(prefix),
-            "Stab": estimate_text(found["stab"]),
-            "Stab by chance": f"{comparison.chance[prefix].signed.mean:.3f}",
-            "Ord": estimate_text(found["ord"]),
-            "left out": share_text(found["left_out"]),
-            "Stab, absolute": estimate_text(found["stab_abs"]),
-            "by chance, absolute": f"{comparison.chance[prefix].absolute.mean:.3f}",
-            "Ord, absolute": estimate_text(found["ord_abs"]),
-        }
-        for prefix, found in comparison.estimates.items()
-    ]
+    rows = [_row(comparison, prefix) for prefix in comparison.prefixes]
     table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
     return f"{table}\n\n{caption(comparison)}\n"
+
+
+def _row(comparison: Comparison, prefix: int) -> dict[str, str]:
+    found = comparison.estimates[prefix]
+    if not comparison.chance:
+        return {
+            "prefix": str(prefix),
+            "Stab_Z": estimate_text(found["stab"]),
+            "Ord_Z": estimate_text(found["ord"]),
+            "left out": share_text(found["left_out"]),
+            "Stab_Z, absolute": estimate_text(found["stab_abs"]),
+            "Ord_Z, absolute": estimate_text(found["ord_abs"]),
+        }
+    levels = comparison.chance[prefix]
+    return {
+        "prefix": str(prefix),
+        "Stab": estimate_text(found["stab"]),
+        "Stab by chance (sd)": _level_text(levels.signed),
+        "Ord": estimate_text(found["ord"]),
+        "left out": share_text(found["left_out"]),
+        "Stab, absolute": estimate_text(found["stab_abs"]),
+        "by chance, absolute (sd)": _level_text(levels.absolute),
+        "Ord, absolute": estimate_text(found["ord_abs"]),
+    }
+
+
+def _level_text(level: ChanceLevel) -> str:
+    return f"{level.mean:.3f} ({level.standard_deviation:.3f})"
 
 
 def caption(comparison: Comparison) -> str:
@@ -456,15 +535,24 @@ def caption(comparison: Comparison) -> str:
         f" {comparison.d}, with the 95% confidence interval by the jackknife over dictionaries"
         " (none below three; in runs that fail now and then it covers the mean less often)"
     )
+    order = f"Latents stand {ORDERS[comparison.order]}."
+    spread = "it is 0 by chance, with standard deviation 1 / sqrt(n - 1) for n pairs."
+    if not comparison.chance:
+        return (
+            f"{what}. {order} A prefix p takes the first p latents of both and matches them anew,"
+            " on signed or on absolute correlations of their activations. Ord_Z is over pairs of"
+            f" latents that are ever active, left out is the share of the others; {spread}"
+        )
     zero = max(max(level.signed.zeros) for level in comparison.chance.values())
     rows = " with as many zero rows as these have on average" if zero else ""
     worst = max(level.signed.standard_error for level in comparison.chance.values())
     return (
-        f"{what}. A prefix p takes the first p atoms of both and matches"
+        f"{what}. {order} A prefix p takes the first p atoms of both and matches"
         " them anew, on signed or on absolute cosines. By chance: the level of Stab for unrelated"
-        f" isotropic dictionaries{rows}, its standard error at most {worst:.1g}. Ord is over pairs"
-        " without a zero row, left out is the share of the others; it is 0 by chance, with standard"
-        " deviation 1 / sqrt(n - 1) for n pairs."
+        f" isotropic dictionaries{rows}, with the standard deviation of a single pair; the level's"
+        f" own standard error is at most {worst:.1g}. Ord is over pairs without a zero row, and of"
+        " latents that are ever active where activations were given; left out is the share of the"
+        f" others; {spread}"
     )
 
 

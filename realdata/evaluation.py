@@ -17,7 +17,7 @@ from realdata.activation_store import ActivationStore
 from realdata.activations import splice
 from realdata.checkpoints import load
 from realdata.checkpoints.form import CHUNK, SparseAutoencoder
-from realdata.latents import SparseLatents, latent_statistics
+from realdata.latents import SparseLatents, latent_statistics, sparse
 from realdata.models import LanguageModel, Replacement, cross_entropies_recovered
 from realdata.quality import run_quality
 from realdata.standardisation import Standardisation
@@ -129,14 +129,6 @@ def read_evaluation(run: Path) -> Evaluation:
 def standardised_decoder(run: Path, tokens: int) -> Float32[np.ndarray, "K d"]:
     """Return a checkpoint's decoder rows in standardised coordinates, as trained: unit norm."""
     return _snapshot(run, tokens).decoder_rows.numpy()
-
-
-def sparse(latents: Float[np.ndarray, "n K"]) -> SparseLatents:
-    """Return dense latents by their active entries, each row as wide as the fullest."""
-    values = torch.from_numpy(latents)
-    width = max(int(torch.count_nonzero(values, dim=1).max()), 1)
-    kept = values.abs().topk(width, dim=1).indices
-    return SparseLatents(kept.numpy(), values.gather(1, kept).numpy(), latents.shape[1])
 
 
 def splice_all(

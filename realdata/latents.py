@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
@@ -63,6 +64,14 @@ def as_sparse(chunk: LatentChunk) -> csr_array:
     found.sum_duplicates()
     found.eliminate_zeros()
     return found
+
+
+def sparse(latents: Float[np.ndarray, "n K"]) -> SparseLatents:
+    """Return dense latents by their active entries, each row as wide as the fullest."""
+    values = torch.from_numpy(latents)
+    width = max(int(torch.count_nonzero(values, dim=1).max()), 1)
+    kept = values.abs().topk(width, dim=1).indices
+    return SparseLatents(kept.numpy(), values.gather(1, kept).numpy(), latents.shape[1])
 
 
 def latent_statistics(chunks: Iterable[LatentChunk]) -> LatentStatistics:

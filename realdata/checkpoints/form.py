@@ -387,6 +387,18 @@ class SparseAutoencoder:
             rows = rows.to(torch.float32)
         return rows.contiguous().numpy()
 
+    @property
+    def unit_energies(self) -> Float[np.ndarray, " K"]:
+        """Squared length of what one unit of each latent adds to the reconstruction, float64.
+
+        In the coordinates of `decoder`; where each activation is scaled by a number of its own,
+        at the scale that the decoder sees.
+        """
+        rows = self.decoder_rows.double()
+        if self.latent_scale is not None:
+            rows = rows * self.latent_scale.double()[:, None]
+        return self.normalisation.directions(rows).square().sum(dim=1).numpy()
+
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n K"]:
         """Return the latents of activations, one row each."""

@@ -23,10 +23,10 @@ from realdata import jobs, tuning
 from realdata.__main__ import main
 from realdata.activation_store import ActivationStore
 from realdata.checkpoints import load
-from realdata.evaluation import read_evaluation, sparse
+from realdata.evaluation import read_evaluation
 from realdata.experiment import perform
 from realdata.jobs import Experiment
-from realdata.latents import as_sparse
+from realdata.latents import as_sparse, sparse
 from realdata.stores import collect_all
 from realdata.training import run_record, snapshot_folder
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -54,7 +55,10 @@ def test_json_is_one_document_on_stdout_with_the_fields_that_are_promised(capsys
     assert main(["compare", *checkpoints, "--prefixes", "8", "4", "--json"]) == 0
     out, _ = capsys.readouterr()
     document = json.loads(out, parse_constant=pytest.fail)
-    assert list(document) == ["prefixes", "pairs", "summary"]
+    assert list(document) == ["dictionaries", "order", "prefixes", "pairs", "summary"]
+    assert [one["name"] for one in document["dictionaries"]] == checkpoints
+    assert document["dictionaries"][0].items() >= {"format": "ours", "d": D, "K": K, "k": M}.items()
+    assert document["order"] == "trained"
     assert document["prefixes"] == [4, 8]
     assert len(document["pairs"]) == 3 * 2
     fields = {"a", "b", "prefix", "stab", "stab_abs", "ord", "ord_abs", "left_out", "left_out_abs"}
@@ -73,6 +77,39 @@ def test_a_table_is_printed_and_files_are_written_where_asked(capsys, checkpoint
     assert "Ord" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {*("comparison.json", "comparison.md", "comparison.png"), *("pairs.csv", "summary.csv")}  # fmt: skip
+
+
+def test_what_latents_do_on_activations_orders_compares_and_matches_them(
+    capsys, checkpoints, tmp_path
+):
+    x = np.random.default_rng(0).standard_normal((400, D)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    given = ["compare", *checkpoints, "--labels", "a", "b", "c", "--prefixes", "4"]
+    given += ["--activations", str(tmp_path / "x.npy"), "--sort-by", "energy", "--matches"]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    for words in ("Stab_Z", "from the latent that adds most", "a with b: ", "by chance (sd)"):
+        assert words in printed
+    document = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    [row] = [line for line in printed.splitlines() if line.startswith("| a ") and " 0." in line]
+    stab = [one["stab"] for one in document["pairs"] if one["a"] == "a"]
+    assert [f"{value:.3f}" for value in stab] == [cell.strip() for cell in row.split("|")[3:5]]
+    assert document["order"] == "energy"
+    assert set(document["activations"]) == {"prefixes", "pairs", "summary"}
+    assert "chance" not in document["activations"]["pairs"][0]
+    added = np.maximum(x @ load(checkpoints[0]).encoder.numpy(), 0)
+    added[added < np.sort(added, axis=1)[:, -M, None]] = 0
+    strongest = np.argsort(-(added**2).sum(axis=0))
+    table = pd.read_csv(tmp_path / "out" / "matches.csv").query("a == 'a' and b == 'b'")
+    assert list(table["latent_a"]) == list(strongest)
+    decoders = [load(name).decoder for name in checkpoints[:2]]
+    pairs = [
+        [decoder[i] for i in table[f"latent_{side}"]]
+        for decoder, side in zip(decoders, "ab", strict=True)
+    ]
+    np.testing.assert_allclose(np.sum(np.multiply(*pairs), axis=1), table["cosine"], atol=1e-6)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"matches.parquet", "pairs_activations.csv", "summary_activations.csv"} <= names
 
 
 def test_widths_may_differ_and_a_checkpoint_may_be_held_against_itself(
@@ -119,6 +156,11 @@ def test_an_export_reads_as_a_saelens_checkpoint_with_the_same_latents(checkpoin
         (["compare", "A", "B", "--prefixes", "13"], "prefix = 13: expected at most 12"),
         (["compare", "A", "B", "--prefixes", "0"], "prefix = 0"),
         (["compare", "A", "B", "--prefixes", "x"], "invalid int value: 'x'"),
+        (["compare", "A", "B", "--sort-by", "energy"], "expected --activations"),
+        (["compare", "A", "B", "--sort-by", "enegry"], "(did you mean 'energy'?)"),
+        (["compare", "A", "B", "--labels", "a"], "--labels a: expected 2 different names"),
+        (["compare", "A", "B", "--labels", "a", "a"], "--labels a a: expected 2 different names"),
+        (["compare", "A", "B", "--activations", "absent.npy"], "absent.npy"),
         (["compare", "A", "narrow"], "atoms of length 8: expected 10"),
         (["apply", "A", "absent.npy", "--out", "out"], "absent.npy"),
         (["apply", "A", "x.npy"], "--out"),

@@ -1,0 +1,171 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from osae_theory.errors import InputError
+from osae_theory.metrics import activation_correlations, match
+from realdata.checkpoints.form import SparseAutoencoder, TopK
+from realdata.compare import compare, compare_latents
+from realdata.dictionaries import Dictionary, dictionaries
+from realdata.latents import as_sparse
+from realdata.matches import all_matches, matches, sentences
+
+D, K, M = 8, 6, 2
+
+
+def sae(decoder, **fields):
+    rows = torch.tensor(np.asarray(decoder), dtype=torch.float32)
+    given = {"activation": TopK(M), "decoder_bias": torch.zeros(rows.shape[1]), **fields}
+    given["metadata"] = {"model": "a table", "layers": [1]}
+    return SparseAutoencoder("topk", rows.T.clone(), torch.zeros(len(rows)), rows, **given)
+
+
+def dictionary(decoder, name="a", order=None):
+    own = sae(decoder)
+    return Dictionary(name, own, np.arange(own.K) if order is None else np.array(order))
+
+
+def units(*rows):
+    found = np.array(rows, dtype=float)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def located(tmp_path, monkeypatch):
+    """Two SAEs of one shape by the names a and b, and activations in a file."""
+    rng = np.random.default_rng(3)
+    found = {
+        name: sae(rng.standard_normal((K, D)) * [[3.0]] * (1 + i)) for i, name in enumerate("ab")
+    }
+    monkeypatch.setattr("realdata.dictionaries.load", lambda location, revision: found[location])
+    np.save(tmp_path / "x.npy", rng.standard_normal((5000, D)).astype(np.float32))
+    return found, tmp_path / "x.npy"
+
+
+def test_a_shuffled_copy_is_shared_throughout_by_the_indices_of_the_checkpoints():
+    rows = np.random.default_rng(0).standard_normal((K, D))
+    shuffled = np.random.default_rng(1).permutation(K)
+    table = matches(dictionary(rows), dictionary(rows[shuffled], "b"))
+    assert (
+        list(shuffled[table["latent_b"].astype(int)]) == list(table["latent_a"]) == list(range(K))
+    )
+    np.testing.assert_allclose(table["cosine"], 1, atol=1e-6)
+    assert set(table["kind_a"]) == set(table["kind_b"]) == {"shared"}
+    # In other orders the places change, the checkpoints' indices do not.
+    again = matches(dictionary(rows, order=[5, 4, 3, 2, 1, 0]), dictionary(rows[shuffled], "b"))
+    assert list(again["latent_a"]) == [5, 4, 3, 2, 1, 0]
+    assert list(again["place_a"]) == list(range(K))
+    assert list(shuffled[again["latent_b"].astype(int)]) == list(again["latent_a"])
+
+
+def test_a_feature_that_two_latents_share_is_split_and_one_that_nobody_has_alone():
+    e = np.eye(D)
+    first = units(e[0], e[1], e[2])
+    second = units(e[0] + 0.1 * e[3], e[0] - 0.2 * e[3], e[4], e[1])
+    table = matches(dictionary(first), dictionary(second, "b"))
+    kinds = {
+        side: table.dropna(subset=f"latent_{side}").set_index(f"latent_{side}") for side in "ab"
+    }
+    assert dict(kinds["a"]["kind_a"]) == {0: "shared", 1: "shared", 2: "alone"}
+    assert dict(kinds["b"]["kind_b"]) == {0: "shared", 1: "split", 2: "alone", 3: "shared"}
+    assert kinds["b"].loc[1, "nearest_to_b"] == 0
+    left = table[table["latent_a"].isna()]
+    assert len(table) == 4
+    assert len(left) == 1
+    assert left["kind_a"].isna().all()
+    assert left["cosine"].isna().all()
+    assert sentences(table) == [
+        "a with b: 2 latents are shared (cosine of at least 0.7); split 0 and 1 more, alone 1 and 1."
+    ]
+
+
+def test_the_matching_is_that_of_stab():
+    rng = np.random.default_rng(5)
+    first, second = rng.standard_normal((2, K, D)).astype(np.float32)
+    table = matches(dictionary(first), dictionary(second, "b"))
+    assert table["cosine"].mean() == pytest.approx(match(first.T, second.T).stability, abs=1e-6)
+
+
+def test_with_activations_each_side_says_how_often_and_how_much_and_how_correlated(located):
+    saes, path = located
+    loaded = dictionaries({"a": "a", "b": "b"}, activations=path)
+    [table] = [all_matches(loaded)]
+    x = torch.from_numpy(np.load(path))
+    Z = {name: one.encode(x).numpy().T for name, one in saes.items()}
+    R = activation_correlations(Z["a"], Z["b"])
+    for _, row in table.iterrows():
+        i, j = int(row["latent_a"]), int(row["latent_b"])
+        assert row["frequency_b"] == np.mean(Z["b"][j] != 0)
+        added = Z["a"][i][:, None] * saes["a"].decoder_rows[i].numpy()
+        assert row["energy_a"] == pytest.approx(np.mean(np.sum(added**2, axis=1)), rel=1e-5)
+        assert row["correlation"] == pytest.approx(R[i, j], abs=1e-6)
+
+
+@pytest.mark.parametrize("order", ["frequency", "energy"])
+def test_sorted_latents_fall_in_what_they_are_sorted_by(order, located):
+    _, path = located
+    loaded = dictionaries({"a": "a", "b": "b"}, activations=path, order=order)
+    for one in loaded:
+        values = one.frequencies() if order == "frequency" else one.energies()
+        assert (np.diff(values) <= 0).all()
+        assert not np.array_equal(one.order, np.arange(K))
+        np.testing.assert_array_equal(one.decoder, one.autoencoder.decoder[one.order])
+    found = compare_latents(loaded, [3])
+    assert found.order == order
+    first, second = (as_sparse(one.latents[0]).toarray().T for one in loaded)
+    kept = [Z[one.order[:3]] for Z, one in zip((first, second), loaded, strict=True)]
+    if len(loaded[0].latents) == 1:
+        R = activation_correlations(*kept)
+        assert found.pairs[0].score.stab == pytest.approx(match_mean(R), abs=1e-9)
+
+
+def match_mean(S):
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(S, maximize=True)
+    return S[rows, columns].mean()
+
+
+def test_latents_that_are_never_active_have_no_place_in_ord():
+    rows = {name: np.random.default_rng(i).standard_normal((K, D)) for i, name in enumerate("ab")}
+    live = {"a": np.arange(K) != 2, "b": np.ones(K, dtype=bool)}
+    found = compare(rows, [K], live=live).pairs[0].score
+    assert found.left_out == pytest.approx(1 / K)
+
+
+def test_what_is_compared_is_described(located):
+    _, path = located
+    [one, _] = dictionaries({"a": "a", "b": "b"}, activations=path)
+    assert one.description() == {
+        **{"name": "a", "architecture": "topk", "d": D, "K": K, "model": "a table"},
+        "dead": int((one.frequencies() == 0).sum()),
+    }
+
+
+def test_an_order_by_activations_needs_them(located):
+    with pytest.raises(InputError, match="order 'energy' needs activations"):
+        dictionaries({"a": "a"}, order="energy")
+    with pytest.raises(InputError, match="'energie' is unknown"):
+        dictionaries({"a": "a"}, order="energie")
+    with pytest.raises(InputError, match="expected SAEs with activations"):
+        compare_latents(dictionaries({"a": "a", "b": "b"}))
+    with pytest.raises(InputError, match="cannot be read"):
+        dictionaries({"a": "a"}, activations=Path("nowhere.npy"))
+
+
+def test_atoms_of_other_lengths_and_a_threshold_beyond_one_are_refused():
+    with pytest.raises(InputError, match="b has atoms of length 3: expected 8, as in a"):
+        matches(dictionary(np.ones((2, D))), dictionary(np.ones((2, 3)), "b"))
+    with pytest.raises(InputError, match="threshold = 1"):
+        matches(dictionary(np.ones((2, D))), dictionary(np.ones((2, D)), "b"), 1.5)
+
+
+def test_a_table_comes_back_from_parquet_as_it_was(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((K, D))
+    table = matches(dictionary(rows), dictionary(rows[:4], "b"))
+    table.to_parquet(tmp_path / "m.parquet", index=False)
+    back = pd.read_parquet(tmp_path / "m.parquet")
+    pd.testing.assert_frame_equal(back, table, check_dtype=False)
