@@ -17,10 +17,12 @@ from osae_theory.metrics import (
     chance_stability,
     cosines,
     live_atoms,
+    match_candidates,
     match_similarities,
     orderedness_range,
 )
 from osae_theory.metrics.assignment import ENUMERABLE
+from osae_theory.metrics.chance import MOST_DENSE
 from osae_theory.metrics.intervals import Bounds, Estimate, estimate_shared
 from osae_theory.metrics.matching import Liveness, both_alive
 from realdata.dictionaries import ORDERS, TRAINED, Dictionary
@@ -66,6 +68,9 @@ class PrefixScore:
     ord_least, ord_greatest : float or None
         The range of Ord over all signed matchings of the same greatest sum, where it was looked
         for (up to 8 atoms) and Ord is defined in one of them; equal where the best is the only one.
+    stab_bound, stab_abs_bound : float or None
+        What no matching exceeds, where so many atoms were matched over their nearest alone; None
+        where the matching is the best.
     """
 
     prefix: int
@@ -77,6 +82,8 @@ class PrefixScore:
     left_out_abs: float = 0.0
     ord_least: float | None = None
     ord_greatest: float | None = None
+    stab_bound: float | None = None
+    stab_abs_bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -207,6 +214,31 @@ def _prefix_score(
     )
 
 
+def _large_score(
+    D: Float[np.ndarray, "d K"],
+    E: Float[np.ndarray, "d K_other"],
+    prefix: int,
+    live: Liveness | None,
+    tie_seed: int,
+) -> PrefixScore:
+    """Return Stab and Ord of so many atoms that their cosines do not fit into memory."""
+    signed, absolute = (
+        match_candidates(D, E, without_sign, prefix, live=live, tie_seed=tie_seed)
+        for without_sign in (False, True)
+    )
+    return PrefixScore(
+        prefix=prefix,
+        stab=signed.stability,
+        stab_abs=absolute.stability,
+        ord=_defined(signed.orderedness),
+        ord_abs=_defined(absolute.orderedness),
+        left_out=signed.left_out,
+        left_out_abs=absolute.left_out,
+        stab_bound=signed.upper_bound,
+        stab_abs_bound=absolute.upper_bound,
+    )
+
+
 def _defined(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
@@ -220,8 +252,8 @@ def chance_levels(
     """Return Stab's level for unrelated isotropic dictionaries of atoms of length d, by prefix.
 
     Few atoms are drawn often and many seldom: 12,800 divided by the prefix, at least 4 and at
-    most 200 draws, and none once the level is known to half of its third decimal. Each level
-    says its draws and its standard error.
+    most 200 draws, and none once the level is known to half of its third decimal; of more than
+    4,096 atoms two, which differ in the fifth. Each level says its draws and its standard error.
 
     Parameters
     ----------
@@ -237,6 +269,7 @@ def chance_levels(
     levels = {}
     for prefix in prefixes:
         draws = int(np.clip(CHANCE_ATOMS // prefix, *CHANCE_DRAWS))
+        draws = 2 if prefix > MOST_DENSE else draws
         signed, absolute = (
             chance_stability(
                 d,
@@ -303,10 +336,19 @@ def compare(
     width, d = _common_shape(decoders)
     sizes = checked_prefixes(prefixes, width)
 
-    def similarity(a: str, b: str) -> Float[np.ndarray, "p p"]:
-        return cosines(decoders[a][: sizes[-1]].T, decoders[b][: sizes[-1]].T)
+    dense = [prefix for prefix in sizes if prefix <= MOST_DENSE]
+    most = dense[-1] if dense else 0
 
-    found = _compared(tuple(decoders), d, sizes, similarity, live, on_progress, order)
+    def scores(a: str, b: str, alive: Liveness | None, place: int) -> list[PrefixScore]:
+        D, E = decoders[a].T, decoders[b].T
+        found = []
+        if dense:
+            known = None if alive is None else (alive[0][:most], alive[1][:most])
+            found += prefix_scores(cosines(D[:, :most], E[:, :most]), dense, known, place)
+        found += [_large_score(D, E, size, alive, place) for size in sizes[len(dense) :]]
+        return found
+
+    found = _compared(tuple(decoders), d, sizes, scores, live, on_progress, order)
     chance = chance_levels(d, sizes, _zero_rows([*decoders.values()], sizes), on_progress)
     return replace(found, chance=chance)
 
@@ -337,34 +379,35 @@ def compare_latents(
     sizes = checked_prefixes(prefixes, width)
     by_name = {one.name: one for one in dictionaries}
 
-    def similarity(a: str, b: str) -> Float[np.ndarray, "p p"]:
+    def scores(a: str, b: str, alive: Liveness | None, place: int) -> tuple[PrefixScore, ...]:
         first, second = by_name[a], by_name[b]
         kept = [one.order[: sizes[-1]] for one in (first, second)]
-        return latent_correlations(first.latents, second.latents, *kept)
+        S = latent_correlations(first.latents, second.latents, *kept)
+        known = None if alive is None else (alive[0][: sizes[-1]], alive[1][: sizes[-1]])
+        return prefix_scores(S, sizes, known, place)
 
     live = {one.name: one.live for one in dictionaries}
     order = dictionaries[0].order_name
-    return _compared(tuple(by_name), d, sizes, similarity, live, on_progress, order)
+    return _compared(tuple(by_name), d, sizes, scores, live, on_progress, order)
 
 
 def _compared(
     names: tuple[str, ...],
     d: int,
     sizes: tuple[int, ...],
-    similarity: Callable[[str, str], Float[np.ndarray, "p p"]],
+    scores: Callable[[str, str, Liveness | None, int], Sequence[PrefixScore]],
     live: Mapping[str, Bool[np.ndarray, " _"]] | None,
     on_progress: Callable[[str], None] | None,
     order: str,
 ) -> Comparison:
-    """Return a comparison by some similarities of the first `sizes[-1]` latents, without chance."""
+    """Return a comparison by what scores a pair at all prefixes, without chance."""
     report = on_progress or (lambda line: None)
     pairs: list[Pair] = []
     for place, (a, b) in enumerate(combinations(names, 2)):
         if sizes[-1] >= SLOW_ATOMS:
             report(f"{a} with {b}: {len(sizes)} prefixes of up to {sizes[-1]:,} atoms")
-        alive = None if live is None else (live[a][: sizes[-1]], live[b][: sizes[-1]])
-        scores = prefix_scores(similarity(a, b), sizes, alive, place)
-        pairs += [Pair(a, b, score) for score in scores]
+        alive = None if live is None else (live[a], live[b])
+        pairs += [Pair(a, b, score) for score in scores(a, b, alive, place)]
     estimates = {
         prefix: _estimates([pair for pair in pairs if pair.score.prefix == prefix])
         for prefix in sizes
@@ -435,6 +478,8 @@ def _pair_fields(comparison: Comparison, pair: Pair) -> dict[str, Any]:
         "left_out_abs": score.left_out_abs,
         "ord_least": score.ord_least,
         "ord_greatest": score.ord_greatest,
+        "stab_bound": score.stab_bound,
+        "stab_abs_bound": score.stab_abs_bound,
         **({"chance": comparison.chance[score.prefix].signed.mean} if comparison.chance else {}),
     }
 
@@ -543,6 +588,17 @@ def caption(comparison: Comparison) -> str:
             " on signed or on absolute correlations of their activations. Ord_Z is over pairs of"
             f" latents that are ever active, left out is the share of the others; {spread}"
         )
+    missed = [
+        pair.score.stab_bound - pair.score.stab
+        for pair in comparison.pairs
+        if pair.score.stab_bound is not None
+    ]
+    large = (
+        f" More than {MOST_DENSE:,} atoms are matched over their nearest alone: the best matching"
+        f" has a Stab that is higher by at most {max(missed):.1g}."
+        if missed
+        else ""
+    )
     zero = max(max(level.signed.zeros) for level in comparison.chance.values())
     rows = " with as many zero rows as these have on average" if zero else ""
     worst = max(level.signed.standard_error for level in comparison.chance.values())
@@ -552,7 +608,7 @@ def caption(comparison: Comparison) -> str:
         f" isotropic dictionaries{rows}, with the standard deviation of a single pair; the level's"
         f" own standard error is at most {worst:.1g}. Ord is over pairs without a zero row, and of"
         " latents that are ever active where activations were given; left out is the share of the"
-        f" others; {spread}"
+        f" others; {spread}{large}"
     )
 
 

@@ -49,7 +49,7 @@ def json_text(found: Findings) -> str:
 def text(found: Findings) -> str:
     """Return what people read, in Markdown: what was compared, the tables, the matches."""
     described = pd.DataFrame([one.description() for one in found.dictionaries])
-    known = described.drop(columns=[name for name in described if name.endswith("_hash")])
+    known = described.drop(columns=[name for name in described if str(name).endswith("_hash")])
     known = known.astype(object).where(known.notna(), "")
     parts = [known.to_markdown(index=False, disable_numparse=True), markdown(found.comparison)]
     if len(found.dictionaries) > 2:

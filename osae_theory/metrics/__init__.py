@@ -1,5 +1,6 @@
 """What is measured of a fit: Stab, Ord and their chance level, order, detection, reconstruction."""
 
+from osae_theory.metrics.candidates import CandidateMatching, match_candidates
 from osae_theory.metrics.chance import (
     ChanceLevel,
     OrderednessLevel,
@@ -57,6 +58,7 @@ from osae_theory.metrics.streams import (
 )
 
 __all__ = [
+    "CandidateMatching",
     "ChanceLevel",
     "Detection",
     "LatentStatistics",
@@ -88,6 +90,7 @@ __all__ = [
     "live_latents",
     "match",
     "match_activations",
+    "match_candidates",
     "match_models",
     "match_rows",
     "match_similarities",

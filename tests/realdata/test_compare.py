@@ -159,7 +159,7 @@ def test_wide_prefixes_draw_the_chance_level_less_often(monkeypatch):
 
     monkeypatch.setattr(module, "chance_stability", recorded)
     module.chance_levels(2, [4, 256, 4096, 65536])
-    assert asked == {4: 200, 256: 50, 4096: 4, 65536: 4}
+    assert asked == {4: 200, 256: 50, 4096: 4, 65536: 2}
 
 
 def test_unrelated_dictionaries_score_about_chance():
@@ -276,6 +276,21 @@ def test_the_markdown_table_has_a_row_a_prefix_and_says_what_a_single_pair_lacks
     assert "–" in several.splitlines()[2]
     assert "±" not in one
     assert "One pair" in one
+
+
+def test_very_many_atoms_are_matched_over_their_nearest_with_a_bound(monkeypatch):
+    dense = compare(gaussian(3), [4, 12])
+    monkeypatch.setattr(module, "MOST_DENSE", 8)
+    monkeypatch.setattr("osae_theory.metrics.candidates.DENSE", 2)
+    large = compare(gaussian(3), [4, 12])
+    for one, other in zip(dense.pairs, large.pairs, strict=True):
+        assert other.score.stab == pytest.approx(one.score.stab, abs=1e-9)
+        assert other.score.ord == pytest.approx(one.score.ord, abs=1e-9)
+        if one.score.prefix == 12:
+            assert one.score.stab_bound is None
+            assert one.score.stab <= other.score.stab_bound < one.score.stab + 1e-4
+    assert "is higher by at most" in markdown(large)
+    assert "is higher by at most" not in markdown(dense)
 
 
 @pytest.mark.parametrize(

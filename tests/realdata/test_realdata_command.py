@@ -62,7 +62,7 @@ def test_json_is_one_document_on_stdout_with_the_fields_that_are_promised(capsys
     assert document["prefixes"] == [4, 8]
     assert len(document["pairs"]) == 3 * 2
     fields = {"a", "b", "prefix", "stab", "stab_abs", "ord", "ord_abs", "left_out", "left_out_abs"}
-    fields |= {"ord_least", "ord_greatest", "chance"}
+    fields |= {"ord_least", "ord_greatest", "stab_bound", "stab_abs_bound", "chance"}
     assert all(set(pair) == fields for pair in document["pairs"])
     first = document["pairs"][0]
     assert (first["a"], first["b"]) == tuple(checkpoints[:2])
