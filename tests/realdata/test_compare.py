@@ -177,7 +177,7 @@ def test_the_document_has_exactly_the_fields_agreed_and_no_nan():
     assert list(found) == ["prefixes", "pairs", "summary"]
     assert found["prefixes"] == [1, 4]
     fields = ["a", "b", "prefix", "stab", "stab_abs", "ord", "ord_abs", "left_out", "left_out_abs"]
-    fields += ["ord_least", "ord_greatest", "chance"]
+    fields += ["ord_least", "ord_greatest", "stab_bound", "stab_abs_bound", "chance"]
     assert all(list(pair) == fields for pair in found["pairs"])
     single = found["pairs"][0]
     assert (single["prefix"], single["ord"], single["ord_abs"]) == (1, None, None)
