@@ -142,7 +142,10 @@ def test_every_estimate_quoted_of_the_toy_stands_in_its_results():
         readme.split(f"## {title}")[1].split("\n## ")[0]
         for title in ("The paper's toy", "The loss for which")
     ]
-    for text in (*sections, (ROOT / "docs/toy.md").read_text(encoding="utf-8")):
+    pages = [
+        (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("toy.md", "findings.md")
+    ]
+    for text in (*sections, *pages):
         quoted = re.findall(r"\d+\.\d+ ± \d+\.\d+", re.sub(r"\s+", " ", text))
         assert len(quoted) > 15
         assert sorted(set(quoted) - stored) == []
