@@ -4,7 +4,7 @@ from pathlib import Path
 
 from osae_theory.files import write_atomically
 from realdata import figures
-from realdata.compare import pair_frame, summary_frame
+from realdata.comparison_text import pair_frame, summary_frame
 from realdata.findings import Findings, json_text, text
 
 FILES = ("comparison.json", "comparison.md", "pairs.csv", "summary.csv", "comparison.png")

@@ -12,18 +12,12 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from osae_theory.errors import InputError, check_choice
-from osae_theory.metrics import LatentStatistics, cosines, order_by
+from osae_theory.metrics import LatentStatistics, cosines
 from osae_theory.metrics.intervals import Estimate, estimate_shared
 from osae_theory.seeds import Axis, derived_seed
-from realdata.compare import (
-    BOUNDS,
-    PrefixScore,
-    checked_prefixes,
-    estimate_fields,
-    flat_intervals,
-    prefix_scores,
-)
-from realdata.latents import LatentChunk, latent_correlations
+from realdata.compare import BOUNDS, PrefixScore, checked_prefixes, prefix_scores
+from realdata.comparison_text import estimate_fields, flat_intervals
+from realdata.latents import LatentChunk, latent_correlations, order_by_contribution
 
 TRAINED = "trained"
 SHARE = (0.0, 1.0)
@@ -89,9 +83,8 @@ def _by_frequency(
 def _by_energy(
     statistics: LatentStatistics, decoder: Float[np.ndarray, "K d"], tie_seed: int
 ) -> Int[np.ndarray, " K"]:
-    # What a latent adds to the reconstruction: its activation times its row, of whatever norm.
-    energies = statistics.energies * np.sum(decoder.astype(np.float64) ** 2, axis=1)
-    return order_by(energies, statistics.dead, tie_seed)
+    lengths = np.sum(decoder.astype(np.float64) ** 2, axis=1)
+    return order_by_contribution(statistics, lengths, tie_seed)
 
 
 # Orders given to the latents after training, the same for every method.

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from osae_theory.errors import InputError, check_choice
-from osae_theory.metrics import LatentStatistics, order_by
+from osae_theory.metrics import LatentStatistics
 from osae_theory.seeds import Axis, derived_seed
 from realdata.apply import read_activations, row_chunks
 from realdata.checkpoints import load
 from realdata.checkpoints.form import SparseAutoencoder
-from realdata.latents import LatentChunk, latent_statistics, sparse
+from realdata.latents import LatentChunk, latent_statistics, order_by_contribution, sparse
 
 TRAINED, FREQUENCY, ENERGY = "trained", "frequency", "energy"
 ORDERS: Mapping[str, str] = MappingProxyType(
@@ -78,7 +78,9 @@ class Dictionary:
 
         In this order. Raises InputError without activations.
         """
-        return _energies(self.autoencoder, self._known())[self.order]
+        known = self._known()
+        mean = known.energies / known.n_samples * self.autoencoder.unit_energies
+        return mean[self.order]
 
     def _known(self) -> LatentStatistics:
         if self.statistics is None:
@@ -150,10 +152,4 @@ def _order(
         return np.arange(autoencoder.K)
     if order == FREQUENCY:
         return statistics.order_by_frequency(tie_seed)
-    return order_by(_energies(autoencoder, statistics), statistics.dead, tie_seed)
-
-
-def _energies(
-    autoencoder: SparseAutoencoder, statistics: LatentStatistics
-) -> Float[np.ndarray, " K"]:
-    return statistics.energies / statistics.n_samples * autoencoder.unit_energies
+    return order_by_contribution(statistics, autoencoder.unit_energies, tie_seed)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from osae_theory.metrics.intervals import Estimate, estimate_shared
-from realdata.compare import estimate_fields, flat_intervals
+from realdata.comparison_text import estimate_fields, flat_intervals
 from realdata.consistency import PairScore
 
 DIFFERENT = ("stab", "ord")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from realdata.compare import MISSING, Comparison, document, markdown
+from realdata.compare import Comparison
+from realdata.comparison_text import MISSING, document, markdown
 from realdata.dictionaries import Dictionary
 from realdata.matches import sentences
 

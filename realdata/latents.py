@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from osae_theory.errors import InputError, check_finite
-from osae_theory.metrics import LatentStatistics
+from osae_theory.metrics import LatentStatistics, order_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +90,22 @@ def latent_statistics(chunks: Iterable[LatentChunk]) -> LatentStatistics:
     if total is None:
         raise InputError("latents are empty: expected at least one sample")
     return total
+
+
+def order_by_contribution(
+    statistics: LatentStatistics, unit_energies: Float[np.ndarray, " K"], tie_seed: int
+) -> Int[np.ndarray, " K"]:
+    """Return the latents from that which adds most to the reconstructions down, dead ones last.
+
+    Parameters
+    ----------
+    statistics : LatentStatistics
+    unit_energies : (K,)
+        Squared length of what one unit of each latent adds: its row's, of whatever norm.
+    tie_seed : int
+        As in `osae_theory.metrics.order_by`.
+    """
+    return order_by(statistics.energies * unit_energies, statistics.dead, tie_seed)
 
 
 def latent_correlations(

@@ -12,13 +12,12 @@ from pandas.arrays import IntegerArray
 
 from osae_theory.errors import InputError, check_real
 from osae_theory.metrics import cosines
-from osae_theory.metrics.assignment import assign
+from osae_theory.metrics.assignment import LEFT, assign
 from realdata.dictionaries import Dictionary
 from realdata.latents import latent_correlations
 
 THRESHOLD = 0.7
 SHARED, SPLIT, ALONE = "shared", "split", "alone"
-_NONE = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class _Side:
 
     @property
     def there(self) -> Bool[np.ndarray, " n"]:
-        return self.places != _NONE
+        return self.places != LEFT
 
     def latents(self) -> IntegerArray:
         """Return the checkpoint's own indices."""
@@ -156,9 +155,8 @@ def sentences(table: pd.DataFrame, threshold: float = THRESHOLD) -> list[str]:
 def _matched(
     S: Float[np.ndarray, "K K_other"], tie_seed: int
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Return the rows and columns of the matching of the greatest sum, -1 beside what is left."""
-    n = max(S.shape)
-    padded = np.full((n, n), -1.0)
-    padded[: S.shape[0], : S.shape[1]] = S
-    rows, columns = np.arange(n), assign(padded, tie_seed)
-    return np.where(rows < S.shape[0], rows, _NONE), np.where(columns < S.shape[1], columns, _NONE)
+    """Return the rows and columns of the matching of the greatest sum, LEFT beside what is left."""
+    columns = assign(S, tie_seed)
+    left = np.setdiff1d(np.arange(S.shape[1]), columns)
+    rows = np.concatenate([np.arange(len(S)), np.full(len(left), LEFT)])
+    return rows, np.concatenate([columns, left])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from osae_theory.metrics.intervals import Estimate, estimate
 from realdata.analysis import Analysis
-from realdata.compare import MISSING, estimate_text, share_text
+from realdata.comparison_text import MISSING, estimate_text, share_text
 from realdata.consistency import PAIR_KINDS, TRAINED, CurvePoint
 from realdata.stitching import CLASSES, NOVEL, Stitching, StitchingRule
 

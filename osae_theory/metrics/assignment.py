@@ -14,14 +14,16 @@ from osae_theory.seeds import Axis, generator
 ENUMERABLE = 8
 # Sums of at most eight cosines that differ by less than this are equal but for rounding.
 EQUAL_SUMS = 1e-12
+# In place of a column: the row is left over.
+LEFT = -1
 
 
-def assign(scores: Float[np.ndarray, "K K"], tie_seed: int = 0) -> Int[np.ndarray, " K"]:
+def assign(scores: Float[np.ndarray, "K K_other"], tie_seed: int = 0) -> Int[np.ndarray, " K"]:
     """Return the column of each row at the greatest sum of scores.
 
     Parameters
     ----------
-    scores : (K, K)
+    scores : (K, K')
         Finite; larger is better.
     tie_seed : int
         Decides among equal optima. The rows and the columns are put into orders drawn from the
@@ -32,7 +34,8 @@ def assign(scores: Float[np.ndarray, "K K"], tie_seed: int = 0) -> Int[np.ndarra
     Returns
     -------
     (K,) int
-        A permutation of 0..K-1, always the same for the same scores and seed.
+        Different columns in 0..K'-1, as many as there can be; -1 for a row that is left over.
+        Always the same for the same scores and seed.
 
     Raises
     ------
@@ -40,12 +43,11 @@ def assign(scores: Float[np.ndarray, "K K"], tie_seed: int = 0) -> Int[np.ndarra
         If the seed is not a whole number of at least 0.
     """
     check_integer("tie_seed", tie_seed, 0)
-    width = len(scores)
     drawn = generator(tie_seed, Axis.TIES)
-    rows, columns = drawn.permutation(width), drawn.permutation(width)
-    _, found = linear_sum_assignment(scores[np.ix_(rows, columns)], maximize=True)
-    assigned = np.empty(width, dtype=np.int64)
-    assigned[rows] = columns[found]
+    rows, columns = drawn.permutation(len(scores)), drawn.permutation(scores.shape[1])
+    own, found = linear_sum_assignment(scores[np.ix_(rows, columns)], maximize=True)
+    assigned = np.full(len(scores), LEFT)
+    assigned[rows[own]] = columns[found]
     return assigned
 
 

@@ -4,7 +4,8 @@ A dense matching of K atoms takes memory K^2 and time K^3. Here each atom may be
 its nearest `n_candidates` atoms only, or with nobody; whoever is left is matched again among those
 that are left, over twice as many candidates, and in the end densely. Any atom that is no candidate
 is at most as similar as the last candidate: so the first, relaxed problem, in which nobody counts
-as much as that, has an optimum that no matching exceeds.
+as much as that, has an optimum that no matching exceeds. In the worst case, where very many atoms
+want the same few, memory is K^2 too.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, check_finite, check_integer
-from osae_theory.metrics.assignment import assign
+from osae_theory.metrics.assignment import LEFT, assign
 from osae_theory.metrics.matching import (
     Liveness,
     Matching,
@@ -30,12 +31,13 @@ from osae_theory.seeds import Axis, generator
 
 # So many atoms are matched densely.
 DENSE = 1024
-# Candidates are chosen in float32: what is not one can be more similar by the rounding of that, and
-# nobody counts less than the last candidate by as much, so that there is always one to be matched.
-ROUNDING = 1e-5
-_BLOCK, _GATHERED = 1024, 128
 # Similarities are compared in whole numbers of this: sums of weights are exact then.
 _UNIT = 2.0**-30
+# Nobody counts less than the last candidate by this, so that there is always one to be matched. It
+# is far more than the rounding of a product of unit vectors.
+MARGIN = 4 * _UNIT
+# Rows a product, and products of rows with candidates, at a time.
+_BLOCK, _GATHERED = 256, 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +73,16 @@ def match_candidates(
     absolute, prefix, live
         As in `match`.
     n_candidates : int
-        How many atoms of E an atom of D may be matched with. The time of all products is that of
-        `match`, in float32; memory and the rest grow like K times this.
+        How many atoms of E an atom of D may be matched with. All products are taken, as in
+        `match`, but not kept: memory grows like K times this.
     tie_seed : int
         Decides among matchings of the same sum.
 
     Returns
     -------
     CandidateMatching
-        Its Stab is below that of the best by at most the difference from its bound, which is 2e-5
-        where each atom's match is a candidate: candidates are chosen in float32.
+        Its Stab is below that of the best by at most the difference from its bound, which is 1e-8
+        where each atom's match is a candidate.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def match_candidates(
     width = common_width(D.shape[1], E.shape[1], prefix)
     alive = both_alive(live, live_atoms(D), live_atoms(E))
     U, V = unit_columns(D[:, :width]).T.copy(), unit_columns(E[:, :width]).T.copy()
-    permutation = np.full(width, -1)
+    permutation = np.full(width, LEFT)
     rows = columns = np.arange(width)
     # Drawn orders, so that among equal optima no index is favoured.
     drawn = generator(tie_seed, Axis.TIES)
@@ -110,7 +112,7 @@ def match_candidates(
         found, total = _relaxed(U[rows], V[columns], kept, absolute)
         bound = total / width if bound is None else bound
         kept *= 2
-        matched = found >= 0
+        matched = found != LEFT
         permutation[rows[matched]] = columns[found[matched]]
         left = np.ones(len(columns), dtype=bool)
         left[found[matched]] = False
@@ -128,19 +130,21 @@ def match_candidates(
 def _relaxed(
     U: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n d"], n_candidates: int, absolute: bool
 ) -> tuple[Int[np.ndarray, " n"], float]:
-    """Return the best matching over candidates or nobody, -1 for nobody, and its greatest sum.
+    """Return the best matching over candidates or nobody, and what the sum of none exceeds.
 
-    Nobody counts as much as anybody who is no candidate could.
+    Nobody counts as much as anybody who is no candidate could, less the margin.
     """
     n, kept = len(U), min(n_candidates, len(V))
-    nearest, cutoffs = _nearest(U, V, kept, absolute)
+    nearest = _nearest(U, V, kept, absolute)
     values = np.empty((n, kept + 1))
-    for start in range(0, n, _GATHERED):
-        part = slice(start, start + _GATHERED)
+    size = max(_GATHERED // kept, 1)
+    for start in range(0, n, size):
+        part = slice(start, start + size)
         products = np.einsum("kd,kcd->kc", U[part], V[nearest[part]])
         values[part, :kept] = np.abs(products) if absolute else products
     # Where everybody is a candidate, nobody is worth having.
-    values[:, kept] = cutoffs - ROUNDING if kept < len(V) else -2.0
+    some_are_not = kept < len(V)
+    values[:, kept] = values[:, :kept].min(axis=1) - MARGIN if some_are_not else -2.0
     choices = np.hstack([nearest, len(V) + np.arange(n)[:, None]])
     # An edge of weight 0 would be none: all are lifted alike, which changes no best matching.
     lifted = np.rint((values + 3.0) / _UNIT)
@@ -153,22 +157,22 @@ def _relaxed(
     found[rows] = columns
     total = float(np.asarray(weights[rows, columns]).sum()) * _UNIT - 3.0 * n
     # Each weight was rounded by half a unit at most.
-    total += n * (_UNIT / 2 + (2 * ROUNDING if kept < len(V) else 0.0))
-    return np.where(found < len(V), found, -1), total
+    total += n * (_UNIT / 2 + (2 * MARGIN if some_are_not else 0.0))
+    return np.where(found < len(V), found, LEFT), total
 
 
 def _nearest(
     U: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n d"], kept: int, absolute: bool
-) -> tuple[Int[np.ndarray, "n kept"], Float[np.ndarray, " n"]]:
-    """Return the `kept` most similar rows of V to each of U, and the least similarity of these."""
-    U32, V32 = U.astype(np.float32), V.astype(np.float32)
+) -> Int[np.ndarray, "n kept"]:
+    """Return the `kept` most similar rows of V to each of U."""
     nearest = np.empty((len(U), kept), dtype=np.int64)
-    cutoffs = np.empty(len(U))
     for start in range(0, len(U), _BLOCK):
         part = slice(start, start + _BLOCK)
-        S = U32[part] @ V32.T
+        S = U[part] @ V.T
         if absolute:
             np.abs(S, out=S)
-        nearest[part] = np.argpartition(-S, kept - 1, axis=1)[:, :kept]
-        cutoffs[part] = np.take_along_axis(S, nearest[part], axis=1).min(axis=1)
-    return nearest, cutoffs
+        nearest[part] = np.argpartition(S, len(V) - kept, axis=1)[:, len(V) - kept :]
+    # To a zero row all are alike: each takes others, or all of them would want the same few.
+    zero = np.flatnonzero(~(U != 0).any(axis=1))
+    nearest[zero] = (zero[:, None] + np.arange(kept)) % len(V)
+    return nearest

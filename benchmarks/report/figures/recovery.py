@@ -1,6 +1,6 @@
 """Recovery against the number of samples: Stab(D, D*) in cells that differ in N alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,9 +12,8 @@ from benchmarks.report.figures.style import (
     LABEL,
     MOST_PANELS,
     TICK,
-    Mark,
     add_legend,
-    draw_estimate,
+    draw_lines,
     legend_entries,
     marks,
     new_figure,
@@ -39,7 +38,6 @@ def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | 
     groups = _groups(summaries)
     if not groups:
         return "no figure of recovery against N: no two cells differ in N alone"
-    found = marks(variants)
     shown = dict(list(groups.items())[:MOST_PANELS])
     rows, columns = panel_grid(len(shown), 4)
     title = "recovery of the true dictionary against the number of training samples"
@@ -48,7 +46,7 @@ def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | 
     figure = new_figure(max(2.7 * columns + 0.6, 6.0), 2.5 * rows + 1.3, title)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for place, (axis, (others, group)) in enumerate(zip(axes.flat, shown.items(), strict=False)):
-        _panel(axis, others[1], group, variants, found)
+        _panel(axis, others[1], group, variants)
         if place % columns == 0:
             axis.set_ylabel("Stab(D, D*)", fontsize=LABEL)
         if place + columns >= len(shown):
@@ -56,7 +54,7 @@ def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | 
             axis.tick_params(labelbottom=True)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
-    add_legend(figure, legend_entries(variants, found))
+    add_legend(figure, legend_entries(variants, marks(variants)))
     return figure
 
 
@@ -80,22 +78,15 @@ def _panel(
     others: tuple[tuple[str, Value], ...],
     group: Sequence[Summary],
     variants: Sequence[Variant],
-    found: Mapping[str, Mark],
 ) -> None:
     by_size = sorted(group, key=lambda summary: float(summary.cell.params[AXIS]))
-    for place, one in enumerate(variants):
-        # Intervals of methods that score alike would hide each other.
-        shift = _JITTER ** (place - (len(variants) - 1) / 2)
-        line = []
-        for summary in by_size:
-            row = next((r for r in summary.rows if r.label == one.label), None)
-            if row is None or row.estimates[METRIC].mean is None:
-                continue
-            x = float(summary.cell.params[AXIS]) * shift
-            draw_estimate(axis, x, row.estimates[METRIC], found[one.label])
-            line.append((x, row.estimates[METRIC].mean))
-        if len(line) > 1:
-            axis.plot(*zip(*line, strict=True), color=found[one.label].colour, linewidth=1.0)
+    draw_lines(
+        axis,
+        METRIC,
+        by_size,
+        variants,
+        lambda summary, shift: float(summary.cell.params[AXIS]) * _JITTER**shift,
+    )
     axis.set_xscale("log")
     sizes = [float(summary.cell.params[AXIS]) for summary in by_size]
     axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])

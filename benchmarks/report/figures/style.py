@@ -1,6 +1,6 @@
 """What the figures share: colours with markers, sizes, and one kind of canvas."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmarks.analysis.names import Variant
+from benchmarks.analysis.summary import Summary
 from osae_theory.metrics.intervals import Estimate
 
 # Okabe and Ito's palette, told apart also by the colour-blind. The two that are pale on white
@@ -63,6 +64,44 @@ def draw_estimate(axis: Axes, x: float, found: Estimate, mark: Mark, vertical: b
         linewidths=0.5,
         zorder=3,
     )
+
+
+def draw_lines(
+    axis: Axes,
+    metric: str,
+    summaries: Sequence[Summary],
+    variants: Sequence[Variant],
+    place: Callable[[Summary, float], float],
+) -> None:
+    """Draw a line a method through its means in some tables, each with its interval.
+
+    Parameters
+    ----------
+    axis : Axes
+    metric : str
+        The measurement's name.
+    summaries : sequence of Summary
+        In their order along the axis.
+    variants : sequence of Variant
+        All methods of the figure, in the order of tables.
+    place : callable
+        From a table and a shift, which is 0 on average over the methods and grows by 1 from one to
+        the next, where the method stands: intervals of methods that score alike would hide each
+        other.
+    """
+    found = marks(variants)
+    for i, one in enumerate(variants):
+        line = []
+        for summary in summaries:
+            row = next((r for r in summary.rows if r.label == one.label), None)
+            estimate = None if row is None else row.estimates.get(metric)
+            if estimate is None or estimate.mean is None:
+                continue
+            x = place(summary, i - (len(variants) - 1) / 2)
+            draw_estimate(axis, x, estimate, found[one.label])
+            line.append((x, estimate.mean))
+        if len(line) > 1:
+            axis.plot(*zip(*line, strict=True), color=found[one.label].colour, linewidth=1.0)
 
 
 def legend_entries(variants: Sequence[Variant], found: Mapping[str, Mark]) -> list[Line2D]:

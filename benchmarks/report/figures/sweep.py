@@ -16,7 +16,7 @@ from benchmarks.report.figures.style import (
     LINE,
     TICK,
     add_legend,
-    draw_estimate,
+    draw_lines,
     legend_entries,
     marks,
     new_figure,
@@ -117,19 +117,15 @@ def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | 
 
 
 def _panel(axis: Axes, sweep: Sweep, metric: str, variants: Sequence[Variant]) -> None:
-    found, values = marks(variants), sweep.values
+    values = sweep.values
     step = _SPREAD * (values[-1] - values[0]) / max(len(variants) - 1, 1)
-    for place, one in enumerate(variants):
-        # Intervals of methods that score alike would hide each other.
-        shift = step * (place - (len(variants) - 1) / 2)
-        line = []
-        for x, summary in zip(values, sweep.summaries, strict=True):
-            row = next((r for r in summary.rows if r.label == one.label), None)
-            estimate = None if row is None else row.estimates.get(metric)
-            if estimate is not None and estimate.mean is not None:
-                draw_estimate(axis, x + shift, estimate, found[one.label])
-                line.append((x + shift, estimate.mean))
-        axis.plot(*np.array(line).reshape(-1, 2).T, color=found[one.label].colour, linewidth=1.0)
+    draw_lines(
+        axis,
+        metric,
+        sweep.summaries,
+        variants,
+        lambda summary, shift: float(summary.cell.params[sweep.parameter]) + step * shift,
+    )
     by_chance = [summary.chance.get(metric) for summary in sweep.summaries]
     known = [(x, y) for x, y in zip(values, by_chance, strict=True) if y is not None]
     low, high = axis.get_ylim()

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from benchmarks import catalogue, tuning
 from benchmarks.analysis.names import Variant
@@ -130,6 +130,8 @@ def draw(found: Sequence[Tuned]) -> Figure | str:
         above.tick_params(labelbottom=False)
         below.tick_params(axis="y", which="both", labelsize=TICK)
         below.set_yscale("log")
+        below.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        below.yaxis.set_major_formatter(LogFormatterSciNotation(labelOnlyBase=False))
         below.yaxis.set_minor_formatter(NullFormatter())
         below.set_ylim(lowest / 1.4, highest * 1.4)
         if column == 0:
