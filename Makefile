@@ -15,7 +15,7 @@ PARALLEL := -n auto --dist loadfile
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help toy verify portability realdata speed test coverage theory formal test-realdata test-ray check format \
+.PHONY: help toy verify portability realdata speed test coverage theory formal test-realdata test-ray test-peers check format \
 	setup setup-realdata setup-gemma setup-peers setup-ray clean
 
 help: ## list the targets
@@ -40,7 +40,7 @@ speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make s
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/.dev ## the test suite without language models
-	$(BIN)/python -m pytest $(PARALLEL) -m "not realdata and not ray" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not realdata and not ray and not peers" $(ARGS)
 
 coverage: $(VENV)/.dev ## the package's own tests, and how much of its code they reach
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/benchmarks --ignore tests/realdata --ignore tests/test_documents.py \
@@ -48,6 +48,9 @@ coverage: $(VENV)/.dev ## the package's own tests, and how much of its code they
 
 test-ray: $(VENV)/.ray ## the tests of the benchmark on a cluster, of two nodes on this machine
 	$(BIN)/python -m pytest -m ray tests/benchmarks/test_engine_ray.py $(ARGS)
+
+test-peers: $(PEERS)/.ready ## the tests of ordered SAEs in SAELens and dictionary_learning
+	$(PEERS)/bin/python -m pytest -m peers tests/integrations $(ARGS)
 
 theory: $(VENV)/.dev ## the tests that verify mathematics
 	$(BIN)/python -m pytest $(PARALLEL) -m "theory and not realdata" $(ARGS)
@@ -73,7 +76,7 @@ setup-realdata: $(REALDATA)/.ready ## the environment with the model libraries a
 
 setup-gemma: $(REALDATA)/.gemma ## Gemma 3 270M beside it (under Gemma's terms of use)
 
-setup-peers: $(PEERS)/.ready ## SAELens, dictionary_learning, sparsify, overcomplete, to be timed
+setup-peers: $(PEERS)/.ready ## SAELens, dictionary_learning, sparsify, overcomplete: to be timed and extended
 
 setup-ray: $(VENV)/.ray ## Ray beside it, for the benchmark on a cluster
 

@@ -1,0 +1,117 @@
+"""An exact ordered SAE for dictionary_learning: a trainer for its `trainSAE`.
+
+    from osae_theory.integrations.dictionary_learning import OrderedTopKTrainer
+    trainSAE(data, trainer_configs=[{"trainer": OrderedTopKTrainer, "law": "uniform", ...}], ...)
+
+The other arguments are those of its `TopKTrainer`. What is saved is an `AutoEncoderTopK`, which
+loads without this project, its latents in order. Written for dictionary_learning 0.1.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from dictionary_learning.trainers.top_k import (  # pyright: ignore[reportMissingImports]
+    TopKTrainer,
+)
+from torch import Tensor
+
+from osae_theory.errors import check_integer
+from osae_theory.integrations.laws import law_of
+from osae_theory.integrations.ordered import n_active, ordered_loss
+
+
+class LossLog(NamedTuple):
+    """What `loss(..., logging=True)` returns, as the library's own trainers do.
+
+    `losses` has the nested-dropout loss as "nested_dropout_loss", and of all latents together the
+    squared error as "l2_loss".
+    """
+
+    x: Tensor
+    x_hat: Tensor
+    f: Tensor
+    losses: dict[str, float]
+
+
+class OrderedTopKTrainer(TopKTrainer):
+    """The library's TopK trainer, its reconstruction error replaced by that of all prefixes.
+
+    Parameters
+    ----------
+    *args, **options
+        Those of `TopKTrainer`.
+    law : str
+        The law of the prefix length: "uniform", "piecewise", "zipf:1.2", "geometric:0.99",
+        "massed:0.5" or "full" (`osae_theory.integrations.laws.law_of`).
+    k_anneal_steps : int
+        Steps over which the number of active latents falls linearly from dict_size to k.
+
+    Raises
+    ------
+    InputError
+        If k, the law or the steps cannot be.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        law: str = "uniform",
+        k_anneal_steps: int = 0,
+        wandb_name: str = "OrderedTopK",
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, wandb_name=wandb_name, **options)
+        check_integer("k_anneal_steps", k_anneal_steps, 0)
+        check_integer("k", self.k, 1, self.ae.dict_size)
+        self.law, self.k_anneal_steps = law, k_anneal_steps
+        self.survival = torch.tensor(
+            law_of(law, self.ae.dict_size).survival, dtype=torch.float32, device=self.device
+        )
+
+    def loss(self, x: Tensor, step: int | None = None, logging: bool = False) -> Any:
+        """Return the loss of a batch, or with `logging` a `LossLog`.
+
+        Parameters
+        ----------
+        x : tensor of shape (n, d)
+            Activations.
+        step : int, optional
+            The training's step, from 0; k warm-up and the running threshold hang on it. None is
+            after both.
+        logging : bool
+            Whether to return more than the loss.
+        """
+        step = self.steps if step is None else step
+        centred = x - self.ae.b_dec
+        scores = torch.relu(self.ae.encoder(centred))
+        share = step / self.k_anneal_steps if self.k_anneal_steps else 1.0
+        active = n_active(share, self.ae.dict_size, int(self.k))
+        found = ordered_loss(centred, scores, self.ae.decoder.weight.mT, self.survival, active)
+        if step > self.threshold_start_step:
+            self.update_threshold(found.top_values)
+        self.effective_l0 = active
+        self.num_tokens_since_fired += len(x)
+        self.num_tokens_since_fired[(found.codes != 0).any(dim=0)] = 0
+        x_hat = found.reconstruction.to(x.dtype) + self.ae.b_dec.detach()
+        residual = (x - x_hat).detach()
+        dead = self.get_auxiliary_loss(residual, scores) if self.auxk_alpha > 0 else 0
+        loss = found.loss + self.auxk_alpha * dead
+        if not logging:
+            return loss
+        losses = {
+            "nested_dropout_loss": found.loss.item(),
+            "l2_loss": residual.square().sum(dim=-1).mean().item(),
+            "auxk_loss": float(dead),
+            "loss": loss.item(),
+        }
+        return LossLog(x, x_hat, found.codes, losses)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What is saved beside the weights; every value can be written as JSON."""
+        return {
+            **super().config,
+            "trainer_class": type(self).__name__,
+            "law": self.law,
+            "k_anneal_steps": self.k_anneal_steps,
+        }

@@ -1,0 +1,46 @@
+"""Laws of the prefix length by a name that a JSON configuration can hold."""
+
+from osae_theory.errors import InputError, check_choice, shown
+from osae_theory.prefixes import PrefixLaw, matryoshka_group_ends
+
+_PLAIN = {
+    "uniform": PrefixLaw.uniform,
+    "full": PrefixLaw.full,
+    "piecewise": lambda K: PrefixLaw.piecewise(K, matryoshka_group_ends(K)),
+}
+_WITH_NUMBER = {
+    "zipf": PrefixLaw.zipf,
+    "geometric": PrefixLaw.geometric,
+    "massed": PrefixLaw.massed,
+}
+
+
+def law_of(name: str, K: int) -> PrefixLaw:
+    """Return a prefix law by its name.
+
+    Parameters
+    ----------
+    name : str
+        "uniform"; "full", the loss of a plain TopK SAE; "piecewise", the paper's five groups of
+        equal mass, each spread evenly over its latents; or, with a number, "zipf:1.2",
+        "geometric:0.99" and "massed:0.5", that share on l = K and the rest spread evenly: the
+        arguments of `osae_theory.prefixes.PrefixLaw`'s constructors of these names.
+    K : int
+        Number of latents.
+
+    Raises
+    ------
+    InputError
+        If there is no such law, or its number is missing or out of its range.
+    """
+    kind, colon, number = str(name).partition(":")
+    check_choice("law", kind, (*_PLAIN, *_WITH_NUMBER))
+    if kind in _PLAIN:
+        if colon:
+            raise InputError(f"law {shown(name)}: expected no number after {kind!r}")
+        return _PLAIN[kind](K)
+    try:
+        value = float(number)
+    except ValueError:
+        raise InputError(f"law {shown(name)}: expected a number, as in '{kind}:0.5'") from None
+    return _WITH_NUMBER[kind](K, value)

@@ -1,0 +1,250 @@
+"""Exact ordered SAEs for SAELens: importing this file registers their names there.
+
+`ordered_topk` trains a TopK SAE with the nested-dropout loss over every prefix of its latents,
+`matryoshka_exact` with that over the ends of any groups; neither costs more for the number of its
+prefixes. They run in all of SAELens's runners, with its checkpoints, logging and dead-latent loss.
+Saved for inference they are its ordinary TopK SAEs, which load without this project.
+
+    import osae_theory.integrations.sae_lens as ordered
+    sae = ordered.OrderedTopKTrainingSAEConfig(d_in=768, d_sae=4096, k=32, law="uniform")
+    LanguageModelSAERunnerConfig(sae=sae, ...)
+
+Written for SAELens 6.54; latents are selected a sample and not a batch.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from sae_lens.registry import register_sae_training_class  # pyright: ignore[reportMissingImports]
+from sae_lens.saes.sae import (  # pyright: ignore[reportMissingImports]
+    TrainCoefficientConfig,
+    TrainStepInput,
+    TrainStepOutput,
+)
+from sae_lens.saes.topk_sae import (  # pyright: ignore[reportMissingImports]
+    TopKSAEConfig,
+    TopKTrainingSAE,
+    TopKTrainingSAEConfig,
+)
+from sae_lens.synthetic import (  # pyright: ignore[reportMissingImports]
+    SyntheticSAERunner,
+    SyntheticSAERunnerConfig,
+    SyntheticSAERunnerResult,
+)
+from sae_lens.util import temporary_seed  # pyright: ignore[reportMissingImports]
+
+from osae_theory.errors import InputError, check_integer
+from osae_theory.integrations.laws import law_of
+from osae_theory.integrations.ordered import n_active, ordered_loss
+from osae_theory.prefixes import PrefixLaw
+from osae_theory.seeds import Axis, derived_seed
+
+_WARMUP = "k_warm_up"
+
+
+@dataclass
+class PrefixTopKTrainingSAEConfig(TopKTrainingSAEConfig, ABC):
+    """What both kinds have; the rest is SAELens's `TopKTrainingSAEConfig`.
+
+    Attributes
+    ----------
+    k_warm_up_steps : int
+        Steps over which the number of active latents falls linearly from d_sae to k, as in
+        Wang et al. (2025), section 3.1; logged as the coefficient `k_warm_up`, from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If k, the steps or the prefixes cannot be, or an option is set that has no meaning here.
+    """
+
+    k_warm_up_steps: int = 0
+
+    def __post_init__(self) -> None:
+        check_integer("d_sae", self.d_sae, 1)
+        check_integer("k", self.k, 1, self.d_sae)
+        check_integer("k_warm_up_steps", self.k_warm_up_steps, 0)
+        if self.use_sparse_activations:
+            raise InputError(
+                "use_sparse_activations = True: expected False: the loss is computed over active"
+                " latents in any case"
+            )
+        if self.normalize_activations in ("constant_norm_rescale", "layer_norm"):
+            raise InputError(
+                f"normalize_activations = {self.normalize_activations!r}: expected 'none',"
+                " 'expected_average_only_in' or 'covariance_whitening', which do not change the"
+                " scale from sample to sample"
+            )
+        self.prefix_law()
+        super().__post_init__()
+
+    @abstractmethod
+    def prefix_law(self) -> PrefixLaw:
+        """Return the law of the prefix length."""
+
+    def get_inference_config_class(self) -> type[TopKSAEConfig]:
+        """Return the kind that is saved for inference: SAELens's own TopK SAE."""
+        return TopKSAEConfig
+
+
+@dataclass
+class OrderedTopKTrainingSAEConfig(PrefixTopKTrainingSAEConfig):
+    """An ordered TopK SAE: nested dropout over every prefix of the latents.
+
+    Attributes
+    ----------
+    law : str
+        The law of the prefix length: "uniform", "piecewise", "zipf:1.2", "geometric:0.99",
+        "massed:0.5" or "full" (`osae_theory.integrations.laws.law_of`).
+    """
+
+    law: str = "uniform"
+
+    @classmethod
+    def architecture(cls) -> str:
+        """Return the name by which SAELens knows it."""
+        return "ordered_topk"
+
+    def prefix_law(self) -> PrefixLaw:
+        """Return the law of the prefix length."""
+        return law_of(self.law, self.d_sae)
+
+
+@dataclass
+class MatryoshkaExactTrainingSAEConfig(PrefixTopKTrainingSAEConfig):
+    """A Matryoshka TopK SAE: nested dropout over the ends of groups, all alike.
+
+    The loss is the mean over the prefixes; SAELens's `matryoshka_batchtopk` adds them up.
+
+    Attributes
+    ----------
+    matryoshka_widths : list of int
+        Prefix lengths, increasing; d_sae is added as the last where it is missing.
+    """
+
+    matryoshka_widths: list[int] = field(default_factory=list)
+
+    @classmethod
+    def architecture(cls) -> str:
+        """Return the name by which SAELens knows it."""
+        return "matryoshka_exact"
+
+    def prefix_law(self) -> PrefixLaw:
+        """Return the law of the prefix length."""
+        if not self.matryoshka_widths:
+            raise InputError("matryoshka_widths = []: expected at least one prefix length")
+        last = [] if self.matryoshka_widths[-1] == self.d_sae else [self.d_sae]
+        return PrefixLaw.groups(self.d_sae, [*self.matryoshka_widths, *last])
+
+
+class PrefixTopKTrainingSAE(TopKTrainingSAE):
+    """SAELens's TopK SAE, its reconstruction error replaced by that of all prefixes.
+
+    Hooks see latents and reconstruction as they see those of a TopK SAE; what a hook changes in
+    training does not change the loss.
+    """
+
+    cfg: PrefixTopKTrainingSAEConfig
+
+    def __init__(self, cfg: PrefixTopKTrainingSAEConfig, use_error_term: bool = False) -> None:
+        super().__init__(cfg, use_error_term)
+        # Not saved: it follows from the configuration.
+        survival = torch.tensor(
+            cfg.prefix_law().survival, dtype=torch.float32, device=self.W_dec.device
+        )
+        self.register_buffer("survival", survival, persistent=False)
+
+    def get_coefficients(self) -> dict[str, Any]:
+        """Return the k warm-up as a coefficient that SAELens schedules, logs and saves."""
+        if not self.cfg.k_warm_up_steps:
+            return {}
+        return {_WARMUP: TrainCoefficientConfig(1.0, self.cfg.k_warm_up_steps)}
+
+    def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
+        """Return the loss of one batch and what SAELens logs of it.
+
+        `losses` has "nested_dropout_loss" and the dead latents' loss, which add up to `loss`;
+        `metrics` has the error of all latents together as "mse".
+        """
+        target = step_input.sae_in
+        hidden_pre = self.hook_sae_acts_pre(self.process_sae_in(target) @ self.W_enc + self.b_enc)
+        scale = None
+        if self.cfg.rescale_acts_by_decoder_norm:
+            norms = self.W_dec.norm(dim=-1)
+            hidden_pre, scale = hidden_pre * norms, 1 / norms
+        share = step_input.coefficients.get(_WARMUP, 1.0)
+        active = n_active(share, self.cfg.d_sae, self.cfg.k)
+        found = ordered_loss(
+            target - self.b_dec, hidden_pre, self.W_dec, self.survival, active, scale
+        )
+        feature_acts = self.hook_sae_acts_post(found.codes.to(hidden_pre.dtype))
+        sae_out = found.reconstruction.to(target.dtype) + self.b_dec.detach()
+        sae_out = self.reshape_fn_out(self.hook_sae_recons(sae_out), self.d_head)
+        losses = {
+            "nested_dropout_loss": found.loss,
+            **self.calculate_aux_loss(step_input, feature_acts, hidden_pre, sae_out),
+        }
+        return TrainStepOutput(
+            sae_in=target,
+            sae_out=sae_out,
+            feature_acts=feature_acts,
+            hidden_pre=hidden_pre,
+            loss=torch.stack(list(losses.values())).sum(),
+            losses=losses,
+            metrics={"mse": lambda: self.mse_loss_fn(sae_out, target).sum(dim=-1).mean()},
+        )
+
+
+class OrderedTopKTrainingSAE(PrefixTopKTrainingSAE):
+    """`ordered_topk`: see `OrderedTopKTrainingSAEConfig`."""
+
+
+class MatryoshkaExactTrainingSAE(PrefixTopKTrainingSAE):
+    """`matryoshka_exact`: see `MatryoshkaExactTrainingSAEConfig`."""
+
+
+class SeededSyntheticSAERunner(SyntheticSAERunner):
+    """SAELens's runner on synthetic data, with a seed: two runs are equal bit for bit.
+
+    On one machine with one number of threads. SAELens draws from torch's global stream; here the
+    weights have a stream of their own and the samples another, and that of the caller is left as
+    it was. The synthetic model has its own seed, in its configuration.
+
+    Parameters
+    ----------
+    cfg : SyntheticSAERunnerConfig
+        Of SAELens, for any of its SAEs.
+    seed : int
+        At least 0.
+    override_synthetic_model, override_sae
+        As in SAELens.
+
+    Raises
+    ------
+    InputError
+        If the seed is not a whole number of at least 0.
+    """
+
+    def __init__(
+        self,
+        cfg: SyntheticSAERunnerConfig,
+        seed: int,
+        override_synthetic_model: Any = None,
+        override_sae: Any = None,
+    ) -> None:
+        self.seed = seed
+        with temporary_seed(derived_seed(seed, Axis.INITIALISATION)):
+            super().__init__(cfg, override_synthetic_model, override_sae)
+
+    def run(self) -> SyntheticSAERunnerResult:
+        """Train and evaluate; return SAELens's result."""
+        with temporary_seed(derived_seed(self.seed, Axis.DATA_ORDER)):
+            return super().run()
+
+
+register_sae_training_class("ordered_topk", OrderedTopKTrainingSAE, OrderedTopKTrainingSAEConfig)
+register_sae_training_class(
+    "matryoshka_exact", MatryoshkaExactTrainingSAE, MatryoshkaExactTrainingSAEConfig
+)

@@ -1,0 +1,237 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from osae_theory.errors import InputError
+from osae_theory.objectives import nested_dropout_loss_loop
+
+pytestmark = pytest.mark.peers
+
+pytest.importorskip("sae_lens")
+import osae_theory.integrations.sae_lens as ordered  # noqa: E402
+
+D, K, M = 16, 40, 4
+
+
+def config(**options):
+    return ordered.OrderedTopKTrainingSAEConfig(d_in=D, d_sae=K, k=M, **options)
+
+
+def step_input(x, dead=None, coefficients=None):
+    return ordered.TrainStepInput(
+        sae_in=x,
+        coefficients=coefficients or {},
+        dead_neuron_mask=dead,
+        n_training_steps=0,
+        is_logging_step=False,
+    )
+
+
+def world(seed=0):
+    from sae_lens.synthetic import (
+        HierarchyConfig,
+        LowRankCorrelationConfig,
+        SyntheticModel,
+        SyntheticModelConfig,
+    )
+
+    made = SyntheticModelConfig(
+        num_features=48,
+        hidden_dim=D,
+        hierarchy=HierarchyConfig(total_root_nodes=4, branching_factor=2, max_depth=2),
+        correlation=LowRankCorrelationConfig(rank=4),
+        std_firing_magnitudes=0.5,
+        seed=seed,
+    )
+    return SyntheticModel(made)
+
+
+def runner_config(sae, folder=None, **options):
+    from sae_lens.config import LoggingConfig
+
+    return ordered.SyntheticSAERunnerConfig(
+        synthetic_model=world().cfg,
+        sae=sae,
+        training_samples=200 * 64,
+        batch_size=64,
+        lr=3e-3,
+        checkpoint_path=None,
+        output_path=None if folder is None else str(folder),
+        eval_samples=500,
+        logger=LoggingConfig(log_to_wandb=False),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+def test_the_loss_is_the_mean_over_prefixes(rescale):
+    torch.manual_seed(1)
+    sae = ordered.OrderedTopKTrainingSAE(config(rescale_acts_by_decoder_norm=rescale))
+    sae.b_dec.data.normal_(std=0.1)
+    x = torch.randn(30, D)
+    output = sae.training_forward_pass(step_input(x))
+    codes, hidden_pre = sae.encode_with_hidden_pre(x)
+    torch.testing.assert_close(output.feature_acts, codes)
+    torch.testing.assert_close(output.hidden_pre, hidden_pre)
+    torch.testing.assert_close(output.sae_out, sae.decode(codes))
+    parts = codes / sae.W_dec.norm(dim=-1) if rescale else codes
+    survival = torch.arange(K, 0, -1) / K
+    expected = nested_dropout_loss_loop(x - sae.b_dec, parts, sae.W_dec, survival) / len(x)
+    assert float(output.loss) == pytest.approx(float(expected), rel=1e-5)
+    weights = list(sae.parameters())
+    for found, known in zip(
+        torch.autograd.grad(output.loss, weights),
+        torch.autograd.grad(expected, weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, known, rtol=1e-4, atol=1e-5)
+    error = (sae.decode(codes) - x).square().sum(dim=-1).mean()
+    torch.testing.assert_close(output.metrics["mse"](), error)
+
+
+def test_groups_have_the_loss_of_their_matryoshka_over_its_number_of_prefixes():
+    from sae_lens import MatryoshkaBatchTopKTrainingSAE, MatryoshkaBatchTopKTrainingSAEConfig
+
+    widths = [5, 20, K]
+    theirs = MatryoshkaBatchTopKTrainingSAE(
+        MatryoshkaBatchTopKTrainingSAEConfig(d_in=D, d_sae=K, k=M, matryoshka_widths=widths)
+    )
+    ours = ordered.MatryoshkaExactTrainingSAE(
+        ordered.MatryoshkaExactTrainingSAEConfig(d_in=D, d_sae=K, k=M, matryoshka_widths=[5, 20])
+    )
+    ours.load_state_dict(theirs.state_dict(), strict=False)
+    # Of one sample, the M largest of the batch are the M largest of the sample.
+    x = torch.randn(1, D)
+    expected = theirs.training_forward_pass(step_input(x)).loss / len(widths)
+    torch.testing.assert_close(ours.training_forward_pass(step_input(x)).loss, expected)
+
+
+def test_the_law_full_is_their_topk_with_its_loss_of_dead_latents():
+    from sae_lens import TopKTrainingSAE, TopKTrainingSAEConfig
+
+    theirs = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=D, d_sae=K, k=M))
+    ours = ordered.OrderedTopKTrainingSAE(config(law="full"))
+    ours.load_state_dict(theirs.state_dict())
+    x, dead = torch.randn(30, D), torch.arange(K) < 7
+    a, b = (sae.training_forward_pass(step_input(x, dead)) for sae in (ours, theirs))
+    assert float(a.losses["auxiliary_reconstruction_loss"]) > 0
+    torch.testing.assert_close(a.loss, b.loss)
+    slopes = (
+        torch.autograd.grad(o.loss, list(s.parameters())) for o, s in ((a, ours), (b, theirs))
+    )
+    for found, known in zip(*slopes, strict=True):
+        torch.testing.assert_close(found, known, rtol=1e-4, atol=1e-5)
+
+
+def test_it_trains_in_their_runner_and_loads_without_us(tmp_path):
+    made = runner_config(config(k_warm_up_steps=100), tmp_path)
+    before = ordered.SeededSyntheticSAERunner(made, seed=0)
+    x = before.synthetic_model.sample(500)
+    first = before.sae.training_forward_pass(step_input(x)).loss.item()
+    result = before.run()
+    assert result.sae.training_forward_pass(step_input(x)).loss.item() < first / 2
+    written = json.loads((tmp_path / "cfg.json").read_text())
+    assert written["architecture"] == "topk"
+    details = written["metadata"]["training_architecture_details"]
+    assert (details["law"], details["k_warm_up_steps"]) == ("uniform", 100)
+    torch.save(x, tmp_path / "x.pt")
+    script = (
+        "import sys, torch\nfrom sae_lens import SAE\n"
+        f"sae = SAE.load_from_disk({str(tmp_path)!r})\n"
+        f"x = torch.load({str(tmp_path / 'x.pt')!r}, weights_only=True)\n"
+        f"torch.save(sae(x).detach(), {str(tmp_path / 'out.pt')!r})\n"
+        "assert not [name for name in sys.modules if name.startswith('osae_theory')]\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+    alone = torch.load(tmp_path / "out.pt", weights_only=True)
+    torch.testing.assert_close(alone, result.sae(x).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_seed_gives_the_same_bits_and_another_seed_others():
+    def trained(seed):
+        torch.manual_seed(seed + 17)  # what the caller's stream is at does not count
+        return ordered.SeededSyntheticSAERunner(runner_config(config()), seed).run().sae
+
+    one, again, other = trained(3), trained(3), trained(4)
+    assert torch.equal(one.W_dec, again.W_dec)
+    assert torch.equal(one.W_enc, again.W_enc)
+    assert not torch.equal(one.W_dec, other.W_dec)
+
+
+def test_training_interrupted_goes_on_with_its_warm_up(tmp_path):
+    from sae_lens.config import SAETrainerConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    def trainer():
+        torch.manual_seed(0)
+        sae = ordered.OrderedTopKTrainingSAE(config(k_warm_up_steps=6))
+        made = SAETrainerConfig(
+            total_training_samples=640, train_batch_size_samples=64, lr_end=3e-4
+        )
+        return SAETrainer(made, sae, data_provider=iter(()))
+
+    batches = torch.randn(10, 64, D)
+    whole, first = trainer(), trainer()
+    for t in range(10):
+        whole.step(batches[t])
+        whole.n_training_steps += 1
+    for t in range(4):
+        l0 = first.step(batches[t]).feature_acts.bool().sum(-1).max()
+        first.n_training_steps += 1
+        assert l0 <= K - round((K - M) * t / 6)
+    first.save_checkpoint("at4", tmp_path)
+    second = trainer()
+    second.sae.load_weights_from_checkpoint(tmp_path / "at4")
+    second.load_trainer_state(tmp_path / "at4")
+    for t in range(4, 10):
+        second.step(batches[t])
+        second.n_training_steps += 1
+    assert torch.equal(second.sae.W_dec, whole.sae.W_dec)
+    assert second.get_coefficients() == {"k_warm_up": 1.0}
+
+
+def test_it_trains_in_single_precision_under_autocast():
+    made = runner_config(config(), autocast_sae=True)
+    result = ordered.SeededSyntheticSAERunner(made, seed=0).run()
+    assert result.sae.W_dec.isfinite().all()
+    assert result.sae.W_dec.dtype == torch.float32
+
+
+def test_their_configuration_comes_back_from_its_dictionary():
+    from sae_lens import TrainingSAEConfig
+
+    made = config(law="zipf:1.2", k_warm_up_steps=5)
+    again = TrainingSAEConfig.from_dict(json.loads(json.dumps(made.to_dict())))
+    assert again == made
+    groups = ordered.MatryoshkaExactTrainingSAEConfig(
+        d_in=D, d_sae=K, k=M, matryoshka_widths=[8, K]
+    )
+    assert TrainingSAEConfig.from_dict(json.loads(json.dumps(groups.to_dict()))) == groups
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"law": "unifrom"}, "law 'unifrom' is unknown .did you mean 'uniform'"),
+        ({"k_warm_up_steps": -1}, "k_warm_up_steps = -1: expected a whole number of at least 0"),
+        ({"use_sparse_activations": True}, "use_sparse_activations = True: expected False"),
+        ({"normalize_activations": "layer_norm"}, "normalize_activations = 'layer_norm'"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_one_sentence(options, message):
+    with pytest.raises(InputError, match=message):
+        config(**options)
+
+
+@pytest.mark.parametrize("widths", [[], [8, 4], [8, K + 1]])
+def test_groups_that_cannot_be_are_one_sentence(widths):
+    with pytest.raises(InputError, match="expected"):
+        ordered.MatryoshkaExactTrainingSAEConfig(d_in=D, d_sae=K, k=M, matryoshka_widths=widths)
+
+
+def test_more_active_latents_than_there_are_is_one_sentence():
+    with pytest.raises(InputError, match="k = 41: expected at most 40"):
+        ordered.OrderedTopKTrainingSAEConfig(d_in=D, d_sae=K, k=41)
