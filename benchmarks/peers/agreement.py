@@ -35,7 +35,7 @@ class Agreement:
     Attributes
     ----------
     peer, kind : str
-        Which library, which of `KINDS`; Matryoshka has every index as a prefix.
+        Which library, which of `KINDS`; Matryoshka has every index as a prefix, as ordered has.
     matched : bool
         Whether the peer's features are matched.
     theirs, ours : float
@@ -70,19 +70,20 @@ def random_weights(shape: Shape, seed: int, *, decoder_bias: bool) -> Weights:
 def our_loss(kind: str, weights: Weights, batch: Float[Tensor, "n d"], m: int) -> float:
     """Return the loss of one kind by its definition, in float64 and the common unit.
 
-    "topk" selects m latents of each sample, the others m of each sample on average over the
-    batch; "matryoshka" averages over all K prefixes, the others take the last alone.
+    "topk" and "ordered" select m latents of each sample, the others m of each sample on average
+    over the batch; "matryoshka" and "ordered" average over all K prefixes, the others take the
+    last alone.
     """
     bias = 0.0 if weights.decoder_bias is None else weights.decoder_bias.double()
     centred = batch.double() - bias
     latents = centred @ weights.encoder.double() + weights.encoder_bias.double()
-    if kind == "topk":
+    if kind in ("topk", "ordered"):
         codes = select_top_m(latents, m)
     else:
         codes = select_top_m(latents.flatten(), m * len(batch)).reshape(latents.shape)
     K = latents.shape[1]
     survival = torch.ones(K, dtype=torch.float64)
-    if kind == "matryoshka":
+    if kind in ("matryoshka", "ordered"):
         survival = torch.arange(K, 0, -1, dtype=torch.float64) / K
     loss = nested_dropout_loss_loop(centred, codes, weights.atoms.double(), survival)
     return float(loss) / len(batch)

@@ -18,7 +18,8 @@ from torch import Tensor
 from benchmarks.speed.shapes import Shape
 from osae_theory.errors import InputError, check_choice, check_integer
 
-KINDS = ("topk", "batchtopk", "matryoshka")
+# "ordered" is ours in their training loop (`osae_theory.integrations`).
+KINDS = ("topk", "batchtopk", "matryoshka", "ordered")
 REQUIREMENTS = "benchmarks/peers/requirements.txt"
 # No run here comes near it; learning-rate schedules need a length.
 TOTAL_STEPS = 1_000_000

@@ -1,4 +1,4 @@
-"""dictionary_learning: `update` of its TopK, BatchTopK and Matryoshka BatchTopK trainers.
+"""dictionary_learning: `update` of its TopK, BatchTopK and Matryoshka trainers, and of ours.
 
 As shipped is the trainer's `update` (`dictionary_learning.trainers`): forward, a running
 threshold, mean squared error plus the loss of dead latents, tokens since each latent fired,
@@ -19,9 +19,13 @@ from benchmarks.peers.base import TOTAL_STEPS, Peer, Shape, Weights, library, se
 from osae_theory.errors import InputError
 
 _TRAINERS = {
-    "topk": ("top_k", "TopKTrainer"),
-    "batchtopk": ("batch_top_k", "BatchTopKTrainer"),
-    "matryoshka": ("matryoshka_batch_top_k", "MatryoshkaBatchTopKTrainer"),
+    "topk": ("dictionary_learning.trainers.top_k", "TopKTrainer"),
+    "batchtopk": ("dictionary_learning.trainers.batch_top_k", "BatchTopKTrainer"),
+    "matryoshka": (
+        "dictionary_learning.trainers.matryoshka_batch_top_k",
+        "MatryoshkaBatchTopKTrainer",
+    ),
+    "ordered": ("osae_theory.integrations.dictionary_learning", "OrderedTopKTrainer"),
 }
 
 
@@ -81,7 +85,7 @@ def build(kind: str, shape: Shape, prefixes: Sequence[int], matched: bool, seed:
     if matched:
         options["auxk_alpha"] = 0.0
     with seeded(seed):
-        trainer = getattr(library(f"dictionary_learning.trainers.{module}"), name)(**options)
+        trainer = getattr(library(module), name)(**options)
     if kind == "matryoshka" and trainer.group_sizes != _sizes(prefixes):
         raise InputError(f"groups of {trainer.group_sizes}: expected {_sizes(prefixes)}")
     if matched:
@@ -104,7 +108,7 @@ DICTIONARY_LEARNING = Peer(
     name="dictionary_learning",
     title="dictionary_learning",
     distribution="dictionary-learning",
-    kinds=("topk", "batchtopk", "matryoshka"),
+    kinds=("topk", "batchtopk", "matryoshka", "ordered"),
     decoder_bias=True,
     matched=(
         "no clipping, no removal of the decoder's radial gradient, no auxiliary loss, no "

@@ -1,4 +1,4 @@
-"""SAELens: `SAETrainer.step` with TopK, BatchTopK and Matryoshka BatchTopK training SAEs.
+"""SAELens: `SAETrainer.step` with its TopK, BatchTopK and Matryoshka SAEs, and ours in it.
 
 As shipped is `SAETrainer.step` (`sae_lens.training.sae_trainer`): forward in hook points,
 latents ranked after scaling by their decoder norms, mean squared error plus the loss of dead
@@ -18,9 +18,10 @@ from torch import Tensor
 from benchmarks.peers.base import TOTAL_STEPS, Peer, Shape, Weights, library, seeded
 
 _CLASSES = {
-    "topk": "TopKTrainingSAE",
-    "batchtopk": "BatchTopKTrainingSAE",
-    "matryoshka": "MatryoshkaBatchTopKTrainingSAE",
+    "topk": ("sae_lens.saes", "TopKTrainingSAE"),
+    "batchtopk": ("sae_lens.saes", "BatchTopKTrainingSAE"),
+    "matryoshka": ("sae_lens.saes", "MatryoshkaBatchTopKTrainingSAE"),
+    "ordered": ("osae_theory.integrations.sae_lens", "OrderedTopKTrainingSAE"),
 }
 
 
@@ -65,7 +66,8 @@ class _Step:
 
 def build(kind: str, shape: Shape, prefixes: Sequence[int], matched: bool, seed: int) -> _Step:
     """Return SAELens's training step of one kind; see `benchmarks.peers.base.Peer`."""
-    saes, config = library("sae_lens.saes"), library("sae_lens.config")
+    config, (module, name) = library("sae_lens.config"), _CLASSES[kind]
+    made = library(module)
     options: dict[str, Any] = {"d_in": shape.d, "d_sae": shape.K, "k": shape.m}
     if kind == "matryoshka":
         options["matryoshka_widths"] = list(prefixes)
@@ -76,7 +78,7 @@ def build(kind: str, shape: Shape, prefixes: Sequence[int], matched: bool, seed:
             "decoder_init_norm": 1.0,
         }
     with seeded(seed):
-        sae = getattr(saes, _CLASSES[kind])(getattr(saes, f"{_CLASSES[kind]}Config")(**options))
+        sae = getattr(made, name)(getattr(made, f"{name}Config")(**options))
     if matched:
         sae.b_dec.requires_grad_(False)
     trainer = library("sae_lens.training.sae_trainer").SAETrainer(
@@ -96,7 +98,7 @@ SAELENS = Peer(
     name="saelens",
     title="SAELens",
     distribution="sae-lens",
-    kinds=("topk", "batchtopk", "matryoshka"),
+    kinds=("topk", "batchtopk", "matryoshka", "ordered"),
     decoder_bias=True,
     matched=(
         "no clipping, no dead-latent tracking, no auxiliary loss, decoder bias frozen at 0, "

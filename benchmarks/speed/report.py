@@ -19,6 +19,7 @@ _LIBRARIES = {
 _STEPS = {
     "topk": "top-m",
     "batchtopk": "batch top-m",
+    "ordered": "ours in their training loop",
     "matryoshka 5": "Matryoshka, 5 prefixes",
     "matryoshka 10": "Matryoshka, 10 prefixes",
     "matryoshka 50": "Matryoshka, 50 prefixes",

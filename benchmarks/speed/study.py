@@ -154,6 +154,10 @@ def contenders(name: str, shape: Shape) -> list[dict[str, Any]]:
             for peer in libraries
             if peer != "sparsify" and name != "wide"
         ]
+        found += [
+            {"peer": peer, "kind": "ordered", "matched": matched}
+            for peer in ("saelens", "dictionary_learning")
+        ]
         for peer in ("saelens", "dictionary_learning"):
             for n in (5, 10, 50) if name != "wide" else (5,):
                 found.append(

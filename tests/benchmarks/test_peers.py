@@ -167,14 +167,15 @@ def test_our_side_of_the_agreement_is_the_loss_by_hand(kind):
     centred = batch.double() - weights.decoder_bias
     latents = (centred @ weights.encoder.double() + weights.encoder_bias).relu().numpy()
     codes = np.zeros_like(latents)
-    if kind == "topk":
+    if kind in ("topk", "ordered"):
         for row, latent in enumerate(latents):
             kept = np.argsort(-latent)[: shape.m]
             codes[row, kept] = latent[kept]
     else:
         kept = np.argsort(-latents.ravel())[: shape.m * shape.batch]
         codes.ravel()[kept] = latents.ravel()[kept]
-    lengths = range(1, shape.K + 1) if kind == "matryoshka" else [shape.K]
+    ordered = kind in ("matryoshka", "ordered")
+    lengths = range(1, shape.K + 1) if ordered else [shape.K]
     losses = [
         float(prefix_loss(centred, torch.from_numpy(codes), weights.atoms.double(), length))
         for length in lengths
