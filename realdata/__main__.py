@@ -71,10 +71,10 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
 
 
 def _compare(options: argparse.Namespace, command: str) -> None:
-    from realdata.compare import compare, compare_latents
-    from realdata.dictionaries import ORDERS, dictionaries
-    from realdata.findings import Findings, json_text, text
-    from realdata.matches import all_matches
+    from realdata.comparison.compare import compare, compare_latents
+    from realdata.comparison.dictionaries import ORDERS, dictionaries
+    from realdata.comparison.findings import Findings, json_text, text
+    from realdata.comparison.matches import all_matches
 
     names: Sequence[str] = options.checkpoints
     if len(names) < 2:
@@ -87,7 +87,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     check_choice("--sort-by", options.sort_by, ORDERS)
     activations = options.activations
     if options.out is not None:
-        from realdata.compare_files import file_names
+        from realdata.report.comparison import file_names
 
         files = file_names(activations is not None, options.matches)
         check_writable(options.out, files=files)
@@ -110,7 +110,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
         all_matches(loaded) if options.matches else None,
     )
     if options.out is not None:
-        from realdata.compare_files import write_files
+        from realdata.report.comparison import write_files
 
         with refused_by_system(options.out):
             write_files(findings, options.out)
@@ -133,7 +133,7 @@ def _add_apply(p: argparse.ArgumentParser) -> None:
 
 
 def _apply(options: argparse.Namespace, command: str) -> None:
-    from realdata.apply import apply_checkpoint
+    from realdata.latents.apply import apply_checkpoint
 
     for path in apply_checkpoint(options.checkpoint, options.revision, options.input, options.out):
         print(path)
@@ -145,7 +145,7 @@ def _add_export(p: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace, command: str) -> None:
-    from realdata.export import export_checkpoint
+    from realdata.checkpoints.export import export_checkpoint
 
     print(export_checkpoint(options.checkpoint, options.revision, options.out))
 
@@ -155,7 +155,7 @@ def _add_redraw(p: argparse.ArgumentParser) -> None:
 
 
 def _redraw(options: argparse.Namespace, command: str) -> None:
-    from realdata.drawing import redraw
+    from realdata.report.drawing import redraw
 
     check_writable(options.folder)
     for path in redraw(options.folder):
@@ -173,8 +173,8 @@ def _add_out(p: argparse.ArgumentParser, text: str) -> None:
 
 def _add_preset(p: argparse.ArgumentParser) -> None:
     """Add what `run` and `tune` share: a preset and what may be changed of it."""
-    from realdata.methods import METHODS
-    from realdata.presets import DEFAULT_PRESET, PRESETS
+    from realdata.experiment.presets import DEFAULT_PRESET, PRESETS
+    from realdata.training.methods import METHODS
 
     p.add_argument(
         "--preset",
@@ -182,7 +182,7 @@ def _add_preset(p: argparse.ArgumentParser) -> None:
         help=f"of {', '.join(PRESETS)} (default: {DEFAULT_PRESET}); the other options change it",
     )
     p.add_argument("--methods", help=f"comma-separated, of {', '.join(METHODS)}")
-    p.add_argument("--corpora", help="one or two, comma-separated: see realdata.corpora")
+    p.add_argument("--corpora", help="one or two, comma-separated: see realdata.text.corpora")
     p.add_argument("--K", type=int, help="latents")
     p.add_argument("--m", type=int, help="active latents")
     p.add_argument("--steps", type=int, help="optimiser steps of each run")
@@ -236,8 +236,8 @@ _OVERRIDES: Mapping[str, str] = MappingProxyType(
 
 def preset_of(options: argparse.Namespace) -> Any:
     """Return the preset that the options ask for, changed as they say."""
-    from realdata.methods import method_names
-    from realdata.presets import PRESETS
+    from realdata.experiment.presets import PRESETS
+    from realdata.training.methods import method_names
 
     check_choice("preset", options.preset, PRESETS)
     check_integer("--workers", options.workers, 1)
@@ -261,7 +261,7 @@ def preset_of(options: argparse.Namespace) -> Any:
 
 
 def _add_run(p: argparse.ArgumentParser) -> None:
-    from realdata.logs import LOGS
+    from realdata.training.logs import LOGS
 
     _add_preset(p)
     p.add_argument("--seeds", type=int, help="runs of each method on each corpus")
@@ -283,7 +283,7 @@ def _add_run(p: argparse.ArgumentParser) -> None:
 
 
 def _add_hardware(p: argparse.ArgumentParser) -> None:
-    from realdata.training import PRECISIONS
+    from realdata.training.trainer import PRECISIONS
 
     p.add_argument(
         "--device", default="cpu", help=f"torch device of the training (default: cpu; {_NOT_RUN})"
@@ -298,13 +298,13 @@ def _add_hardware(p: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace, command: str) -> None:
     from osae_theory.devices import check_device
-    from realdata import models
-    from realdata.experiment import perform
-    from realdata.jobs import WIDE, Experiment
-    from realdata.logs import check_logs
-    from realdata.methods import tuned_learning_rate
-    from realdata.report import RESULT, TABLE
-    from realdata.training import Hardware
+    from realdata.experiment.jobs import WIDE, Experiment
+    from realdata.models import language as models
+    from realdata.report.files import RESULT, TABLE
+    from realdata.run import perform
+    from realdata.training.logs import check_logs
+    from realdata.training.methods import tuned_learning_rate
+    from realdata.training.trainer import Hardware
 
     preset = preset_of(options)
     check_device(options.device)
@@ -343,9 +343,9 @@ def _add_tune(p: argparse.ArgumentParser) -> None:
 
 def _tune(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
-    from realdata import models
-    from realdata.stores import collect_all
-    from realdata.tuning import check_target, tune, write_rates
+    from realdata.experiment.stores import collect_all
+    from realdata.experiment.tuning import check_target, tune, write_rates
+    from realdata.models import language as models
 
     preset = preset_of(options)
     check_writable(options.cache, "--cache")
@@ -361,7 +361,7 @@ def _tune(options: argparse.Namespace, command: str) -> None:
 
 
 def _add_train(p: argparse.ArgumentParser) -> None:
-    from realdata.methods import METHODS
+    from realdata.training.methods import METHODS
 
     p.add_argument("store", type=Path, help="a folder of collected activations")
     p.add_argument("--method", default="osae", help=f"of {', '.join(METHODS)} (default: osae)")
@@ -381,10 +381,10 @@ def _add_train(p: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
-    from realdata.activation_store import ActivationStore
+    from realdata.activations.store import ActivationStore
     from realdata.checkpoints.ours import Origin
-    from realdata.distributed import started_processes
-    from realdata.training import Budget, Hardware, Job, RunSpec, rows_of, train
+    from realdata.training.distributed import started_processes
+    from realdata.training.trainer import Budget, Hardware, Job, RunSpec, rows_of, train
 
     check_writable(options.out)
     store = ActivationStore.open(options.store)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import log_softmax
 
-from realdata.corpora import Corpus, Document
-from realdata.models import LanguageModel
-from realdata.presets import PRESETS
+from realdata.experiment.presets import PRESETS
+from realdata.models.language import LanguageModel
+from realdata.text.corpora import Corpus, Document
 
 N_LETTERS, BOS = 26, 26
 D = 20

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from realdata.consistency import Checkpoint
-from realdata.latents import SparseLatents
+from realdata.consistency.collection import Checkpoint
+from realdata.latents.sparse import SparseLatents
 
 
 def drawn_latents(n, K, m, seed):

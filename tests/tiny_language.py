@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_softmax
 
-from realdata.activations import CollectionSettings
-from realdata.corpora import Corpus, Document, PackingSettings, pack
-from realdata.models import LanguageModel
+from realdata.activations.rule import CollectionSettings
+from realdata.models.language import LanguageModel
+from realdata.text.corpora import Corpus, Document, PackingSettings, pack
 
 BOS = 256
 SETTINGS = CollectionSettings(batch=2, shard=4, calibration=6)

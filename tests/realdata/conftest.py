@@ -2,7 +2,7 @@
 
 import pytest
 
-from realdata.activation_collection import collect
+from realdata.activations.collection import collect
 from tiny_language import SETTINGS, TEXT, TinyModel
 
 

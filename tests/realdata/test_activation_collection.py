@@ -6,8 +6,8 @@ import pytest
 from filelock import FileLock
 
 from osae_theory.errors import InputError
-from realdata.activation_collection import collect
-from realdata.activation_store import ActivationStore
+from realdata.activations.collection import collect
+from realdata.activations.store import ActivationStore
 from tiny_language import SETTINGS, TEXT, TinyModel, loop_over_positions
 
 
@@ -120,7 +120,7 @@ def test_a_collection_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(
         original(path, how)
         step()  # and just after
 
-    monkeypatch.setattr("realdata.activation_collection.write_atomically", write)
+    monkeypatch.setattr("realdata.activations.collection.write_atomically", write)
     folder = tmp_path / "killed"
     for attempt in range(1, 200):
         moments, stop_at = 0, attempt

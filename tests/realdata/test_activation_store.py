@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from osae_theory.errors import InputError
-from realdata.activation_collection import collect
-from realdata.activation_store import ActivationStore
+from realdata.activations.collection import collect
+from realdata.activations.store import ActivationStore
 from tiny_language import LOUD, SETTINGS, TEXT, Alphabet, TinyModel
 
 

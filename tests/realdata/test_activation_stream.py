@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from osae_theory.errors import InputError
-from realdata.activation_stream import stream
+from realdata.activations.stream import stream
 from tiny_language import SETTINGS, TEXT, TinyModel, loop_over_positions
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from osae_theory.errors import InputError
-from realdata.activations import kept_rows, splice
+from realdata.activations.rule import kept_rows, splice
 from tiny_language import LOUD, SETTINGS, TEXT, TinyModel, loop_over_positions
 
 

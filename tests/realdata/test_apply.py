@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from osae_theory.errors import InputError
-from realdata import apply as applying
-from realdata.apply import apply_checkpoint
+from realdata.latents import apply as applying
+from realdata.latents.apply import apply_checkpoint
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TOPK = FIXTURES / "saelens" / "topk"
@@ -231,7 +231,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
 WAITING = """
 import signal, sys
 from pathlib import Path
-from realdata.apply import apply_checkpoint
+from realdata.latents.apply import apply_checkpoint
 from realdata.checkpoints.form import SparseAutoencoder
 
 signal.signal(signal.SIGTERM, signal.SIG_DFL)

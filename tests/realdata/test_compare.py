@@ -12,9 +12,9 @@ from scipy import stats
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import chance_stability, cosines
-from realdata import compare as module
-from realdata.compare import compare, default_prefixes, prefix_scores
-from realdata.comparison_text import document, markdown, pair_frame, summary_frame
+from realdata.comparison import compare as module
+from realdata.comparison.compare import compare, default_prefixes, prefix_scores
+from realdata.comparison.text import document, markdown, pair_frame, summary_frame
 
 
 def gaussian(n, K=12, d=6, seed=0):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import match, match_activations
-from realdata.consistency import (
+from realdata.consistency.collection import (
     ORDERS,
     PAIR_KINDS,
     activation_similarity,
@@ -19,7 +19,7 @@ from realdata.consistency import (
     summarise,
     with_liveness,
 )
-from realdata.latents import latent_statistics
+from realdata.latents.sparse import latent_statistics
 from small_saes import checkpoint, cut, drawn_latents
 
 

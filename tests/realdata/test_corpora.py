@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
-from realdata.corpora import (
+from realdata.text.corpora import (
     CORPORA,
     EVALUATION,
     STDLIB,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from osae_theory.metrics.intervals import estimate_shared
-from realdata.compare import PrefixScore
-from realdata.consistency import Checkpoint, PairScore, pair_scores
-from realdata.differences import difference_frame, differences_from
+from realdata.comparison.compare import PrefixScore
+from realdata.consistency.collection import Checkpoint, PairScore, pair_scores
+from realdata.consistency.differences import difference_frame, differences_from
 
 PREFIXES = (4, 8)
 

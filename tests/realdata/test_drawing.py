@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from osae_theory.errors import InputError
-from realdata import drawing, figures
-from realdata.consistency import Checkpoint, pair_scores, point_frame, summarise
-from realdata.initialisation import against_initialisation, summarise_initialisation
+from realdata.consistency.collection import Checkpoint, pair_scores, point_frame, summarise
+from realdata.consistency.initialisation import against_initialisation, summarise_initialisation
+from realdata.report import drawing, figures
 
 ROOT = Path(__file__).parents[2] / "results/realdata"
 DRAWN = sorted({path.parent for path in ROOT.rglob("*.png")})

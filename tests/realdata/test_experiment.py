@@ -18,17 +18,17 @@ from osae_theory.metrics import (
     match,
     mean_l0,
 )
-from realdata import experiment as experiment_module
-from realdata import jobs, tuning
+from realdata import run as experiment_module
 from realdata.__main__ import main
-from realdata.activation_store import ActivationStore
+from realdata.activations.store import ActivationStore
 from realdata.checkpoints import load
-from realdata.evaluation import read_evaluation
-from realdata.experiment import perform
-from realdata.jobs import Experiment
-from realdata.latents import as_sparse, sparse
-from realdata.stores import collect_all
-from realdata.training import run_record, snapshot_folder
+from realdata.experiment import jobs, tuning
+from realdata.experiment.evaluation import read_evaluation
+from realdata.experiment.jobs import Experiment
+from realdata.experiment.stores import collect_all
+from realdata.latents.sparse import as_sparse, sparse
+from realdata.run import perform
+from realdata.training.trainer import run_record, snapshot_folder
 
 pytestmark = pytest.mark.trains
 
@@ -344,7 +344,7 @@ def test_no_text_that_is_written_is_taken_from_a_docstring():
 def test_tuning_asks_for_the_place_of_its_rates_before_the_work(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tuning, "LEARNING_RATES", tmp_path / "file" / "rates.json")
     (tmp_path / "file").touch()
-    monkeypatch.setattr("realdata.models.load", None)
+    monkeypatch.setattr("realdata.models.language.load", None)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
         main(["tune"])

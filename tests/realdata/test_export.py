@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from osae_theory.errors import InputError
 from realdata.checkpoints import load
+from realdata.checkpoints.export import export_checkpoint, folded, write_saelens
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, form_of, write_ours
-from realdata.export import export_checkpoint, folded, write_saelens
 
 FIXTURES = Path(__file__).parent / "fixtures"
 EXPORT = FIXTURES / "export"

@@ -7,9 +7,9 @@ import pytest
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import match
-from realdata.consistency import sorted_afterwards
-from realdata.initialisation import against_initialisation, summarise_initialisation
-from realdata.latents import latent_statistics
+from realdata.consistency.collection import sorted_afterwards
+from realdata.consistency.initialisation import against_initialisation, summarise_initialisation
+from realdata.latents.sparse import latent_statistics
 from small_saes import checkpoint
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import LatentStatistics, activation_correlations
-from realdata.latents import SparseLatents, as_sparse, latent_correlations, latent_statistics
+from realdata.latents.sparse import SparseLatents, as_sparse, latent_correlations, latent_statistics
 from small_saes import cut, drawn_latents
 
 seeds = st.integers(0, 2**32 - 1)

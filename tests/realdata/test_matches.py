@@ -8,10 +8,10 @@ import torch
 from osae_theory.errors import InputError
 from osae_theory.metrics import activation_correlations, match
 from realdata.checkpoints.form import SparseAutoencoder, TopK
-from realdata.compare import compare, compare_latents
-from realdata.dictionaries import Dictionary, dictionaries
-from realdata.latents import as_sparse
-from realdata.matches import all_matches, matches, sentences
+from realdata.comparison.compare import compare, compare_latents
+from realdata.comparison.dictionaries import Dictionary, dictionaries
+from realdata.comparison.matches import all_matches, matches, sentences
+from realdata.latents.sparse import as_sparse
 
 D, K, M = 8, 6, 2
 
@@ -40,7 +40,9 @@ def located(tmp_path, monkeypatch):
     found = {
         name: sae(rng.standard_normal((K, D)) * [[3.0]] * (1 + i)) for i, name in enumerate("ab")
     }
-    monkeypatch.setattr("realdata.dictionaries.load", lambda location, revision: found[location])
+    monkeypatch.setattr(
+        "realdata.comparison.dictionaries.load", lambda location, revision: found[location]
+    )
     np.save(tmp_path / "x.npy", rng.standard_normal((5000, D)).astype(np.float32))
     return found, tmp_path / "x.npy"
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from osae_theory.errors import InputError
-from realdata import models
-from realdata.models import (
+from realdata.models import language as models
+from realdata.models.language import (
     MODELS,
     CrossEntropyRecovered,
     HubModel,

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from osae_theory.errors import InputError
-from realdata.consistency import pair_scores, sorted_afterwards
-from realdata.latents import latent_statistics
-from realdata.pairing import equal_loss, equal_seconds, equal_tokens
+from realdata.consistency.collection import pair_scores, sorted_afterwards
+from realdata.consistency.pairing import equal_loss, equal_seconds, equal_tokens
+from realdata.latents.sparse import latent_statistics
 from small_saes import checkpoint
 
 

@@ -8,18 +8,18 @@ import pytest
 
 from osae_theory.errors import InputError
 from osae_theory.prefixes import ExactPenalty, PrefixLaw, RandomPrefixes
-from realdata import methods
-from realdata.corpora import find_corpus
-from realdata.jobs import budget_of
-from realdata.methods import (
+from realdata.experiment.jobs import budget_of
+from realdata.experiment.presets import DEFAULT_PRESET, PRESETS
+from realdata.models.language import MODELS, HubModel, block_of_hook
+from realdata.text.corpora import find_corpus
+from realdata.training import methods
+from realdata.training.methods import (
     DEFAULT_METHODS,
     METHODS,
     group_ends,
     method_names,
     tuned_learning_rate,
 )
-from realdata.models import MODELS, HubModel, block_of_hook
-from realdata.presets import DEFAULT_PRESET, PRESETS
 
 
 def test_the_groups_of_the_papers_width_are_128_256_512_1024_and_2176():

@@ -11,7 +11,7 @@ from osae_theory.metrics import (
     mean_l0,
     mean_squared_error,
 )
-from realdata.quality import pareto_front, pca_fvu, run_quality
+from realdata.latents.quality import pareto_front, pca_fvu, run_quality
 from small_saes import cut, drawn_latents
 
 seeds = st.integers(0, 2**32 - 1)

@@ -289,7 +289,7 @@ def test_a_comparison_that_cannot_be_written_is_one_sentence(
     def fills(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("realdata.compare_files.write_files", fills)
+    monkeypatch.setattr("realdata.report.comparison.write_files", fills)
     said = refused(capsys, ["compare", *checkpoints, "--out", str(tmp_path / "other")])
     assert "No space left on device" in said
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from osae_theory.metrics.intervals import Estimate
-from realdata import figures
-from realdata.compare import chance_levels, compare
-from realdata.consistency import Checkpoint, CurvePoint, pair_scores, summarise
-from realdata.initialisation import (
+from realdata.comparison.compare import chance_levels, compare
+from realdata.consistency.collection import Checkpoint, CurvePoint, pair_scores, summarise
+from realdata.consistency.initialisation import (
     OWN_INITIALISATION,
     against_initialisation,
     summarise_initialisation,
 )
-from realdata.methods import METHODS
+from realdata.report import figures
+from realdata.training.methods import METHODS
 
 PREFIXES = (1, 4, 8)
 CHANCE = {p: level.signed.mean for p, level in chance_levels(5, PREFIXES).items()}
@@ -321,5 +321,5 @@ def test_a_figure_is_saved_at_150_dpi(tmp_path):
 
 
 def test_the_figures_need_no_pyplot():
-    code = "import sys, realdata.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, realdata.report.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
-from realdata.activation_collection import collect
-from realdata.activations import CollectionSettings
-from realdata.corpora import Corpus, Document, PackingSettings, pack
-from realdata.latents import SparseLatents
-from realdata.models import LanguageModel
-from realdata.page import (
+from realdata.activations.collection import collect
+from realdata.activations.rule import CollectionSettings
+from realdata.latents.sparse import SparseLatents
+from realdata.models.language import LanguageModel
+from realdata.report.page import (
     PageHeader,
     PageSettings,
     SearchedText,
@@ -22,6 +21,7 @@ from realdata.page import (
     top_contexts,
     write_page,
 )
+from realdata.text.corpora import Corpus, Document, PackingSettings, pack
 
 seeds = st.integers(0, 2**32 - 1)
 HEADER = PageHeader(

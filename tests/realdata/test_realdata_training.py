@@ -16,15 +16,15 @@ from safetensors.torch import load_file, save_file
 from fake_language import CORPORA, D, TableModel, small_preset
 from osae_theory.errors import InputError
 from osae_theory.sae import DataOrder, Run, RunSeeds, Trainer
-from realdata import training
+from realdata.activations.standardisation import Standardisation
 from realdata.checkpoints import load
 from realdata.checkpoints.ours import Origin
-from realdata.distributed import Processes
-from realdata.logs import JsonLines, make_log
-from realdata.methods import METHODS
-from realdata.standardisation import Standardisation
-from realdata.stores import collect_all
-from realdata.training import Budget, Hardware, Job, RowsInMemory, RunSpec, rows_of, train
+from realdata.experiment.stores import collect_all
+from realdata.training import trainer as training
+from realdata.training.distributed import Processes
+from realdata.training.logs import JsonLines, make_log
+from realdata.training.methods import METHODS
+from realdata.training.trainer import Budget, Hardware, Job, RowsInMemory, RunSpec, rows_of, train
 
 pytestmark = pytest.mark.trains
 

@@ -1,7 +1,7 @@
 import pandas as pd
 
-from realdata.analysis import Analysis
-from realdata.report import _write_frames
+from realdata.experiment.analysis import Analysis
+from realdata.report.files import _write_frames
 
 NOTHING = {
     "pca": {},

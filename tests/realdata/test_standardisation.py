@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realdata.standardisation import Standardisation, fit_standardisation
+from realdata.activations.standardisation import Standardisation, fit_standardisation
 
 
 @given(

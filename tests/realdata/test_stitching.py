@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import mean_squared_error
-from realdata import stitching as module
-from realdata.latents import SparseLatents
-from realdata.stitching import StitchingRule, greatest_cosines, share_frame, stitch
+from realdata.consistency import stitching as module
+from realdata.consistency.stitching import StitchingRule, greatest_cosines, share_frame, stitch
+from realdata.latents.sparse import SparseLatents
 
 seeds = st.integers(0, 2**32 - 1)
 

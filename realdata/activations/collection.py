@@ -1,0 +1,370 @@
+"""Collection of activations into a folder, shard by shard.
+
+A killed collection goes on at the first missing shard and ends with the same bytes.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Float32, Num
+
+from osae_theory.errors import InputError
+from osae_theory.files import write_atomically
+from realdata.activations.rule import (
+    Calibration,
+    CollectionSettings,
+    Counts,
+    activation_batches,
+    calibrate,
+    kept_rows,
+)
+from realdata.activations.standardisation import Standardisation, fit_standardisation
+from realdata.activations.store import (
+    FORMAT,
+    MANIFEST,
+    ActivationStore,
+    damaged,
+    load_npz,
+    manifest_hash,
+    read_manifest,
+)
+from realdata.models.language import LanguageModel, check_disk, sha256_of
+from realdata.text.corpora import PackedText
+
+# Rounding a float16 store may add to a dimension, relative to its standard deviation.
+_HALF_TOLERANCE = 1e-3
+
+
+def collect(
+    model: LanguageModel,
+    text: PackedText,
+    folder: Path,
+    settings: CollectionSettings | None = None,
+    *,
+    fitted_on: ActivationStore | None = None,
+    progress: bool = True,
+) -> ActivationStore:
+    """Collect the activations of one part of a corpus into a folder, or go on with it.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The model at its hook point.
+    text : PackedText
+        The contexts.
+    folder : Path
+        New, or of the same collection, unfinished or finished.
+    settings : CollectionSettings, optional
+        Taken from `fitted_on` for the rule and the standardisation, where that is given.
+    fitted_on : ActivationStore, optional
+        The training part's store, whose norm limit and standardisation are used instead of new
+        ones: for the evaluation part, and to put two corpora on one scale.
+    progress : bool
+        Show a bar on standard error.
+
+    Returns
+    -------
+    ActivationStore
+        The finished collection.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another collection or a damaged one, the disk is too small or fills
+        up, activations are not finite, or `fitted_on` is of another model.
+    """
+    settings = settings or CollectionSettings()
+    if fitted_on is not None:
+        _check_fitted_on(fitted_on, model)
+    collection = _Collection(model, text, folder, settings, fitted_on)
+    if not collection.is_complete():
+        try:
+            _run_alone(collection, folder, progress)
+        except OSError as error:
+            full = error.errno == errno.ENOSPC
+            reason = "the disk is full" if full else error.strerror or error
+            raise InputError(f"activations cannot be written to {folder}: {reason}") from error
+    return ActivationStore.open(folder)
+
+
+def _run_alone(collection: "_Collection", folder: Path, progress: bool) -> None:
+    """Run a collection unless another process is at it."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # Released by the system when a process is killed.
+        with FileLock(folder / ".lock", timeout=0):
+            collection.run(progress)
+    except Timeout:
+        raise InputError(f"{folder} is being collected by another process") from None
+
+
+class _Collection:
+    """A collection under way: the folder's state is its manifest, rewritten after each shard."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        text: PackedText,
+        folder: Path,
+        settings: CollectionSettings,
+        fitted_on: ActivationStore | None,
+    ) -> None:
+        self.model, self.text, self.folder = model, text, folder
+        self.settings, self.fitted_on = settings, fitted_on
+        self.n_shards = -(-len(text.contexts) // settings.shard)
+
+    def is_complete(self) -> bool:
+        """Return whether the folder holds this collection, finished; check its disk if not.
+
+        Raises
+        ------
+        InputError
+            If the folder holds another collection or a damaged one, or the disk is too small.
+        """
+        manifest = self._begun()
+        if manifest["complete"]:
+            return True
+        done = len(manifest["shards"])
+        left = self.text.n_positions * (self.n_shards - done) // self.n_shards
+        check_disk(
+            self.folder,
+            int(left * (4 * self.model.d + 8) * 1.02) + 50_000_000,
+            f"{left:,} activations of width {self.model.d}",
+        )
+        return False
+
+    def run(self, progress: bool) -> None:
+        """Collect what is missing and finish."""
+        from tqdm import tqdm
+
+        manifest = self._begun()
+        done = len(manifest["shards"])
+        calibration = self._calibration(manifest)
+        self._write_manifest(manifest)
+        bar = tqdm(
+            total=self.n_shards,
+            initial=done,
+            desc=f"{self.model.name} {self.text.corpus} {self.text.part}",
+            unit="shard",
+            disable=not progress,
+        )
+        with bar:
+            for number in range(done, self.n_shards):
+                manifest["shards"].append(self._shard(number, calibration))
+                self._write_manifest(manifest)
+                bar.update()
+        self._finish(manifest, calibration)
+
+    def _begun(self) -> dict[str, Any]:
+        """Return the manifest of the folder, checked against this collection, or a new one."""
+        wanted = self._identity()
+        found = read_manifest(self.folder)
+        if found is None:
+            return {**wanted, "shards": [], "complete": False}
+        different = [key for key, value in wanted.items() if found.get(key) != value]
+        if different:
+            key = different[0]
+            raise InputError(
+                f"{self.folder} holds another collection ({key} {_short(found.get(key))}): "
+                f"expected {_short(wanted[key])}"
+            )
+        if not found["complete"]:
+            for entry in found["shards"]:
+                self._check_entry(entry)
+        return found
+
+    def _identity(self) -> dict[str, Any]:
+        text, fitted = self.text, self.fitted_on
+        return {
+            "format": FORMAT,
+            "model": self.model.name,
+            "weights": self.model.weights,
+            "hook": self.model.hook,
+            "d": self.model.d,
+            "text": {
+                "corpus": text.corpus,
+                "part": text.part,
+                "contexts": list(text.contexts.shape),
+                "opened": text.opened,
+                "text_hash": text.text_hash,
+                "token_hash": text.token_hash,
+            },
+            "settings": asdict(self.settings),
+            "fitted_on": None if fitted is None else sha256_of(fitted.folder / MANIFEST),
+            "n_shards": self.n_shards,
+        }
+
+    def _check_entry(self, entry: Mapping[str, Any]) -> None:
+        for one in (entry, entry["places"]):
+            path = self.folder / one["file"]
+            if not path.is_file() or sha256_of(path) != one["sha256"]:
+                raise damaged(self.folder, f"{path.name} has changed")
+
+    def _calibration(self, manifest: dict[str, Any]) -> Calibration:
+        """Return the calibration: the other store's, or the folder's own, or a new one."""
+        path = self.folder / "calibration.npz"
+        if self.fitted_on is not None:
+            calibration = self.fitted_on.calibration
+        elif manifest["shards"]:
+            try:
+                saved = load_npz(path)
+                calibration = Calibration(float(manifest["norm_limit"]), saved["centre"])
+            except (KeyError, ValueError, OSError, BadZipFile) as error:
+                raise damaged(self.folder, path.name) from error
+            return calibration
+        else:
+            calibration = calibrate(self.model, self.text, self.settings)
+        _write_npz(path, {"centre": calibration.centre})
+        manifest["norm_limit"] = calibration.norm_limit
+        return calibration
+
+    def _shard(self, number: int, calibration: Calibration) -> dict[str, Any]:
+        """Compute and write one shard; return its entry in the manifest."""
+        first = number * self.settings.shard
+        contexts = self.text.contexts[first : first + self.settings.shard]
+        rows, places, at = [], [], first
+        for x in activation_batches(self.model, contexts, self.settings.batch):
+            keep = kept_rows(x, calibration.norm_limit)
+            rows.append(x[keep])
+            context, position = np.nonzero(keep)
+            places.append(np.stack([at + context, position], axis=1))
+            at += len(x)
+        x = np.concatenate(rows)
+        half, peak, error = _half(x, calibration.centre)
+        fits = self.settings.precision == "auto" and error <= _HALF_TOLERANCE
+        name = f"{number:05d}"
+        entry = _write_npy(self.folder / f"{name}.npy", half if fits else x)
+        where = np.concatenate(places).astype(np.int32)
+        entry["max_abs"] = peak
+        entry["half_error"] = error if np.isfinite(error) else None
+        entry["places"] = _write_npy(self.folder / f"{name}.places.npy", where)
+        return entry
+
+    def _finish(self, manifest: dict[str, Any], calibration: Calibration) -> None:
+        fitted = self._standardisation(manifest, calibration)
+        _write_npz(
+            self.folder / "fitted.npz",
+            {"mean": fitted.mean, "scale": fitted.scale, "centre": calibration.centre},
+        )
+        _write_npz(
+            self.folder / "text.npz",
+            {
+                "contexts": self.text.contexts,
+                "document": self.text.document,
+                "start": self.text.start,
+            },
+        )
+        names = {
+            "documents": self.text.names,
+            "tokens": {
+                str(token): self.model.decode([int(token)])
+                for token in np.unique(self.text.contexts)
+            },
+        }
+        write_atomically(
+            self.folder / "names.json",
+            lambda path: path.write_text(json.dumps(names), encoding="utf-8"),
+        )
+        n_contexts = len(self.text.contexts)
+        kept = sum(entry["shape"][0] for entry in manifest["shards"])
+        counts = Counts(
+            kept=kept, dropped_first=n_contexts, dropped_norm=self.text.n_positions - kept
+        )
+        if kept == 0:
+            raise InputError(f"{self.folder}: no activation is within the norm limit")
+        manifest["files"] = {
+            name: sha256_of(self.folder / name) for name in ("fitted.npz", "text.npz", "names.json")
+        }
+        manifest["counts"] = asdict(counts)
+        manifest["complete"] = True
+        self._write_manifest(manifest)
+        (self.folder / "calibration.npz").unlink(missing_ok=True)
+
+    def _standardisation(
+        self, manifest: dict[str, Any], calibration: Calibration
+    ) -> Standardisation:
+        if self.fitted_on is not None:
+            return self.fitted_on.standardisation
+
+        def chunks() -> Iterator[np.ndarray]:
+            for entry in manifest["shards"]:
+                stored = np.load(self.folder / entry["file"], mmap_mode="r", allow_pickle=False)
+                x = np.asarray(stored, dtype=np.float32)
+                if len(x):
+                    yield x + calibration.centre if stored.dtype == np.float16 else x
+
+        return fit_standardisation(chunks(), self.model.d, self.settings.standardise)
+
+    def _write_manifest(self, manifest: dict[str, Any]) -> None:
+        whole = {**manifest, "sha256": manifest_hash(manifest)}
+        text = json.dumps(whole, indent=1, sort_keys=True)
+        write_atomically(
+            self.folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8")
+        )
+
+
+def _half(
+    x: Float32[np.ndarray, "n d"], centre: Float32[np.ndarray, " d"]
+) -> tuple[np.ndarray, float, float]:
+    """Return `x` - `centre` in float16, its largest entry, and the rounding it costs.
+
+    The cost is that of the worst dimension: the error's root mean square over the dimension's
+    standard deviation; infinite on overflow.
+    """
+    centred = x - centre
+    peak = float(np.abs(centred).max(initial=0.0))
+    if peak > float(np.finfo(np.float16).max):
+        return np.empty((0, 0), dtype=np.float16), peak, float("inf")
+    half = centred.astype(np.float16)
+    if not len(x):
+        return half, peak, 0.0
+    error = half.astype(np.float64) + centre - x
+    rms = np.sqrt(np.mean(error**2, axis=0))
+    spread = x.std(axis=0, dtype=np.float64)
+    ratio = np.divide(rms, spread, out=np.where(rms > 0, np.inf, 0.0), where=spread > 0)
+    return half, peak, float(ratio.max())
+
+
+def _write_npy(path: Path, array: Num[np.ndarray, "..."]) -> dict[str, Any]:
+    write_atomically(path, lambda temporary: _save(np.save, temporary, array))
+    return {
+        "file": path.name,
+        "sha256": sha256_of(path),
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+    }
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    write_atomically(path, lambda temporary: _save(np.savez, temporary, **arrays))
+
+
+def _save(how: Callable[..., None], path: Path, *array: np.ndarray, **arrays: np.ndarray) -> None:
+    with path.open("wb") as file:
+        how(file, *array, **arrays)
+        file.flush()
+        # The manifest names the file next: its bytes must be there first, whatever happens.
+        os.fsync(file.fileno())
+
+
+def _check_fitted_on(store: ActivationStore, model: LanguageModel) -> None:
+    found = tuple(store.manifest[key] for key in ("model", "weights", "hook"))
+    wanted = (model.name, model.weights, model.hook)
+    if found != wanted:
+        raise InputError(
+            f"{store.folder} is of {found[0]} at {found[2]}: expected {wanted[0]} at {wanted[2]}"
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else text[:100] + "..."

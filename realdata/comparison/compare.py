@@ -1,0 +1,450 @@
+"""Stab and Ord of any two or more SAEs over prefixes, with intervals and chance levels."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, count, takewhile
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from osae_theory.errors import InputError, check_finite, check_integer
+from osae_theory.metrics import (
+    ChanceLevel,
+    Matching,
+    chance_stability,
+    cosines,
+    live_atoms,
+    match_candidates,
+    match_similarities,
+    orderedness_range,
+)
+from osae_theory.metrics.assignment import ENUMERABLE
+from osae_theory.metrics.chance import MOST_DENSE
+from osae_theory.metrics.intervals import Bounds, Estimate, estimate_shared
+from osae_theory.metrics.matching import Liveness, both_alive
+from realdata.comparison.dictionaries import TRAINED, Dictionary
+from realdata.latents.sparse import latent_correlations
+
+SCORES = ("stab", "stab_abs", "ord", "ord_abs")
+# All that is estimated of a pair, with the least and the greatest value it can have.
+BOUNDS: Mapping[str, Bounds] = MappingProxyType(
+    {
+        "stab": (-1.0, 1.0),
+        "stab_abs": (0.0, 1.0),
+        "ord": (-1.0, 1.0),
+        "ord_abs": (-1.0, 1.0),
+        "left_out": (0.0, 1.0),
+        "left_out_abs": (0.0, 1.0),
+    }
+)
+FIRST_PREFIX = 4
+# Draws of the chance level: as many as this many atoms in all allow, within the bounds. The
+# deviation of one draw falls with the prefix faster than the number of draws does.
+CHANCE_ATOMS = 12_800
+CHANCE_DRAWS = (4, 200)
+# From so many atoms on a matching takes so long that people are told of each.
+SLOW_ATOMS = 1024
+
+
+@dataclass(frozen=True)
+class PrefixScore:
+    """Stab and Ord of two dictionaries truncated to one prefix.
+
+    Attributes
+    ----------
+    prefix : int
+        How many of the first atoms of each were matched.
+    stab, ord : float, float or None
+        From the matching on signed similarities. Stab is over all pairs, Ord over those whose
+        latents are alive on both sides; None where these are fewer than two.
+    stab_abs, ord_abs : float, float or None
+        From the matching on absolute similarities.
+    left_out, left_out_abs : float
+        The share of the pairs that Ord leaves out, in either matching.
+    ord_least, ord_greatest : float or None
+        The range of Ord over all signed matchings of the same greatest sum, where it was looked
+        for (up to 8 atoms) and Ord is defined in one of them; equal where the best is the only one.
+    stab_bound, stab_abs_bound : float or None
+        What no matching exceeds, where so many atoms were matched over their nearest alone; None
+        where the matching is the best.
+    """
+
+    prefix: int
+    stab: float
+    stab_abs: float
+    ord: float | None
+    ord_abs: float | None
+    left_out: float = 0.0
+    left_out_abs: float = 0.0
+    ord_least: float | None = None
+    ord_greatest: float | None = None
+    stab_bound: float | None = None
+    stab_abs_bound: float | None = None
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The level of Stab for unrelated dictionaries at one prefix, signed and absolute."""
+
+    signed: ChanceLevel
+    absolute: ChanceLevel
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The scores of one pair of named dictionaries at one prefix."""
+
+    a: str
+    b: str
+    score: PrefixScore
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The dictionaries, in the order given.
+    d : int
+        The length of their atoms.
+    prefixes : tuple of int
+        In ascending order.
+    pairs : tuple of Pair
+        Every pair at every prefix: pairs in the order of `names`, prefixes within a pair.
+    estimates : mapping of int to (mapping of str to Estimate)
+        By prefix and by the names in BOUNDS: over all pairs, the interval by the jackknife
+        over dictionaries.
+    chance : mapping of int to Chance
+        By prefix: the level of dictionaries with as many zero rows as these have. Of
+        correlations there is none.
+    order : str
+        In which the latents stood: a name in `realdata.comparison.dictionaries.ORDERS`.
+    """
+
+    names: tuple[str, ...]
+    d: int
+    prefixes: tuple[int, ...]
+    pairs: tuple[Pair, ...]
+    estimates: Mapping[int, Mapping[str, Estimate]]
+    chance: Mapping[int, Chance]
+    order: str = TRAINED
+
+
+def default_prefixes(K: int) -> tuple[int, ...]:
+    """Return 4, 8, 16, ... below K, then K itself.
+
+    Raises InputError unless K is a whole number of at least 1.
+    """
+    check_integer("K", K, 1)
+    doublings = (FIRST_PREFIX * 2**i for i in count())
+    return (*takewhile(lambda prefix: prefix < K, doublings), int(K))
+
+
+def checked_prefixes(prefixes: Sequence[int] | None, K: int) -> tuple[int, ...]:
+    """Return the prefixes in ascending order, or the default ones of a dictionary of K atoms.
+
+    Raises InputError if there is none, one is not a whole number in 1..K, or one occurs twice.
+    """
+    if prefixes is None:
+        return default_prefixes(K)
+    if len(prefixes) == 0:
+        raise InputError("prefixes is empty: expected at least one prefix")
+    for prefix in prefixes:
+        check_integer("prefix", prefix, 1)
+        if prefix > K:
+            raise InputError(
+                f"prefix = {prefix}: expected at most {K}, the width of the narrowest dictionary"
+            )
+    if len(set(prefixes)) < len(prefixes):
+        raise InputError(f"prefixes {list(prefixes)}: expected each prefix once")
+    return tuple(sorted(int(prefix) for prefix in prefixes))
+
+
+def prefix_scores(
+    S: Float[np.ndarray, "K K_other"],
+    prefixes: Sequence[int],
+    live: Liveness | None = None,
+    tie_seed: int = 0,
+) -> tuple[PrefixScore, ...]:
+    """Return Stab and Ord at each prefix, from the similarities of two sets of atoms or latents.
+
+    Parameters
+    ----------
+    S : (K, K')
+        Cosines, or correlations of activations, each side in its own order.
+    prefixes : sequence of int
+        Each at most K and K'. The first atoms of both sides are matched anew at each.
+    live : pair of (K,) and (K',) bool, optional
+        Which latents are ever active; all by default. Those whose similarities are all zero, as a
+        zero row's and a constant stream's are, count as dead in any case.
+    tie_seed : int
+        Decides among matchings of the same sum: one of its own for each pair.
+
+    Raises
+    ------
+    InputError
+        As `osae_theory.metrics.match_similarities`.
+    """
+    alive = both_alive(live, live_atoms(S.T), live_atoms(S))
+    return tuple(_prefix_score(S, prefix, alive, tie_seed) for prefix in prefixes)
+
+
+def _prefix_score(
+    S: Float[np.ndarray, "K K_other"], prefix: int, live: Liveness, tie_seed: int
+) -> PrefixScore:
+    signed = match_similarities(S, prefix=prefix, live=live, tie_seed=tie_seed)
+    absolute = match_similarities(S, absolute=True, prefix=prefix, live=live, tie_seed=tie_seed)
+    ends = orderedness_range(S, prefix=prefix, live=live) if prefix <= ENUMERABLE else (None, None)
+    return replace(
+        _score(prefix, signed, absolute),
+        ord_least=_defined(ends[0]),
+        ord_greatest=_defined(ends[1]),
+    )
+
+
+def _large_score(
+    D: Float[np.ndarray, "d K"],
+    E: Float[np.ndarray, "d K_other"],
+    prefix: int,
+    live: Liveness | None,
+    tie_seed: int,
+) -> PrefixScore:
+    """Return Stab and Ord of so many atoms that their cosines do not fit into memory."""
+    signed, absolute = (
+        match_candidates(D, E, without_sign, prefix, live=live, tie_seed=tie_seed)
+        for without_sign in (False, True)
+    )
+    bounds = {"stab_bound": signed.upper_bound, "stab_abs_bound": absolute.upper_bound}
+    return replace(_score(prefix, signed, absolute), **bounds)
+
+
+def _score(prefix: int, signed: Matching, absolute: Matching) -> PrefixScore:
+    return PrefixScore(
+        prefix=prefix,
+        stab=signed.stability,
+        stab_abs=absolute.stability,
+        ord=_defined(signed.orderedness),
+        ord_abs=_defined(absolute.orderedness),
+        left_out=signed.left_out,
+        left_out_abs=absolute.left_out,
+    )
+
+
+def _defined(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def chance_levels(
+    d: int,
+    prefixes: Sequence[int],
+    zeros: Mapping[int, tuple[int, int]] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> dict[int, Chance]:
+    """Return Stab's level for unrelated isotropic dictionaries of atoms of length d, by prefix.
+
+    Few atoms are drawn often and many seldom: 12,800 divided by the prefix, at least 4 and at
+    most 200 draws, and none once the level is known to half of its third decimal; of more than
+    4,096 atoms two. Each level says its draws and its standard error.
+
+    Parameters
+    ----------
+    d : int
+        The length of the atoms.
+    prefixes : sequence of int
+        How many atoms; from some 2,000 on a draw takes seconds.
+    zeros : mapping of int to pair of int, optional
+        By prefix, how many of the atoms are zero in the one and in the other dictionary.
+    on_progress : callable, optional
+        Called with a line for people before each draw, from 1,024 atoms on.
+    """
+    levels = {}
+    for prefix in prefixes:
+        draws = int(np.clip(CHANCE_ATOMS // prefix, *CHANCE_DRAWS))
+        draws = 2 if prefix > MOST_DENSE else draws
+        signed, absolute = (
+            chance_stability(
+                d,
+                prefix,
+                absolute=without_sign,
+                n_draws=draws,
+                zeros=(0, 0) if zeros is None else zeros[prefix],
+                on_progress=_drawing(prefix, on_progress),
+            )
+            for without_sign in (False, True)
+        )
+        levels[prefix] = Chance(signed, absolute)
+    return levels
+
+
+def _drawing(
+    prefix: int, on_progress: Callable[[str], None] | None
+) -> Callable[[int, int], None] | None:
+    if on_progress is None or prefix < SLOW_ATOMS:
+        return None
+    return lambda done, most: on_progress(
+        f"chance level over {prefix:,} atoms: {done} of at most {most} draws"
+    )
+
+
+def compare(
+    decoders: Mapping[str, Float[np.ndarray, "_ _"]],
+    prefixes: Sequence[int] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+    *,
+    live: Mapping[str, Bool[np.ndarray, " _"]] | None = None,
+    order: str = TRAINED,
+) -> Comparison:
+    """Compare every pair of decoders at every prefix.
+
+    Parameters
+    ----------
+    decoders : mapping of str to (K, d)
+        At least two, each under a name of its own: decoder rows, that is atoms, in the order in
+        which they are compared and of any norm. Their widths K may differ, d may not.
+    prefixes : sequence of int, optional
+        A prefix p takes the first p atoms of both dictionaries and matches them anew. By
+        default 4, 8, 16, ... below the narrowest width, and that width. Zero rows are dead
+        latents: they count 0 in Stab and have no place in Ord.
+    on_progress : callable, optional
+        Called with a line for people before each pair and each draw of the chance levels, from
+        1,024 atoms on.
+    live : mapping of str to (K,) bool, optional
+        By name, which latents are ever active: others have no place in Ord either. All by default.
+    order : str
+        What is said of the order in which the latents stand.
+
+    Returns
+    -------
+    Comparison
+        The same for the same decoders, to the last bit on one machine.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two decoders, one is empty or holds NaN or Inf, atoms differ
+        in length, a prefix is not in 1..K of the narrowest, or `live` does not fit.
+    """
+    width, d = _common_shape(decoders)
+    sizes = checked_prefixes(prefixes, width)
+
+    dense = [prefix for prefix in sizes if prefix <= MOST_DENSE]
+    most = dense[-1] if dense else 0
+
+    def scores(a: str, b: str, alive: Liveness | None, place: int) -> list[PrefixScore]:
+        D, E = decoders[a].T, decoders[b].T
+        found = []
+        if dense:
+            known = None if alive is None else (alive[0][:most], alive[1][:most])
+            found += prefix_scores(cosines(D[:, :most], E[:, :most]), dense, known, place)
+        found += [_large_score(D, E, size, alive, place) for size in sizes[len(dense) :]]
+        return found
+
+    found = _compared(tuple(decoders), d, sizes, scores, live, on_progress, order)
+    chance = chance_levels(d, sizes, _zero_rows([*decoders.values()], sizes), on_progress)
+    return replace(found, chance=chance)
+
+
+def compare_latents(
+    dictionaries: Sequence[Dictionary],
+    prefixes: Sequence[int] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Compare every pair of SAEs by the correlations of their latents: Stab_Z and Ord_Z.
+
+    Parameters
+    ----------
+    dictionaries : sequence of Dictionary
+        At least two, with their latents on the same activations.
+    prefixes, on_progress
+        As in `compare`.
+
+    Raises
+    ------
+    InputError
+        As `compare`, or if there are no latents.
+    """
+    if any(not one.latents for one in dictionaries):
+        raise InputError("there are no latents: expected SAEs with activations")
+    decoders = {one.name: one.decoder for one in dictionaries}
+    width, d = _common_shape(decoders)
+    sizes = checked_prefixes(prefixes, width)
+    by_name = {one.name: one for one in dictionaries}
+
+    def scores(a: str, b: str, alive: Liveness | None, place: int) -> tuple[PrefixScore, ...]:
+        first, second = by_name[a], by_name[b]
+        kept = [one.order[: sizes[-1]] for one in (first, second)]
+        S = latent_correlations(first.latents, second.latents, *kept)
+        known = None if alive is None else (alive[0][: sizes[-1]], alive[1][: sizes[-1]])
+        return prefix_scores(S, sizes, known, place)
+
+    live = {one.name: one.live for one in dictionaries}
+    order = dictionaries[0].order_name
+    return _compared(tuple(by_name), d, sizes, scores, live, on_progress, order)
+
+
+def _compared(
+    names: tuple[str, ...],
+    d: int,
+    sizes: tuple[int, ...],
+    scores: Callable[[str, str, Liveness | None, int], Sequence[PrefixScore]],
+    live: Mapping[str, Bool[np.ndarray, " _"]] | None,
+    on_progress: Callable[[str], None] | None,
+    order: str,
+) -> Comparison:
+    """Return a comparison by what scores a pair at all prefixes, without chance."""
+    report = on_progress or (lambda line: None)
+    pairs: list[Pair] = []
+    for place, (a, b) in enumerate(combinations(names, 2)):
+        if sizes[-1] >= SLOW_ATOMS:
+            report(f"{a} with {b}: {len(sizes)} prefixes of up to {sizes[-1]:,} atoms")
+        alive = None if live is None else (live[a], live[b])
+        pairs += [Pair(a, b, score) for score in scores(a, b, alive, place)]
+    estimates = {
+        prefix: _estimates([pair for pair in pairs if pair.score.prefix == prefix])
+        for prefix in sizes
+    }
+    return Comparison(names, d, sizes, tuple(pairs), estimates, {}, order)
+
+
+def _estimates(pairs: Sequence[Pair]) -> dict[str, Estimate]:
+    return {
+        name: estimate_shared(
+            [getattr(pair.score, name) for pair in pairs],
+            [(pair.a, pair.b) for pair in pairs],
+            bounds=bounds,
+        )
+        for name, bounds in BOUNDS.items()
+    }
+
+
+def _zero_rows(
+    decoders: Sequence[Float[np.ndarray, "_ _"]], prefixes: Sequence[int]
+) -> dict[int, tuple[int, int]]:
+    """Return by prefix how many zero rows the two have, or all of them on average."""
+    found = {}
+    for prefix in prefixes:
+        counts = [int((~live_atoms(decoder[:prefix].T)).sum()) for decoder in decoders]
+        mean = round(sum(counts) / len(counts))
+        found[prefix] = (counts[0], counts[1]) if len(counts) == 2 else (mean, mean)
+    return found
+
+
+def _common_shape(decoders: Mapping[str, Float[np.ndarray, "_ _"]]) -> tuple[int, int]:
+    """Return the narrowest width and the length of the atoms, once the decoders are sound."""
+    if len(decoders) < 2:
+        raise InputError(f"{len(decoders)} dictionaries: expected at least two to compare")
+    first, reference = next(iter(decoders.items()))
+    for name, decoder in decoders.items():
+        if decoder.size == 0:
+            raise InputError(f"{name} has shape {decoder.shape}: expected at least one atom")
+        if decoder.shape[1] != reference.shape[1]:
+            raise InputError(
+                f"{name} has atoms of length {decoder.shape[1]}: expected"
+                f" {reference.shape[1]}, as in {first}"
+            )
+        check_finite(name, decoder)
+    return min(len(decoder) for decoder in decoders.values()), reference.shape[1]

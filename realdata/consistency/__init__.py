@@ -1,0 +1,1 @@
+"""Consistency of a collection of SAEs over seeds, datasets and training tokens."""

@@ -1,0 +1,1 @@
+"""One experiment on a language model: presets, stores, jobs, tuning, evaluation, analysis."""

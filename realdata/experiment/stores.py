@@ -1,0 +1,84 @@
+"""The activations of an experiment: both parts of each corpus, found again or collected."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from realdata.activations.collection import collect
+from realdata.activations.rule import CollectionSettings
+from realdata.activations.store import ActivationStore
+from realdata.experiment.presets import Preset
+from realdata.models.language import LanguageModel
+from realdata.text.corpora import Corpus, PackedText, PackingSettings, find_corpus, pack
+
+
+@dataclass(frozen=True, eq=False)
+class Stores:
+    """The activations of one corpus, standardised on the first corpus's training part."""
+
+    training: ActivationStore
+    evaluation: ActivationStore
+
+
+def collect_all(
+    model: LanguageModel, preset: Preset, cache: Path, corpora: Mapping[str, Corpus] | None = None
+) -> dict[str, Stores]:
+    """Return the activations of each corpus of a preset, collecting what is not there.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The preset's, at its hook point.
+    preset : Preset
+        Corpora, tokens, context and standardisation.
+    cache : Path
+        Folder for collections, each in a folder named by its settings.
+    corpora : mapping of str to Corpus, optional
+        In place of `realdata.text.corpora.find_corpus`.
+
+    Raises
+    ------
+    InputError
+        As `realdata.text.corpora.pack` and `realdata.activations.collection.collect`.
+    """
+    packing = PackingSettings(
+        context=preset.context,
+        training_tokens=preset.training_tokens,
+        evaluation_tokens=preset.evaluation_tokens,
+    )
+    settings = CollectionSettings(standardise=preset.standardise)
+    stores: dict[str, Stores] = {}
+    fitted_on: ActivationStore | None = None
+    for name in preset.corpora:
+        corpus = find_corpus(name) if corpora is None else corpora[name]
+        text = pack(corpus, model.tokenise, model.bos, packing)
+        folders = [
+            cache / _folder_name(model, preset, part, fitted_on)
+            for part in (text.training, text.evaluation)
+        ]
+        training = collect(model, text.training, folders[0], settings, fitted_on=fitted_on)
+        fitted_on = fitted_on or training
+        evaluation = collect(model, text.evaluation, folders[1], settings, fitted_on=fitted_on)
+        stores[name] = Stores(training, evaluation)
+    return stores
+
+
+def _folder_name(
+    model: LanguageModel, preset: Preset, text: PackedText, fitted_on: ActivationStore | None
+) -> str:
+    """Return a readable name with a hash of all that decides the activations."""
+    identity = [
+        *(model.name, model.weights, model.hook, text.token_hash, preset.standardise),
+        None if fitted_on is None else fitted_on.manifest["text"]["token_hash"],
+    ]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:10]
+    corpus = "".join(c if c.isalnum() or c in "-_" else "-" for c in text.corpus)
+    return f"{model.name}-{corpus}-{text.part}-{digest}"
+
+
+def data_hash(store: ActivationStore) -> str:
+    """Return the hash of a store's texts, tokens and activations: that of its manifest's parts."""
+    parts = {key: store.manifest[key] for key in ("model", "weights", "hook", "text", "shards")}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

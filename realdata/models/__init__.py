@@ -1,0 +1,1 @@
+"""Language models read at one hook point: sources, conversion, and what they give."""

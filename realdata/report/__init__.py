@@ -1,0 +1,1 @@
+"""What is written for readers: tables, figures, the page of latents, the results folder."""

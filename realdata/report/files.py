@@ -1,0 +1,193 @@
+"""The results of an experiment as files: tables, figures, curves, and one JSON document."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from osae_theory.files import write_atomically
+from realdata.consistency.collection import point_frame, score_frame
+from realdata.consistency.differences import difference_frame
+from realdata.experiment.analysis import MOVED_BELOW, Analysis
+from realdata.experiment.presets import Preset
+from realdata.report import tables
+from realdata.report.drawing import (
+    AGAINST_INITIALISATION,
+    OVER_TRAINING,
+    RESULT,
+    drawn,
+    write_figures,
+)
+
+TABLE = "table.md"
+
+
+def write_report(
+    folder: Path, preset: Preset, analysis: Analysis, origin: Mapping[str, Any]
+) -> None:
+    """Write everything that may be published: no weights, no activations, no text.
+
+    Tables as Markdown, CSV and Parquet, figures as PNG, and result.json, which is written last:
+    where it is, all is. Each file is written whole or not at all.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_text(folder / TABLE, table_text(preset, analysis, origin["command"]))
+    curves = curve_frame(analysis)
+    _write_frames(folder, analysis, curves)
+    result = document(preset, analysis, origin)
+    write_figures(folder, drawn(result, curves))
+    _write_text(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+
+
+def document(preset: Preset, analysis: Analysis, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the results as plain values for JSON; what is not defined is None, never NaN."""
+    return {
+        "preset": preset.name,
+        "note": preset.note,
+        "prefixes": list(analysis.prefixes),
+        "chance": {
+            str(prefix): {"stab": level.signed.mean, "stab_abs": level.absolute.mean}
+            for prefix, level in analysis.chance.items()
+        },
+        "runs": [dict(run) for run in analysis.runs],
+        "other_m": [dict(run) for run in analysis.other_m],
+        "diverged": list(analysis.diverged),
+        "consistency": {
+            name: tables.point_document(points) for name, points in analysis.points.items()
+        },
+        "equal": {
+            name: {"rule": rule, "points": tables.point_document(points)}
+            for name, (rule, points) in analysis.equal.items()
+        },
+        "initialisation": tables.point_document(analysis.drift),
+        "wide": None if analysis.wide is None else dict(analysis.wide),
+        "stitching": [
+            {"method": method, **found.shares, "auc": found.predictive_auc}
+            for method, every in analysis.stitchings.items()
+            for found in every
+        ],
+        "provenance": dict(origin),
+    }
+
+
+def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
+    """Return all tables for readers, with their captions."""
+    K, short = analysis.prefixes[-1], tables.short_prefix(analysis.prefixes)
+    chance = ", ".join(f"{analysis.chance[p].signed.mean:.3f} at {p}" for p in sorted({short, K}))
+    seen = preset.n_steps * preset.batch_size
+    intervals = (
+        "± half of the 95% confidence interval by the jackknife over seeds (none below three"
+        " seeds; [low, high] where it ends at -1 or 1)"
+    )
+    opening = (
+        f"# {preset.name}: {preset.model} at {preset.hook}\n\n{preset.note}. K = {K}, m ="
+        f" {preset.m}; {preset.n_seeds} seeds; {preset.n_steps:,} steps of {preset.batch_size:,}"
+        f" activations ({seen:,}, drawn again and again from about {preset.training_tokens:,} a"
+        f" corpus). Made by `{command}`.\n\n"
+    )
+    lost = f"\nDiverged: {', '.join(analysis.diverged)}.\n" if analysis.diverged else ""
+    body = tables.markdown(
+        (
+            (
+                "Fit on held-out text",
+                tables.fit_table(analysis),
+                "Means ± standard deviations over runs. FVU in standardised units. CE recovered:"
+                " of the cross-entropy that zeros in the activations' place cost. Seconds are"
+                " processor time of one thread, a run's share of its job.",
+            ),
+            (
+                "Consistency of decoders",
+                tables.consistency_table(analysis),
+                f"Means over pairs {intervals}. Signed cosines in standardised coordinates. Stab"
+                f" by chance: {chance}. Ord is over pairs of latents that are both active on the"
+                " training text of their own run, left out is the share of the others; it is 0 by"
+                " chance, with standard deviation 1 / sqrt(n - 1) for n pairs. Orders other than"
+                " trained were given to the latents afterwards, by their statistics on the training"
+                " text, dead ones last and ties at random."
+                " `python -m realdata compare` takes cosines in the activations' own coordinates,"
+                " so that its figures for the same checkpoints are others.",
+            ),
+            (
+                "Consistency of activations on held-out text (Stab_Z, Ord_Z)",
+                tables.consistency_table(analysis, "activations"),
+                "As above, with correlations of latents in place of cosines, and latents that are"
+                f" constant on the held-out text left out of Ord_Z too; means {intervals}.",
+            ),
+            (
+                "Differences from the plain SAE sorted afterwards",
+                tables.difference_table(analysis),
+                "Stab and Ord of decoders minus those of the plain top-m SAE, whose latents were"
+                " put into the order in the column minus; over pairs of the same seeds and"
+                f" corpora, {intervals}.",
+            ),
+            (
+                "Checkpoints chosen otherwise than at the end",
+                tables.equal_table(analysis),
+                f"Cross-seed pairs, all {K} atoms, dead ones too; held-out loss is the FVU. Seconds"
+                " differ from"
+                " machine to machine, so that what is compared at equal seconds does too.",
+            ),
+            (
+                "Against each run's own initialisation",
+                tables.drift_table(analysis),
+                "Share of the atoms in a band of positions that moved: cosine to the same atom at"
+                f" initialisation below {MOVED_BELOW:g}.",
+            ),
+            (
+                "Stitching",
+                tables.stitching_table(analysis),
+                f"Latents of a top-m SAE of {preset.wide:,} on the first corpus"
+                f" ({_wide_fit(analysis)}), in percent, after the paper's Table 2, whose figures"
+                " (Gemma-2-2B, 65,536 latents into 4,096) are in the column paper's, in the order"
+                " of the first three. Novel: greatest cosine below 0.7, a threshold of ours, and"
+                " below 0.5 for comparison; by effect: those that lower the MSE when added alone."
+                " No MSE change: latents that are dead on the held-out text are among these.",
+            ),
+        )
+    )
+    return opening + body + lost
+
+
+def _wide_fit(analysis: Analysis) -> str:
+    wide = analysis.wide
+    return "" if wide is None else f"FVU {wide['fvu']:.3f} and {wide['dead_share']:.1%} dead"
+
+
+def curve_frame(analysis: Analysis) -> pd.DataFrame:
+    """Return every point of every curve: one row a point, "of" says what it is of."""
+    named = {
+        **analysis.points,
+        OVER_TRAINING: analysis.over_training,
+        AGAINST_INITIALISATION: analysis.drift,
+    }
+    return pd.concat([point_frame(points).assign(of=name) for name, points in named.items()])
+
+
+def _write_frames(folder: Path, analysis: Analysis, curves: pd.DataFrame) -> None:
+    runs = pd.DataFrame([*analysis.runs, *analysis.other_m])
+    stitching = tables.stitching_frame(analysis)
+    pairs = pd.concat(
+        [score_frame(scores).assign(of=name) for name, scores in analysis.pairs.items()]
+    )
+    differences = difference_frame(analysis.differences)
+    for name, frame in (
+        ("runs", runs),
+        ("curves", curves),
+        ("differences", differences),
+        ("stitching", stitching),
+    ):
+        path = folder / f"{name}.csv"
+        if len(frame):
+            _write_text(path, frame.to_csv(index=False))
+        else:  # An earlier result's would stand beside this one's tables.
+            path.unlink(missing_ok=True)
+    for name, frame in (("runs", runs), ("pairs", pairs)):
+        write_atomically(
+            folder / f"{name}.parquet", lambda path, frame=frame: frame.to_parquet(path)
+        )
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda new: new.write_text(text, encoding="utf-8"))

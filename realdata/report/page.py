@@ -1,0 +1,624 @@
+"""What the order of the latents means: two SAEs' matched latents with their top text, as HTML.
+
+The page holds text of its corpus: it is for reading, not for publication. All that comes from
+outside is escaped, nothing is loaded from elsewhere, and no script runs.
+"""
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csc_array, csr_array, vstack
+
+from osae_theory.errors import InputError, check_integer, check_real
+from osae_theory.files import check_writable, write_atomically
+from osae_theory.metrics import LatentStatistics, Matching, cosines, match_similarities
+from realdata.activations.store import ActivationStore
+from realdata.latents.sparse import LatentChunk, as_sparse, latent_statistics
+
+TEMPLATE = "page.html.jinja"
+# Of a snippet's tokens before its peak: a causal model has seen nothing after it.
+LEAD = 2 / 3
+
+DecodeToken = Callable[[int], str]
+
+
+# The text that is searched, and what is found in it.
+
+
+@dataclass(frozen=True, eq=False)
+class SearchedText:
+    """The contexts in which top activations are searched, and where each sample comes from.
+
+    Attributes
+    ----------
+    contexts : (c, t) int
+        Token ids. A context holds tokens of one document only.
+    documents : (c,) int
+        The document of each context.
+    context, position : (n,) int
+        Of each sample, in the order of the latents' rows: its context, and which of the
+        context's tokens it is. Tokens without a sample are shown, but have no activation.
+    opened : bool
+        Whether token 0 of each context is a beginning-of-sequence token, which is no text.
+    names : sequence of str
+        The documents' names, shown beside the snippets; empty if they have none.
+
+    Raises
+    ------
+    InputError
+        If arrays differ in length, an index is outside, or a token has two samples.
+    """
+
+    contexts: Int[np.ndarray, "c t"]
+    documents: Int[np.ndarray, " c_documents"]
+    context: Int[np.ndarray, " n"]
+    position: Int[np.ndarray, " n_positions"]
+    opened: bool = False
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        n_contexts, length = self.contexts.shape
+        if len(self.documents) != n_contexts:
+            raise InputError(f"{len(self.documents)} documents: expected {n_contexts}, by context")
+        if len(self.position) != len(self.context):
+            raise InputError(f"{len(self.position)} positions: expected {len(self.context)}")
+        _check_below("context", self.context, n_contexts)
+        _check_below("position", self.position, length)
+        if self.names:
+            _check_below("documents", self.documents, len(self.names))
+        if np.count_nonzero(self.samples() >= 0) != self.n:
+            raise InputError("context and position name a token twice: expected one sample each")
+
+    @classmethod
+    def of(cls, store: ActivationStore) -> "SearchedText":
+        """Return the text of a collection, for latents of all its rows in their order."""
+        places = store.places(np.arange(store.n))
+        return cls(
+            contexts=store.contexts,
+            documents=store.context_document,
+            context=places.context,
+            position=places.position,
+            opened=bool(store.manifest["text"]["opened"]),
+            names=store.documents,
+        )
+
+    @property
+    def n(self) -> int:
+        """The number of samples."""
+        return len(self.context)
+
+    def samples(self) -> Int[np.ndarray, "c t"]:
+        """Return the sample of each token, -1 where there is none."""
+        found = np.full(self.contexts.shape, -1, dtype=np.int64)
+        found[self.context, self.position] = np.arange(self.n)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Snippet:
+    """A window of one context around a token at which a latent is strongly active.
+
+    Attributes
+    ----------
+    context, document : int
+        Where it is.
+    start : int
+        The position, in its context, of its first token.
+    peak : int
+        Which of its own tokens the latent's activation brought it here for.
+    tokens : (w,) int
+        Token ids.
+    activations : (w,) float64
+        Of the latent, at each token; NaN at a token without a sample.
+    """
+
+    context: int
+    document: int
+    start: int
+    peak: int
+    tokens: Int[np.ndarray, " w"]
+    activations: Float[np.ndarray, " w"]
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The peak's context and its position there."""
+        return self.context, self.start + self.peak
+
+
+@dataclass(frozen=True, eq=False)
+class TopContexts:
+    """What a search gives.
+
+    Attributes
+    ----------
+    statistics : LatentStatistics
+        Of all latents, over all samples that were searched.
+    snippets : mapping of int to tuple of Snippet
+        Of each latent that was searched for, from the greatest activation down; none where it
+        is never positive.
+    """
+
+    statistics: LatentStatistics
+    snippets: Mapping[int, tuple[Snippet, ...]]
+
+
+def top_contexts(
+    chunks: Iterable[LatentChunk],
+    text: SearchedText,
+    latents: Int[np.ndarray, " p"],
+    n_snippets: int = 8,
+    window: int = 24,
+) -> TopContexts:
+    """Find the text at which latents are most active.
+
+    A context gives at most one snippet, at its greatest activation. Snippets of distinct
+    documents are taken first; only when there are fewer such documents than snippets asked for
+    do further contexts of the same documents follow. Of equal activations the earlier sample
+    wins. Memory is that of one chunk and of the activations of the latents searched for.
+
+    Parameters
+    ----------
+    chunks : iterable of SparseLatents or of (_, K) arrays
+        Latents of the samples, in the order of `text`.
+    text : SearchedText
+        Where the samples come from.
+    latents : (p,) int
+        Which latents to search for.
+    n_snippets : int
+        The most snippets a latent gets, at least 1.
+    window : int
+        Tokens of a snippet, at least 1; fewer where the context is shorter. About two thirds
+        stand before the peak.
+
+    Raises
+    ------
+    InputError
+        If chunks and text differ in their number of samples, there is no sample, a latent is
+        outside 0..K-1, or a chunk is not sound (see `as_sparse`).
+    """
+    check_integer("n_snippets", n_snippets, 1)
+    check_integer("window", window, 1)
+    Z, statistics = _gathered(chunks, latents)
+    if Z.shape[0] != text.n:
+        raise InputError(f"there are latents of {Z.shape[0]} samples: expected {text.n}")
+    samples = text.samples()
+    found = {}
+    for column, latent in enumerate(latents.tolist()):
+        entries = slice(Z.indptr[column], Z.indptr[column + 1])
+        rows, values = Z.indices[entries], Z.data[entries]
+        peaks = _top_samples(rows, values, text, n_snippets)
+        activations = np.zeros(text.n)
+        activations[rows] = values
+        found[latent] = tuple(
+            _snippet(int(row), activations, text, samples, window) for row in peaks
+        )
+    return TopContexts(statistics, found)
+
+
+def _gathered(
+    chunks: Iterable[LatentChunk], latents: Int[np.ndarray, " p"]
+) -> tuple[csc_array, LatentStatistics]:
+    """Return the columns of some latents, and the statistics of all, in one pass."""
+    columns: list[csr_array] = []
+    statistics: LatentStatistics | None = None
+    for chunk in chunks:
+        Z = as_sparse(chunk)
+        _check_below("latents", latents, Z.shape[1])
+        if Z.shape[0]:
+            own = latent_statistics([chunk])
+            statistics = own if statistics is None else statistics + own
+            columns.append(csr_array(Z[:, latents]))
+    if statistics is None:
+        raise InputError("latents are empty: expected at least one sample")
+    return csc_array(vstack(columns)), statistics
+
+
+def _top_samples(
+    rows: Int[np.ndarray, " a"], values: Float[np.ndarray, " a"], text: SearchedText, n: int
+) -> Int[np.ndarray, " s"]:
+    """Return the samples at the peaks of the snippets, the most active first."""
+    positive = values > 0
+    if text.opened:
+        positive &= text.position[rows] > 0
+    rows, values = rows[positive], values[positive]
+    ranked = rows[np.lexsort((rows, -values))].astype(np.int64)
+    ranked = ranked[_is_first(text.context[ranked])]
+    repeated = ~_is_first(text.documents[text.context[ranked]])
+    chosen = np.argsort(repeated, kind="stable")[:n]
+    return ranked[np.sort(chosen)]
+
+
+def _is_first(values: Int[np.ndarray, " a"]) -> Bool[np.ndarray, " a"]:
+    """Return which entries equal none before them."""
+    first = np.zeros(len(values), dtype=bool)
+    first[np.unique(values, return_index=True)[1]] = True
+    return first
+
+
+def _snippet(
+    row: int,
+    activations: Float[np.ndarray, " n"],
+    text: SearchedText,
+    samples: Int[np.ndarray, "c t"],
+    window: int,
+) -> Snippet:
+    context, position = int(text.context[row]), int(text.position[row])
+    first, length = int(text.opened), text.contexts.shape[1]
+    # Near an end of its context a window moves inwards rather than be cut.
+    start = max(first, min(position - int(LEAD * window), length - window))
+    stop = min(start + window, length)
+    here = samples[context, start:stop]
+    return Snippet(
+        context=context,
+        document=int(text.documents[context]),
+        start=start,
+        peak=position - start,
+        tokens=text.contexts[context, start:stop],
+        activations=np.where(here >= 0, activations[here], np.nan),
+    )
+
+
+def _check_below(name: str, values: Int[np.ndarray, " n"], limit: int) -> None:
+    outside = (values < 0) | (values >= limit)
+    if outside.any():
+        raise InputError(f"{name} hold {values[outside][0]}: expected indices in 0..{limit - 1}")
+
+
+# The page.
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two SAEs of a page.
+
+    Attributes
+    ----------
+    label : str
+        What tells it from the other, such as "seed 0".
+    decoder : (K, d)
+        Decoder rows in the order of the latents; of both sides in one space.
+    latents : iterable of SparseLatents or of (_, K) arrays
+        Of the samples of the searched text, in their order; it is read once.
+    """
+
+    label: str
+    decoder: Float[np.ndarray, "K d"]
+    latents: Iterable[LatentChunk]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageHeader:
+    """What the page says of where its figures come from.
+
+    Attributes
+    ----------
+    model, hook_point, method : str
+        The language model, where it is read, and how both SAEs were trained.
+    layer : int or None
+        The layer of the hook point, where it has a number.
+    m : int
+        Active latents a token.
+    corpus, corpus_hash : str
+        The text's name, with its part, and its hash.
+    dequantised : bool
+        Whether the model's weights are 4-bit ones, dequantised.
+    chance : float or None
+        Stab of unrelated dictionaries of this size (`osae_theory.metrics.chance_stability`).
+    """
+
+    model: str
+    hook_point: str
+    method: str
+    layer: int | None = None
+    m: int
+    corpus: str
+    corpus_hash: str
+    dequantised: bool = False
+    chance: float | None = None
+
+    def __post_init__(self) -> None:
+        check_integer("m", self.m, 1)
+        if self.chance is not None:
+            check_real("chance", self.chance, at_least=-1.0, at_most=1.0)
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """How much the page shows.
+
+    Attributes
+    ----------
+    n_latents : int
+        First latents of the left side; all, where there are fewer.
+    n_snippets, window : int
+        As in `top_contexts`.
+    """
+
+    n_latents: int = 24
+    n_snippets: int = 8
+    window: int = 24
+
+    def __post_init__(self) -> None:
+        for name in ("n_latents", "n_snippets", "window"):
+            check_integer(name, getattr(self, name), 1)
+
+
+def render(
+    left: Side,
+    right: Side,
+    text: SearchedText,
+    decode_token: DecodeToken,
+    header: PageHeader,
+    settings: PageSettings | None = None,
+) -> str:
+    """Return the page of two SAEs: the first latents of one, each beside its match in the other.
+
+    All K latents of both are matched one to one on the signed cosine of their decoder rows, as
+    in Stab (`osae_theory.metrics.match`).
+
+    Parameters
+    ----------
+    left, right : Side
+        The two SAEs, of one width.
+    text : SearchedText
+        The text both sides' latents are of.
+    decode_token : callable
+        Gives the text of a token id. A token that is only part of a character shows as
+        whatever this gives for it, usually a replacement character.
+    header : PageHeader
+        Where the figures come from.
+    settings : PageSettings, optional
+        How many latents and snippets.
+
+    Returns
+    -------
+    str
+        HTML in one piece.
+
+    Raises
+    ------
+    InputError
+        If the decoders differ in shape or have no row, a side has another number of latents
+        than decoder rows, or latents and text do not agree (see `top_contexts`).
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    settings = settings or PageSettings()
+    pairs, matching = _pairs(left, right, text, decode_token, settings)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files("realdata.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        header=header,
+        labels=(left.label, right.label),
+        pairs=pairs,
+        summary=_summary(pairs),
+        stability=matching.stability,
+        orderedness=matching.orderedness,
+        left_out=matching.left_out,
+        K=len(left.decoder),
+        n_tokens=text.n,
+        n_documents=len(np.unique(text.documents[text.context])),
+        unsampled=_has_unsampled(pairs),
+    )
+
+
+def write_page(path: Path, html: str) -> None:
+    """Write a page, whole or not at all; its folder is made if need be.
+
+    Raises InputError if that cannot be.
+    """
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder: expected a file to write the page to")
+    check_writable(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+
+
+# What the template is given: values and text, no markup.
+
+
+@dataclass(frozen=True)
+class _Token:
+    """One token as shown; `shade` in [0, 1] is None where there is no activation."""
+
+    text: str
+    activation: str
+    shade: float | None
+    peak: bool
+
+
+@dataclass(frozen=True)
+class _Excerpt:
+    """One snippet as shown; `shared`: the other side has a snippet with this peak too."""
+
+    peak: str
+    document: str
+    tokens: tuple[_Token, ...]
+    shared: bool
+
+
+@dataclass(frozen=True)
+class _Latent:
+    """One latent as shown; `energy` is its share of that of all latents, in [0, 1]."""
+
+    label: str
+    index: int
+    frequency: str
+    energy: str
+    excerpts: tuple[_Excerpt, ...]
+    dead: bool
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A left latent and its match, with the right latent nearest to it by cosine."""
+
+    left: _Latent
+    right: _Latent
+    cosine: float
+    nearest: int
+    nearest_cosine: float
+    n_shared: int
+    n_comparable: int
+
+    @property
+    def shift(self) -> int:
+        """How much later the match stands in its own order."""
+        return self.right.index - self.left.index
+
+
+def _pairs(
+    left: Side, right: Side, text: SearchedText, decode_token: DecodeToken, settings: PageSettings
+) -> tuple[tuple[_Pair, ...], Matching]:
+    for side in (left, right):
+        if side.decoder.shape != left.decoder.shape or side.decoder.size == 0:
+            raise InputError(
+                f"the decoder of {side.label!r} has shape {side.decoder.shape}: expected that of "
+                f"{left.label!r}, {left.decoder.shape}, with at least one row"
+            )
+    S = cosines(left.decoder.T, right.decoder.T)
+    matching = match_similarities(S)
+    n = min(settings.n_latents, len(left.decoder))
+    matched = matching.permutation[:n].astype(np.int64)
+    searched = _search(left, text, np.arange(n), settings)
+    searched_too = _search(right, text, matched, settings)
+    matching = _of_active(matching, searched.top.statistics, searched_too.top.statistics)
+    pairs = []
+    for i, j in enumerate(matched.tolist()):
+        first, second = searched.top.snippets[i], searched_too.top.snippets[j]
+        shared = {s.place for s in first} & {s.place for s in second}
+        nearest = int(S[i].argmax())
+        pairs.append(
+            _Pair(
+                left=_latent(searched, i, text, shared, decode_token),
+                right=_latent(searched_too, j, text, shared, decode_token),
+                cosine=float(S[i, j]),
+                nearest=nearest,
+                nearest_cosine=float(S[i, nearest]),
+                n_shared=len(shared),
+                n_comparable=min(len(first), len(second)),
+            )
+        )
+    return tuple(pairs), matching
+
+
+def _of_active(matching: Matching, left: LatentStatistics, right: LatentStatistics) -> Matching:
+    """Return the matching with pairs left out of Ord that are not both active on the text."""
+    both = ~left.dead & ~right.dead[matching.permutation]
+    return replace(matching, live=both if matching.live is None else both & matching.live)
+
+
+@dataclass(frozen=True, eq=False)
+class _Searched:
+    """A side with what was found in the text, and each latent's share of the energy."""
+
+    label: str
+    top: TopContexts
+    energy_shares: Float[np.ndarray, " K"]
+
+
+def _search(
+    side: Side, text: SearchedText, latents: Int[np.ndarray, " p"], settings: PageSettings
+) -> _Searched:
+    top = top_contexts(side.latents, text, latents, settings.n_snippets, settings.window)
+    K = len(top.statistics.counts)
+    if K != len(side.decoder):
+        raise InputError(
+            f"{side.label!r} has {K} latents: expected {len(side.decoder)}, one a decoder row"
+        )
+    # What a latent adds to the reconstruction: its activation times its row, of whatever norm.
+    energies = top.statistics.energies * np.sum(side.decoder.astype(np.float64) ** 2, axis=1)
+    total = float(energies.sum())
+    return _Searched(side.label, top, energies / total if total > 0 else energies)
+
+
+def _latent(
+    searched: _Searched,
+    index: int,
+    text: SearchedText,
+    shared: set[tuple[int, int]],
+    decode_token: DecodeToken,
+) -> _Latent:
+    statistics = searched.top.statistics
+    snippets = searched.top.snippets[index]
+    scale = max((s.activations[s.peak] for s in snippets), default=1.0)
+    return _Latent(
+        label=searched.label,
+        index=index,
+        frequency=_percent(float(statistics.frequencies[index])),
+        energy=_percent(float(searched.energy_shares[index])),
+        excerpts=tuple(
+            _Excerpt(
+                peak=_number(float(s.activations[s.peak])),
+                document=_visible(text.names[s.document]) if text.names else "",
+                tokens=_tokens(s, float(scale), decode_token),
+                shared=s.place in shared,
+            )
+            for s in snippets
+        ),
+        dead=bool(statistics.dead[index]),
+    )
+
+
+def _tokens(snippet: Snippet, scale: float, decode_token: DecodeToken) -> tuple[_Token, ...]:
+    tokens = []
+    for place, (token, value) in enumerate(
+        zip(snippet.tokens.tolist(), snippet.activations.tolist(), strict=True)
+    ):
+        known = not np.isnan(value)
+        tokens.append(
+            _Token(
+                text=_visible(decode_token(token)) or f"⟨token {token}⟩",
+                activation=_number(value) if known else "",
+                shade=min(max(value / scale, 0.0), 1.0) if known else None,
+                peak=place == snippet.peak,
+            )
+        )
+    return tuple(tokens)
+
+
+# Characters that cannot be seen, break the line or turn its direction are written out.
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_SIGNS = {"\n": "↵", "\t": "⇥", "\r": "␍"}
+
+
+def _visible(text: str) -> str:
+    """Return text with every character in it that has no glyph of its own made visible."""
+    return "".join(
+        _SIGNS.get(c) or (f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in _UNSEEN else c)
+        for c in text
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _percent(share: float) -> str:
+    return "<0.01%" if 0 < share < 1e-4 else f"{share:.2%}"
+
+
+def _summary(pairs: Sequence[_Pair]) -> dict[str, float]:
+    """Return what is said of the shown pairs together."""
+    return {
+        "cosine": float(np.mean([pair.cosine for pair in pairs])),
+        "n_same": sum(pair.shift == 0 for pair in pairs),
+        "n_within": sum(pair.right.index < len(pairs) for pair in pairs),
+    }
+
+
+def _has_unsampled(pairs: Sequence[_Pair]) -> bool:
+    return any(
+        token.shade is None
+        for pair in pairs
+        for latent in (pair.left, pair.right)
+        for excerpt in latent.excerpts
+        for token in excerpt.tokens
+    )

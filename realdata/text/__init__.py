@@ -1,0 +1,1 @@
+"""Text: corpora, split by document, packed into contexts."""

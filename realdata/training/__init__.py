@@ -1,0 +1,1 @@
+"""Training of SAEs on stored activations: methods, the trainer, its fellows and its logs."""

@@ -1,0 +1,471 @@
+"""Training of SAEs on stored activations: several runs in one pass, resumable to the same bits.
+
+A job is some runs of one method on one corpus. It keeps, in its own folder,
+
+- a checkpoint of each run at stated shares of the training, 0 (its initialisation) and 1 among
+  them, as `realdata.checkpoints` reads it;
+- the whole state of the training every so many steps: weights, optimiser, random streams, data
+  order. A job that is killed goes on from there, and ends with the weights it would have had;
+- a log, one JSON object a line.
+
+"Tokens" are activations seen: where a training is longer than its corpus, they repeat.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from osae_theory.devices import check_device
+from osae_theory.errors import InputError, check_choice, check_integer
+from osae_theory.files import write_atomically
+from osae_theory.sae import (
+    DataOrder,
+    LearningRateSchedule,
+    Run,
+    RunSeeds,
+    SparsityWarmup,
+    Trainer,
+    TrainingConfig,
+)
+from realdata.activations.standardisation import Standardisation
+from realdata.activations.store import ActivationStore
+from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
+from realdata.training.distributed import ALONE, Processes
+from realdata.training.logs import JsonLines, Log, make_log
+from realdata.training.methods import METHODS
+
+RECORD = "run.json"
+PRECISIONS = ("highest", "high", "medium")
+# Activations beyond this many bytes stay on disk and are read row by row.
+IN_MEMORY = 2 * 1024**3
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Standardised activations by number: an array in memory, or a store on disk."""
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def d(self) -> int:
+        """Their width."""
+        ...
+
+    def rows(self, indices: Int[np.ndarray, " b"]) -> Float32[np.ndarray, "b d"]:
+        """Return those with these numbers."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class RowsInMemory:
+    """An array of standardised activations."""
+
+    values: Float32[np.ndarray, "n d"]
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        return self.values.shape[0]
+
+    @property
+    def d(self) -> int:
+        """Their width."""
+        return self.values.shape[1]
+
+    def rows(self, indices: Int[np.ndarray, " b"]) -> Float32[np.ndarray, "b d"]:
+        """Return those with these numbers."""
+        return self.values[indices]
+
+
+def rows_of(store: ActivationStore, limit: int = IN_MEMORY) -> Rows:
+    """Return a store's activations, in memory if they take at most `limit` bytes there."""
+    return RowsInMemory(store.read_all()) if 4 * store.n * store.d <= limit else store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What all runs of an experiment share, whatever their method.
+
+    Attributes
+    ----------
+    K, m : int
+        Latents, and how many of them are active.
+    n_steps, batch_size : int
+        Of each run.
+    sparsity_warmup, decay_from : float
+        See `osae_theory.sae.SparsityWarmup` and `LearningRateSchedule`.
+    snapshots : tuple of float
+        Shares of the training at which checkpoints are kept.
+    arithmetic : str
+        See `osae_theory.sae.TrainingConfig`.
+    """
+
+    K: int
+    m: int
+    n_steps: int
+    batch_size: int
+    sparsity_warmup: float = 0.2
+    decay_from: float = 0.5
+    snapshots: tuple[float, ...] = (0.0, 1.0)
+    arithmetic: str = "fast"
+
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """Return the numbers of steps done at which checkpoints are kept."""
+        return tuple(sorted({round(share * self.n_steps) for share in self.snapshots}))
+
+    def config(self, activation: str, backend: str = "auto") -> TrainingConfig:
+        """Return the training configuration."""
+        return TrainingConfig(
+            self.m,
+            n_steps=self.n_steps,
+            batch_size=self.batch_size,
+            activation=activation,
+            use_decoder_bias=True,
+            sparsity_warmup=SparsityWarmup(self.sparsity_warmup),
+            learning_rate_schedule=LearningRateSchedule(decay_from=self.decay_from),
+            backend=backend,
+            arithmetic=self.arithmetic,
+        )
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A run's own: the name of its folder, its seed, its learning rate."""
+
+    name: str
+    seed: int
+    learning_rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """Where and how a training runs. Anything but the defaults has not been run by the authors.
+
+    Attributes
+    ----------
+    device : str
+        A torch device.
+    precision : {"highest", "high", "medium"}
+        Of float32 matrix products, as torch.set_float32_matmul_precision takes it: below
+        "highest" a GPU multiplies in TF32 or bfloat16 and sums in float32. Weights and
+        optimiser stay in float32.
+    """
+
+    device: str = "cpu"
+    precision: str = "highest"
+
+    def __post_init__(self) -> None:
+        check_choice("precision", self.precision, PRECISIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Runs of one method on one corpus, trained together.
+
+    Attributes
+    ----------
+    method : str
+        A name in METHODS.
+    runs : tuple of RunSpec
+        At least one, each of another name.
+    budget : Budget
+        What they share.
+    folder : Path
+        Where each run has its folder.
+    origin : Origin
+        What their checkpoints say of model and corpus.
+    save_every : int
+        Steps between two saved states.
+    logs : tuple of str
+        Where to log besides the JSON lines: "tensorboard", "wandb".
+    hardware : Hardware
+        Where it runs.
+    """
+
+    method: str
+    runs: tuple[RunSpec, ...]
+    budget: Budget
+    folder: Path
+    origin: Origin
+    save_every: int = 200
+    logs: tuple[str, ...] = ()
+    hardware: Hardware = field(default_factory=Hardware)
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, METHODS)
+        check_integer("save_every", self.save_every, 1)
+        if not self.runs or len({run.name for run in self.runs}) < len(self.runs):
+            raise InputError(f"runs {[run.name for run in self.runs]}: expected each name once")
+
+    @property
+    def key(self) -> str:
+        """Return a hash of all that decides the numbers of this job, for its own files."""
+        values = (self.method, self.runs, self.budget, self.hardware, self.origin)
+        return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+    @property
+    def state_file(self) -> Path:
+        """Return where the state is kept while the job is under way."""
+        return self.folder / f".{self.key}.safetensors"
+
+    @property
+    def log_file(self) -> Path:
+        """Return the log: what it says of steps after the last saved state is said again."""
+        return self.folder / f"{self.runs[0].name}.{self.key}.jsonl"
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether the run of a folder has all its checkpoints."""
+    return (folder / RECORD).is_file()
+
+
+def run_record(folder: Path) -> dict[str, Any]:
+    """Return what the training wrote of a finished run: its label, and its snapshots."""
+    return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+
+
+def snapshot_folder(run: Path, tokens: int) -> Path:
+    """Return the checkpoint's folder of a run at a number of tokens."""
+    return run / f"tokens-{tokens}"
+
+
+def train(
+    job: Job,
+    data: Rows,
+    standardisation: Standardisation,
+    *,
+    processes: Processes = ALONE,
+    on_step: Callable[[int], None] | None = None,
+) -> None:
+    """Train the runs of a job that are not finished, or go on with them.
+
+    Parameters
+    ----------
+    job : Job
+        What to train.
+    data : Rows
+        The standardised training activations.
+    standardisation : Standardisation
+        What was done to them; it is stored with each checkpoint.
+    processes : Processes
+        The data-parallel processes that share each batch; this one alone by default. BatchTopK
+        then selects among each process's own part.
+    on_step : callable, optional
+        Called with the number of steps done.
+
+    Raises
+    ------
+    InputError
+        If the device is not there, the batch cannot be shared out, or a saved state is damaged.
+    """
+    pending = tuple(run for run in job.runs if not is_finished(job.folder / run.name))
+    if not pending:
+        return
+    # A job that was killed while its records were written goes on as it began; runs that were
+    # finished in other company have no part in this one.
+    goes_on = job.state_file.is_file()
+    torch.set_float32_matmul_precision(job.hardware.precision)
+    made = job if goes_on else replace(job, runs=pending)
+    _Training(made, data, standardisation, processes).run(on_step)
+
+
+class _Training:
+    """A job under way."""
+
+    def __init__(
+        self, job: Job, data: Rows, standardisation: Standardisation, processes: Processes
+    ) -> None:
+        budget, method = job.budget, METHODS[job.method]
+        self.job, self.data, self.standardisation = job, data, standardisation
+        self.processes = processes
+        self.device = check_device(job.hardware.device)
+        schedule = method.schedule(budget.K)
+        seeds = [RunSeeds.same(run.seed) for run in job.runs]
+        rates = [run.learning_rate for run in job.runs]
+        self.trainer = Trainer(
+            data.d,
+            budget.K,
+            [Run(own, rate, schedule) for own, rate in zip(seeds, rates, strict=True)],
+            budget.config(method.activation),
+            device=self.device,
+            all_reduce=processes.all_reduce,
+            world_size=processes.count,
+        )  # fmt: skip
+        self.batch_size = min(budget.batch_size, data.n)
+        self.order = DataOrder(data.n, self.batch_size, seeds)
+        self.part = processes.part(self.batch_size)
+        # On a CPU its own time: what else the machine does should not count.
+        on_cpu = self.device.type == "cpu"
+        self.clock = time.process_time if on_cpu else time.perf_counter
+        self.seconds = 0.0
+
+    def run(self, on_step: Callable[[int], None] | None) -> None:
+        """Go on from the saved state, if there is one, to the end."""
+        job, trainer = self.job, self.trainer
+        snapshots = set(job.budget.snapshot_steps)
+        self._restore()
+        with self._log() as log:
+            if trainer.n_done == 0:
+                self._snapshot(log, None)
+            while trainer.n_done < job.budget.n_steps:
+                losses = self._step()
+                done = trainer.n_done
+                if done in snapshots:
+                    self._snapshot(log, losses)
+                elif done % job.save_every == 0:
+                    log.write(self._entry(losses))
+                # A snapshot's line must be in the log before the state says that it is done.
+                if done % job.save_every == 0 and done < job.budget.n_steps:
+                    self._save()
+                if on_step is not None:
+                    on_step(done)
+        self._finish()
+
+    def _step(self) -> list[float]:
+        started = self.clock()
+        places = self.order.next()[:, self.part].numpy()
+        rows = self.data.rows(places.ravel()).reshape(*places.shape, self.data.d)
+        losses = self.trainer.step(torch.from_numpy(rows).to(self.device)).tolist()
+        self.seconds += self.clock() - started
+        return losses
+
+    def _entry(self, losses: Sequence[float] | None) -> dict[str, Any]:
+        done, config = self.trainer.n_done, self.trainer.config
+        names = [run.name for run in self.job.runs]
+        return {
+            "step": done,
+            "tokens": done * self.batch_size,
+            # What one run alone would take; the runs of a job take turns.
+            "seconds": self.seconds / len(names),
+            "active": config.sparsity_warmup.active_at(
+                max(done - 1, 0), config.n_steps, self.job.budget.K, config.n_nonzero
+            ),
+            "loss": None if losses is None else dict(zip(names, losses, strict=True)),
+        }
+
+    def _log(self) -> Log:
+        if not self.processes.is_first:
+            return Log()
+        done = self.trainer.n_done
+        return make_log(
+            self.job.log_file, self.job.logs, keep=lambda line: 0 < done and line["step"] <= done
+        )
+
+    def _snapshot(self, log: Log, losses: Sequence[float] | None) -> None:
+        """Write each run's checkpoint, then the line of the log that says so."""
+        entry = self._entry(losses) | {"snapshot": True}
+        if self.processes.is_first:
+            for index, run in enumerate(self.job.runs):
+                folder = snapshot_folder(self.job.folder / run.name, entry["tokens"])
+                write_ours(folder, self._checkpoint(index, entry))
+        log.write(entry)
+
+    def _checkpoint(self, index: int, entry: dict[str, Any]) -> TopMCheckpoint:
+        """Return a run as it is now; m is that of the end, whatever the warm-up is at.
+
+        BatchTopK is stored with its threshold once it has one, as it selects at inference, and
+        before that with the m largest latents of each sample.
+        """
+        job, model = self.job, self.trainer.model.run(index)
+        run = job.runs[index]
+        threshold = self.trainer.thresholds[index].cpu()
+        by_threshold = METHODS[job.method].activation == "batch" and float(threshold) > 0
+        details = {
+            "learning_rate": run.learning_rate,
+            "steps": entry["step"],
+            "active_latents": entry["active"],
+            "budget": asdict(job.budget),
+        }
+        assert model.decoder_bias is not None
+        return TopMCheckpoint(
+            encoder=model.encoder[0].cpu(),
+            encoder_bias=model.encoder_bias[0].cpu(),
+            decoder=model.atoms[0].cpu(),
+            decoder_bias=model.decoder_bias[0].cpu(),
+            input_mean=torch.from_numpy(self.standardisation.mean),
+            input_scale=torch.from_numpy(self.standardisation.scale),
+            m=job.budget.m,
+            activation="jumprelu" if by_threshold else "relu",
+            threshold=threshold.expand(job.budget.K).clone() if by_threshold else None,
+            origin=replace(
+                job.origin,
+                method=job.method,
+                seed=run.seed,
+                n_tokens=entry["tokens"],
+                details=details,
+            ),
+        )
+
+    def _save(self) -> None:
+        if not self.processes.is_first:
+            return
+        state = {f"trainer.{name}": value for name, value in self.trainer.state().items()}
+        state |= {f"order.{name}": value for name, value in self.order.state().items()}
+        tensors = {name: value.cpu().contiguous() for name, value in state.items()}
+        metadata = {"seconds": repr(self.seconds)}
+        self.job.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(
+            self.job.state_file, lambda path: save_file(tensors, path, metadata=metadata)
+        )
+
+    def _restore(self) -> None:
+        path = self.job.state_file
+        if not path.is_file():
+            return
+        try:
+            with safe_open(path, framework="pt") as file:
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                self.seconds = float(file.metadata()["seconds"])
+            self.trainer.restore(_under("trainer.", state))
+            self.order.restore(_under("order.", state))
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{path} is damaged: delete it, and the training starts anew"
+            ) from error
+
+    def _finish(self) -> None:
+        """Say of each run that it is finished, and drop the state."""
+        if not self.processes.is_first:
+            return
+        entries = [line for line in JsonLines.read(self.job.log_file) if line.get("snapshot")]
+        diverged = self.trainer.diverged.tolist()
+        for run, lost in zip(self.job.runs, diverged, strict=True):
+            record = asdict(run) | {
+                "method": self.job.method,
+                "m": self.job.budget.m,
+                "diverged": lost,
+                "snapshots": [_of_run(entry, run.name) for entry in entries],
+            }
+            text = json.dumps(record, indent=1) + "\n"
+            write_atomically(
+                self.job.folder / run.name / RECORD,
+                lambda path, text=text: path.write_text(text, encoding="utf-8"),
+            )
+        self.job.state_file.unlink(missing_ok=True)
+
+
+def _of_run(entry: dict[str, Any], name: str) -> dict[str, Any]:
+    loss = entry["loss"]
+    kept = {key: entry[key] for key in ("step", "tokens", "seconds", "active")}
+    return kept | {"loss": None if loss is None else loss[name]}
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
