@@ -39,9 +39,11 @@ from osae_theory.seeds import Axis, derived_seed
 from osae_theory.workers import in_workers
 
 MODULE = "benchmarks.peers.synthetic"
-D, K, BATCH = 48, 128, 1024
+D, K, BATCH = 48, 128, 512
 N_TUNING_DRAWS = 2
 RATES = (0.0003, 0.001, 0.003, 0.01)
+# Steps without firing after which a latent is dead and enters the auxiliary loss.
+DEAD_AFTER = 100
 N_HELDOUT = 50_000
 N_FOR_ORDER = 200_000
 RESULT, TABLE = "result.json", "table.md"
@@ -168,6 +170,7 @@ def measured(task: Task) -> dict[str, float]:
             lr_decay_steps=task.n_steps // 2,
             lr_end=0.0,
             lr_scheduler_name="constant",
+            dead_feature_window=DEAD_AFTER,
             eval_samples=N_HELDOUT,
             checkpoint_path=None,
             output_path=None,
@@ -242,7 +245,7 @@ def parser() -> Parser:
     """Return the command line's parser."""
     p = Parser(MODULE, "SAELens's synthetic model: its SAEs and ours, in its runner.", resumes=True)
     p.add_argument("--draws", type=int, default=5, help="synthetic models (default: 5)")
-    p.add_argument("--steps", type=int, default=2000, help="training steps (default: 2000)")
+    p.add_argument("--steps", type=int, default=1500, help="training steps (default: 1500)")
     p.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     p.add_argument(
         "--workers", type=int, default=cpu_count(), help="processes (default: the machine's cores)"
@@ -348,7 +351,7 @@ def write_results(
     text = (
         f"SAELens's synthetic model with {K} features in {D} dimensions ({true_l0:.1f} active a"
         f" sample; trees of exclusive children, low-rank correlation), its runner, {options.steps}"
-        f" steps of {BATCH}. Mean ± half of the 95% interval over {len(first)} draws, each of a"
+        f" steps of {BATCH}, latents dead after {DEAD_AFTER} steps without firing. Mean ± half of the 95% interval over {len(first)} draws, each of a"
         " synthetic model and a training; bold: the best, and those not told apart from it of all"
         f" {len(runs)} (t-tests within draws, Holm's correction over all pairs). Stab of unrelated"
         f" dictionaries: {chance.mean:.3f}; Ord of the true codes on as many samples as the latents"
