@@ -35,7 +35,8 @@ from realdata.activations.store import (
     manifest_hash,
     read_manifest,
 )
-from realdata.models.language import LanguageModel, check_disk, sha256_of
+from realdata.models.disk import check_disk, sha256_of
+from realdata.models.language import LanguageModel
 from realdata.text.corpora import PackedText
 
 # Rounding a float16 store may add to a dimension, relative to its standard deviation.

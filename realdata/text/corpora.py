@@ -26,7 +26,7 @@ from jaxtyping import Int32
 
 from osae_theory.errors import InputError, check_choice, check_integer, check_real
 from osae_theory.seeds import Axis, generator
-from realdata.models.language import library
+from realdata.models.libraries import library
 
 TRAINING, EVALUATION = PARTS = ("training", "evaluation")
 
