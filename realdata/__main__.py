@@ -299,7 +299,7 @@ def _add_hardware(p: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace, command: str) -> None:
     from osae_theory.devices import check_device
     from realdata.experiment.jobs import WIDE, Experiment
-    from realdata.models import language as models
+    from realdata.models import loading as models
     from realdata.report.files import RESULT, TABLE
     from realdata.run import perform
     from realdata.training.logs import check_logs
@@ -345,7 +345,7 @@ def _tune(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
     from realdata.experiment.stores import collect_all
     from realdata.experiment.tuning import check_target, tune, write_rates
-    from realdata.models import language as models
+    from realdata.models import loading as models
 
     preset = preset_of(options)
     check_writable(options.cache, "--cache")

@@ -7,7 +7,8 @@ from scipy.special import log_softmax
 
 from realdata.experiment.presets import PRESETS
 from realdata.models.language import LanguageModel
-from realdata.text.corpora import Corpus, Document
+from realdata.text.corpora import Corpus
+from realdata.text.sources import Document
 
 N_LETTERS, BOS = 26, 26
 D = 20

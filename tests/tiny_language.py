@@ -7,7 +7,9 @@ from scipy.special import log_softmax
 
 from realdata.activations.rule import CollectionSettings
 from realdata.models.language import LanguageModel
-from realdata.text.corpora import Corpus, Document, PackingSettings, pack
+from realdata.text.corpora import Corpus
+from realdata.text.packing import PackingSettings, pack
+from realdata.text.sources import Document
 
 BOS = 256
 SETTINGS = CollectionSettings(batch=2, shard=4, calibration=6)

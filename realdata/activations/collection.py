@@ -35,8 +35,9 @@ from realdata.activations.store import (
     manifest_hash,
     read_manifest,
 )
-from realdata.models.language import LanguageModel, check_disk, sha256_of
-from realdata.text.corpora import PackedText
+from realdata.models.disk import check_disk, sha256_of
+from realdata.models.language import LanguageModel
+from realdata.text.packing import PackedText
 
 # Rounding a float16 store may add to a dimension, relative to its standard deviation.
 _HALF_TOLERANCE = 1e-3

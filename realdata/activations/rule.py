@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Float32, Int, Int32
 from osae_theory.errors import InputError, check_choice, check_integer, check_real
 from realdata.activations.standardisation import STANDARDISATIONS, Standardisation
 from realdata.models.language import LanguageModel, Replacement
-from realdata.text.corpora import PackedText
+from realdata.text.packing import PackedText
 
 PRECISIONS = ("auto", "float32")
 

@@ -20,7 +20,7 @@ from jaxtyping import Float32, Int, Int32
 from osae_theory.errors import InputError
 from realdata.activations.rule import Calibration, Counts, Places
 from realdata.activations.standardisation import Standardisation
-from realdata.models.language import sha256_of
+from realdata.models.disk import sha256_of
 
 FORMAT = "osae-activations 1"
 MANIFEST = "manifest.json"

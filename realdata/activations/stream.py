@@ -17,7 +17,7 @@ from realdata.activations.rule import (
 )
 from realdata.activations.standardisation import Standardisation, fit_standardisation
 from realdata.models.language import LanguageModel
-from realdata.text.corpora import PackedText
+from realdata.text.packing import PackedText
 
 
 @dataclass(frozen=True, eq=False)

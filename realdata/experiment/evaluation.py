@@ -21,7 +21,8 @@ from realdata.checkpoints.form import CHUNK, SparseAutoencoder
 from realdata.experiment.stores import data_hash
 from realdata.latents.quality import run_quality
 from realdata.latents.sparse import SparseLatents, latent_statistics, sparse
-from realdata.models.language import LanguageModel, Replacement, cross_entropies_recovered
+from realdata.models.language import LanguageModel, Replacement
+from realdata.models.recovery import cross_entropies_recovered
 from realdata.training.trainer import run_record, snapshot_folder
 
 _RESULT, _LATENTS = "evaluation.json", "evaluation.npz"

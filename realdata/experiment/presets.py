@@ -7,7 +7,7 @@ from types import MappingProxyType
 from osae_theory.errors import InputError, check_choice, check_integer, check_real
 from osae_theory.sae.kernels import ARITHMETICS
 from realdata.activations.standardisation import STANDARDISATIONS
-from realdata.models.language import MODELS
+from realdata.models.sources import MODELS
 from realdata.training.methods import DEFAULT_METHODS, METHODS
 
 # Shares of the training at which the paper looks, of its 50M tokens.
@@ -23,7 +23,7 @@ class Preset:
     name : str
         Its name in the registry.
     model : str
-        A name in `realdata.models.language.MODELS`.
+        A name in `realdata.models.sources.MODELS`.
     hook : str
         The hook point by TransformerLens's name; layer L is blocks.{L-1}.hook_resid_post.
     corpora : tuple of str

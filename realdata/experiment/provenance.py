@@ -15,7 +15,8 @@ from osae_theory import __version__
 from osae_theory.workers import THREADS_PER_WORKER
 from realdata.experiment.presets import Preset
 from realdata.experiment.stores import Stores, data_hash
-from realdata.models.language import MODELS, LanguageModel
+from realdata.models.language import LanguageModel
+from realdata.models.sources import MODELS
 
 _LIBRARIES = ("numba", "numpy", "scipy", "torch", "transformers", "transformer-lens")
 # What decides the weights of a run, besides its configuration and data.

@@ -11,7 +11,8 @@ from realdata.activations.rule import CollectionSettings
 from realdata.activations.store import ActivationStore
 from realdata.experiment.presets import Preset
 from realdata.models.language import LanguageModel
-from realdata.text.corpora import Corpus, PackedText, PackingSettings, find_corpus, pack
+from realdata.text.corpora import Corpus, find_corpus
+from realdata.text.packing import PackedText, PackingSettings, pack
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def collect_all(
     Raises
     ------
     InputError
-        As `realdata.text.corpora.pack` and `realdata.activations.collection.collect`.
+        As `realdata.text.packing.pack` and `realdata.activations.collection.collect`.
     """
     packing = PackingSettings(
         context=preset.context,

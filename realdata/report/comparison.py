@@ -5,7 +5,8 @@ from pathlib import Path
 from osae_theory.files import write_atomically
 from realdata.comparison.findings import Findings, json_text, text
 from realdata.comparison.text import pair_frame, summary_frame
-from realdata.report import figures
+from realdata.report.figures.comparison import comparison
+from realdata.report.figures.style import save
 
 FILES = ("comparison.json", "comparison.md", "pairs.csv", "summary.csv", "comparison.png")
 ACTIVATION_FILES = ("pairs_activations.csv", "summary_activations.csv")
@@ -38,4 +39,4 @@ def write_files(found: Findings, folder: Path) -> None:
     if found.matches is not None:
         table = found.matches
         write_atomically(folder / MATCH_FILES[1], lambda path: table.to_parquet(path, index=False))
-    figures.save(figures.comparison(found.comparison), folder / FILES[4])
+    save(comparison(found.comparison), folder / FILES[4])

@@ -17,7 +17,12 @@ from matplotlib.figure import Figure
 from osae_theory.errors import InputError
 from osae_theory.metrics.intervals import Estimate
 from realdata.consistency.collection import PAIR_KINDS, CurvePoint
-from realdata.report import figures
+from realdata.report.figures.initialisation import against_initialisation
+from realdata.report.figures.over_prefixes import orderedness_over_prefixes, stability_over_prefixes
+from realdata.report.figures.over_training import over_training
+from realdata.report.figures.pareto import pareto
+from realdata.report.figures.sorted_orders import sorted_orders
+from realdata.report.figures.style import save
 from realdata.report.tables import as_trained, short_prefix
 
 RESULT, CURVES = "result.json", "curves.csv"
@@ -143,7 +148,7 @@ def write_figures(folder: Path, found: Drawn) -> list[Path]:
     """
     paths = []
     for name, figure in _figures(found):
-        figures.save(figure, folder / name)
+        save(figure, folder / name)
         paths.append(folder / name)
     for path in {old for pattern in _OURS for old in folder.glob(pattern)} - set(paths):
         path.unlink()
@@ -158,16 +163,16 @@ def _figures(found: Drawn) -> Iterator[tuple[str, Figure]]:
         slug = kind.replace(" ", "_").replace("-", "_")
         yield (
             f"ord_{slug}.png",
-            figures.orderedness_over_prefixes(trained, kind, about=found.about),
+            orderedness_over_prefixes(trained, kind, about=found.about),
         )
         yield (
             f"stab_{slug}.png",
-            figures.stability_over_prefixes(trained, found.chance, kind, about=found.about),
+            stability_over_prefixes(trained, found.chance, kind, about=found.about),
         )
     if "cross-seed" in kinds:
         yield from _of_seeds(found)
     drift = found.points[AGAINST_INITIALISATION]
-    yield "initialisation.png", figures.against_initialisation(drift, about=found.about)
+    yield "initialisation.png", against_initialisation(drift, about=found.about)
     for dataset in found.traded:
         name = "".join(c if c.isalnum() else "_" for c in dataset)
         yield f"pareto_{name}.png", _pareto(found, dataset)
@@ -175,20 +180,18 @@ def _figures(found: Drawn) -> Iterator[tuple[str, Figure]]:
 
 def _of_seeds(found: Drawn) -> Iterator[tuple[str, Figure]]:
     about, every = found.about, found.points[DECODER]
-    yield "ord_sorted.png", figures.sorted_orders(every, "ord", about=about)
-    yield "stab_sorted.png", figures.sorted_orders(every, "stab", found.chance, about=about)
+    yield "ord_sorted.png", sorted_orders(every, "ord", about=about)
+    yield "stab_sorted.png", sorted_orders(every, "stab", found.chance, about=about)
     streams = as_trained(found.points[ACTIVATIONS])
     for name, draw in (
-        ("ord", figures.orderedness_over_prefixes),
-        ("stab", figures.stability_over_prefixes),
+        ("ord", orderedness_over_prefixes),
+        ("stab", stability_over_prefixes),
     ):
         yield f"{name}_activations.png", draw(streams, of_activations=True, about=about)
     for prefix in dict.fromkeys((short_prefix(found.prefixes), found.prefixes[-1])):
         yield (
             f"over_training_first_{prefix}.png",
-            figures.over_training(
-                found.points[OVER_TRAINING], prefix, found.chance[prefix], about=about
-            ),
+            over_training(found.points[OVER_TRAINING], prefix, found.chance[prefix], about=about),
         )
 
 
@@ -201,7 +204,7 @@ def _pareto(found: Drawn, dataset: str) -> Figure:
     # A run's PCA has as many components as the run has active latents, rounded up.
     floor = own.dropna(subset=["pca_fvu"]).assign(components=lambda runs: np.ceil(runs["l0"]))
     floor = floor.groupby("components")["pca_fvu"].first()
-    return figures.pareto(
+    return pareto(
         quality,
         (floor.index.to_numpy(dtype=float), floor.to_numpy(dtype=float)),
         about=f"{found.model}, K = {found.K}, on {dataset}",

@@ -9,24 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
-from realdata.text.corpora import (
-    CORPORA,
-    EVALUATION,
-    STDLIB,
-    TRAINING,
-    Corpus,
-    Docstrings,
-    Document,
-    HubDataset,
-    PackingSettings,
-    SourceFiles,
-    TextFolder,
-    TopicHelp,
-    find_corpus,
-    json_rows,
-    pack,
-    part_of,
-)
+from realdata.text.corpora import CORPORA, Corpus, find_corpus
+from realdata.text.packing import EVALUATION, TRAINING, PackingSettings, pack, part_of
+from realdata.text.python_text import STDLIB, Docstrings, SourceFiles, TopicHelp
+from realdata.text.sources import Document, HubDataset, TextFolder, json_rows
 
 BOS = 256
 

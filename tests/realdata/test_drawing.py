@@ -9,7 +9,7 @@ import pytest
 from osae_theory.errors import InputError
 from realdata.consistency.collection import Checkpoint, pair_scores, point_frame, summarise
 from realdata.consistency.initialisation import against_initialisation, summarise_initialisation
-from realdata.report import drawing, figures
+from realdata.report import drawing
 
 ROOT = Path(__file__).parents[2] / "results/realdata"
 DRAWN = sorted({path.parent for path in ROOT.rglob("*.png")})
@@ -18,7 +18,7 @@ DRAWN = sorted({path.parent for path in ROOT.rglob("*.png")})
 @pytest.fixture
 def only_names(monkeypatch):
     """Figures are drawn, and in place of a picture an empty file is written."""
-    monkeypatch.setattr(figures, "save", lambda _, path: path.touch())
+    monkeypatch.setattr(drawing, "save", lambda _, path: path.touch())
 
 
 def stored(source, folder):

@@ -344,7 +344,7 @@ def test_no_text_that_is_written_is_taken_from_a_docstring():
 def test_tuning_asks_for_the_place_of_its_rates_before_the_work(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tuning, "LEARNING_RATES", tmp_path / "file" / "rates.json")
     (tmp_path / "file").touch()
-    monkeypatch.setattr("realdata.models.language.load", None)
+    monkeypatch.setattr("realdata.models.loading.load", None)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
         main(["tune"])

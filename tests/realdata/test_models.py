@@ -12,22 +12,15 @@ import pytest
 import torch
 
 from osae_theory.errors import InputError
-from realdata.models import language as models
-from realdata.models.language import (
-    MODELS,
-    CrossEntropyRecovered,
-    HubModel,
-    LanguageModel,
-    PackagedModel,
-    block_of_hook,
-    cache_folder,
-    check_disk,
-    chosen_hook,
-    convert,
-    cross_entropies_recovered,
-    hook_of_layer,
-    load,
-)
+from realdata.models import conversion
+from realdata.models.bridge import boot
+from realdata.models.conversion import convert
+from realdata.models.disk import CACHE_VARIABLE, cache_folder, check_disk, sha256_of
+from realdata.models.hooks import block_of_hook, hook_of_layer
+from realdata.models.language import LanguageModel
+from realdata.models.loading import chosen_hook, load
+from realdata.models.recovery import CrossEntropyRecovered, cross_entropies_recovered
+from realdata.models.sources import MODELS, HubModel, PackagedModel
 
 SMALL = "smollm2-135m"
 TEXT = (
@@ -88,9 +81,9 @@ def test_an_unknown_model_dtype_or_device_is_refused_by_name():
 
 
 def test_the_cache_is_the_argument_or_the_variable_or_the_platforms(tmp_path, monkeypatch):
-    monkeypatch.delenv(models.CACHE_VARIABLE, raising=False)
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     assert cache_folder().name == "osae-theory"
-    monkeypatch.setenv(models.CACHE_VARIABLE, str(tmp_path / "variable"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "variable"))
     assert cache_folder() == tmp_path / "variable"
     assert cache_folder(tmp_path / "argument") == tmp_path / "argument"
 
@@ -152,7 +145,7 @@ def packaged(monkeypatch, tmp_path, content=b"GGUF", sha256=None):
     )
     if sha256 is not None:
         source = replace(source, sha256=sha256)
-    monkeypatch.setattr(models, "MODELS", MappingProxyType({SMALL: source}))
+    monkeypatch.setattr(conversion, "MODELS", MappingProxyType({SMALL: source}))
     return package / source.file
 
 
@@ -192,7 +185,7 @@ def test_a_conversion_that_fails_leaves_nothing_and_the_next_one_succeeds(
         made += 1
         return Saved("model.safetensors"), Saved("tokenizer.json", fails=made == 1)
 
-    monkeypatch.setattr(models, "_dequantised", dequantised)
+    monkeypatch.setattr(conversion, "_dequantised", dequantised)
     with pytest.raises(InputError, match="No space left on device"):
         convert(SMALL, cache=cache)
     assert [p.suffix for p in (cache / "models").iterdir()] in ([], [".lock"])
@@ -222,7 +215,7 @@ def test_a_converted_model_that_has_changed_is_refused(tmp_path, monkeypatch, da
     folder = tmp_path / "models" / f"{SMALL}-{source.sha256[:12]}"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights")
-    known = models.sha256_of(folder / "model.safetensors")
+    known = sha256_of(folder / "model.safetensors")
     record = {"gguf": source.sha256, "files": {"model.safetensors": known}}
     if damage == "weights":
         (folder / "model.safetensors").write_bytes(b"weightz")
@@ -361,7 +354,7 @@ def test_text_survives_the_tokeniser(model):
 @pytest.mark.realdata
 def test_a_second_conversion_finds_the_first(converted, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in converted.iterdir()}
-    monkeypatch.setattr(models, "_convert_into", None)
+    monkeypatch.setattr(conversion, "_convert_into", None)
     assert convert(SMALL) == converted
     assert {path: path.stat().st_mtime_ns for path in converted.iterdir()} == before
 
@@ -426,7 +419,7 @@ def test_what_the_hub_answers_becomes_one_sentence(monkeypatch, error, message):
 def test_a_folder_without_a_model_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(InputError, match="cannot be loaded") as caught:
-        models._boot(tmp_path, "cpu", "float32")
+        boot(tmp_path, "cpu", "float32")
     one_sentence(caught)
     with pytest.raises(InputError, match="cannot be loaded"):
-        models._boot(Path("/nowhere/at/all"), "cpu", "float32")
+        boot(Path("/nowhere/at/all"), "cpu", "float32")

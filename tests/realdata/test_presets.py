@@ -10,7 +10,8 @@ from osae_theory.errors import InputError
 from osae_theory.prefixes import ExactPenalty, PrefixLaw, RandomPrefixes
 from realdata.experiment.jobs import budget_of
 from realdata.experiment.presets import DEFAULT_PRESET, PRESETS
-from realdata.models.language import MODELS, HubModel, block_of_hook
+from realdata.models.hooks import block_of_hook
+from realdata.models.sources import MODELS, HubModel
 from realdata.text.corpora import find_corpus
 from realdata.training import methods
 from realdata.training.methods import (

@@ -21,7 +21,9 @@ from realdata.report.page import (
     top_contexts,
     write_page,
 )
-from realdata.text.corpora import Corpus, Document, PackingSettings, pack
+from realdata.text.corpora import Corpus
+from realdata.text.packing import PackingSettings, pack
+from realdata.text.sources import Document
 
 seeds = st.integers(0, 2**32 - 1)
 HEADER = PageHeader(
