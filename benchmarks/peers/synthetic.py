@@ -351,8 +351,9 @@ def write_results(
     text = (
         f"SAELens's synthetic model with {K} features in {D} dimensions ({true_l0:.1f} active a"
         f" sample; trees of exclusive children, low-rank correlation), its runner, {options.steps}"
-        f" steps of {BATCH}, latents dead after {DEAD_AFTER} steps without firing. Mean ± half of the 95% interval over {len(first)} draws, each of a"
-        " synthetic model and a training; bold: the best, and those not told apart from it of all"
+        f" steps of {BATCH}, latents dead after {DEAD_AFTER} steps without firing. Mean ± half of"
+        f" the 95% interval over {len(first)} draws, each of a synthetic model and a training; bold:"
+        " the best, and those not told apart from it of all"
         f" {len(runs)} (t-tests within draws, Holm's correction over all pairs). Stab of unrelated"
         f" dictionaries: {chance.mean:.3f}; Ord of the true codes on as many samples as the latents"
         f" are sorted by: {ceiling:.4f}. Learning rates by explained variance on {N_TUNING_DRAWS}"

@@ -20,8 +20,8 @@ from realdata.models.sources import MODELS
 
 _LIBRARIES = ("numba", "numpy", "scipy", "torch", "transformers", "transformer-lens")
 # What decides the weights of a run, besides its configuration and data.
-_TRAINING = ("sae/**/*.py", "objectives.py", "prefixes/*.py", "seeds.py")
-_TRAINING_HERE = ("training.py", "methods.py", "distributed.py")
+_TRAINING = ("sae/**/*.py", "objectives.py", "portable/*.py", "prefixes/*.py", "seeds.py")
+_TRAINING_HERE = ("training/trainer.py", "training/methods.py", "training/distributed.py")
 
 
 def provenance(

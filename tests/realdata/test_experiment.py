@@ -22,7 +22,7 @@ from realdata import run as experiment_module
 from realdata.__main__ import main
 from realdata.activations.store import ActivationStore
 from realdata.checkpoints import load
-from realdata.experiment import jobs, tuning
+from realdata.experiment import jobs, provenance, tuning
 from realdata.experiment.evaluation import read_evaluation
 from realdata.experiment.jobs import Experiment
 from realdata.experiment.stores import collect_all
@@ -393,3 +393,12 @@ def test_the_experiment_runs_on_the_converted_model(tmp_path):
         assert run["ce_clean"] < run["ce_spliced"]
         assert run["ce_spliced"] < run["ce_ablated"]
     assert Path(tmp_path / "cache" / "pages" / "smollm2-135m-osae.html").is_file()
+
+
+def test_what_decides_a_runs_weights_is_found_where_it_is_looked_for():
+    for package, patterns in (
+        (osae_theory, provenance._TRAINING),
+        (realdata, provenance._TRAINING_HERE),
+    ):
+        root = Path(package.__path__[0])
+        assert [pattern for pattern in patterns if not list(root.glob(pattern))] == []
