@@ -15,8 +15,8 @@ PARALLEL := -n auto --dist loadfile
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help toy verify portability realdata speed test coverage theory formal test-realdata test-ray test-peers check format \
-	setup setup-realdata setup-gemma setup-peers setup-ray clean
+.PHONY: help toy verify portability realdata speed test coverage theory formal test-realdata test-ray test-peers test-gpu check format \
+	setup setup-realdata setup-gemma setup-peers setup-ray setup-gpu clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,7 +40,7 @@ speed: $(VENV)/.base ## what a training step costs (ARGS="--peers" after `make s
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 test: $(VENV)/.dev ## the test suite without language models
-	$(BIN)/python -m pytest $(PARALLEL) -m "not realdata and not ray and not peers" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not realdata and not ray and not peers and not gpu" $(ARGS)
 
 coverage: $(VENV)/.dev ## the package's own tests, and how much of its code they reach
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/benchmarks --ignore tests/realdata --ignore tests/test_documents.py \
@@ -51,6 +51,10 @@ test-ray: $(VENV)/.ray ## the tests of the benchmark on a cluster, of two nodes 
 
 test-peers: $(PEERS)/.ready ## the tests of ordered SAEs in SAELens and dictionary_learning
 	$(PEERS)/bin/python -m pytest -m peers tests/integrations $(ARGS)
+
+test-gpu: $(VENV)/.gpu ## the tests of the Triton kernels, in Triton's interpreter where there is no GPU
+	TRITON_INTERPRET=$$($(BIN)/python -c 'import torch; print(int(not torch.cuda.is_available()))') \
+		$(BIN)/python -m pytest -m gpu tests/sae/kernels/test_triton.py $(ARGS)
 
 theory: $(VENV)/.dev ## the tests that verify mathematics
 	$(BIN)/python -m pytest $(PARALLEL) -m "theory and not realdata" $(ARGS)
@@ -79,6 +83,8 @@ setup-gemma: $(REALDATA)/.gemma ## Gemma 3 270M beside it (under Gemma's terms o
 setup-peers: $(PEERS)/.ready ## SAELens, dictionary_learning, sparsify, overcomplete: to be timed and extended
 
 setup-ray: $(VENV)/.ray ## Ray beside it, for the benchmark on a cluster
+
+setup-gpu: $(VENV)/.gpu ## Triton beside it, where torch has not brought its own
 
 clean: ## remove the environments and the default output
 	rm -rf $(VENV) $(REALDATA) $(PEERS) out
@@ -114,4 +120,9 @@ $(PEERS)/.ready: pyproject.toml benchmarks/peers/requirements.txt | $(PEERS)/bin
 
 $(VENV)/.ray: $(VENV)/.dev benchmarks/ray-constraints.txt
 	$(INSTALL) --constraint benchmarks/ray-constraints.txt --editable '.[dev,ray]'
+	@touch $@
+
+# A torch with CUDA needs the Triton that it came with.
+$(VENV)/.gpu: $(VENV)/.dev
+	$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python $(PIP) --no-deps triton==3.9.0
 	@touch $@

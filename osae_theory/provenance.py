@@ -33,7 +33,7 @@ class Provenance:
     python, numpy, torch, numba, scipy : str
         Versions.
     backend : str
-        What trained: "numba" (compiled kernels), "plain" (numpy) or "torch".
+        What trained: "numba" or "triton" (compiled kernels), "plain" (numpy) or "torch".
     """
 
     commit: str | None

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from osae_theory.objectives import nested_dropout_loss
 from osae_theory.sae.gradients import sparse_pays
-from osae_theory.sae.kernels import nested_dropout_loss_fused, select_sparse, use_compiled
+from osae_theory.sae.kernels import compiled_by, nested_dropout_loss_fused, select_sparse
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,8 @@ def ordered_loss(
     """Return the exact nested-dropout loss of a batch, of its m largest positive scores.
 
     Differentiable in x, scores, atoms and scale; half precision is computed in float32.
-    On a CPU the cost hangs on the number of active latents and not on the number of prefixes.
+    Where that is cheaper, the cost hangs on the number of active latents and not on the number
+    of prefixes.
 
     Parameters
     ----------
@@ -85,7 +86,8 @@ def ordered_loss(
             parts = values * _at_least_float32(scale)[places]
         (n, d), K = x.shape, len(atoms)
         codes = values.new_zeros(n, K).scatter_add_(-1, places, values.detach())
-        if use_compiled("auto", x) and sparse_pays(n, m, d, K):
+        compiler = compiled_by("auto", x, atoms)
+        if compiler is not None and sparse_pays(n, m, d, K, compiler, x.dtype):
             total = nested_dropout_loss_fused(x, indices, parts, atoms, survival)
             with torch.no_grad():
                 whole = torch.nn.functional.embedding_bag(

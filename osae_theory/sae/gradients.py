@@ -20,11 +20,12 @@ from osae_theory.sae.kernels import (
     EncoderGradients,
     PrefixGradients,
     SparseCodes,
+    compiled_by,
     encoder_gradients,
     prefix_gradients,
     select_sparse,
-    use_compiled,
 )
+from osae_theory.sae.kernels.costs import dense_seconds, walk_seconds
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.selection import select_top_m
 
@@ -110,8 +111,23 @@ class Workspace:
         )
 
 
-def sparse_pays(n: int, s: int, d: int, K: int) -> bool:
-    """Say whether s active latents of K are few enough for the sparse kernels."""
+def sparse_pays(
+    n: int, s: int, d: int, K: int, compiler: str = "numba", dtype: torch.dtype = torch.float32
+) -> bool:
+    """Say whether s active latents of K are few enough for the sparse kernels.
+
+    Parameters
+    ----------
+    n, s, d, K : int
+        Samples, active latents of each, dimension, latents.
+    compiler : {"numba", "triton"}
+        Whose kernels they are. Numba's costs were measured on one core; Triton's are those of
+        `osae_theory.sae.kernels.costs`.
+    dtype
+        Of the data.
+    """
+    if compiler == "triton":
+        return walk_seconds(n, s, d, K, dtype) < dense_seconds(n, d, K, dtype)
     dense = 4 * n * K * d + 2 * n * K * K + 2 * d * K * K
     return _SPARSE_COST * n * s * d < _PRODUCT_COST * dense
 
@@ -144,7 +160,7 @@ def fill_gradients(
         Number of active latents at this step.
     dead : DeadLatents or None
         Adds the auxiliary loss to the gradients, not to the loss returned.
-    backend : {"auto", "numba", "torch", "plain"}
+    backend : {"auto", "numba", "triton", "torch", "plain"}
         See `osae_theory.sae.kernels.use_compiled`. Portable arithmetic needs "numba" or
         "plain" (`osae_theory.sae.kernels.backend_for`).
     out : ModelGradients
@@ -162,7 +178,9 @@ def fill_gradients(
     centred = model.centred(batch)
     n, d = batch.shape[1:]
     portable = model.arithmetic == "portable"
-    if portable or (use_compiled(backend, batch) and sparse_pays(n, active, d, model.n_atoms)):
+    compiler = compiled_by(backend, batch)
+    K, dtype = model.n_atoms, batch.dtype
+    if portable or (compiler is not None and sparse_pays(n, active, d, K, compiler, dtype)):
         return _fill_sparse(
             model, centred, survival, active, dead, backend, out, workspace, samples,
             with_energies, penalty,

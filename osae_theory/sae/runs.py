@@ -103,8 +103,9 @@ class TrainingConfig:
         Whether atoms stay, or stay near, where they started; free by default.
     betas : tuple of two floats
         Adam's decay rates.
-    backend : {"auto", "numba", "torch", "plain"}
-        What computes selection, gradients and updates: see `osae_theory.sae.kernels`.
+    backend : {"auto", "numba", "triton", "torch", "plain"}
+        What computes selection, gradients and updates: see `osae_theory.sae.kernels`. "triton"
+        and "torch" compute in fast arithmetic only.
     arithmetic : {"portable", "fast"}
         "portable" computes the same bits on every machine, from numpy's and torch's versions
         alone: on a CPU, in float32 or float64. "fast" leaves products to the machine's BLAS,

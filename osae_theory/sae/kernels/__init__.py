@@ -1,8 +1,9 @@
 """Sparse training kernels: selection, exact nested-dropout loss, encoder gradient, Adam.
 
-Two backends with the same results up to rounding: "numba", compiled, on a CPU; and
-"torch", plain tensor operations on any device, which is also the oracle of the tests. A third,
-"plain", has the bits of "numba" by numpy alone.
+Three backends with the same results up to rounding: "numba", compiled, on a CPU; "triton",
+compiled, on a GPU (loss and gradients; torch does the rest there); and "torch", plain tensor
+operations on any device, which is also the oracle of the tests. A fourth, "plain", has the bits of
+"numba" by numpy alone.
 """
 
 from osae_theory.sae.kernels.autograd import nested_dropout_loss_fused
@@ -10,7 +11,9 @@ from osae_theory.sae.kernels.backend import (
     ARITHMETICS,
     BACKENDS,
     backend_for,
+    compiled_by,
     use_compiled,
+    use_triton,
 )
 from osae_theory.sae.kernels.optimiser import AdamConfig, AdamState, adam_step
 from osae_theory.sae.kernels.sparse import (
@@ -32,9 +35,11 @@ __all__ = [
     "SparseCodes",
     "adam_step",
     "backend_for",
+    "compiled_by",
     "encoder_gradients",
     "nested_dropout_loss_fused",
     "prefix_gradients",
     "select_sparse",
     "use_compiled",
+    "use_triton",
 ]

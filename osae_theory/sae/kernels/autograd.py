@@ -33,9 +33,9 @@ def nested_dropout_loss_fused(
     indices, values : tensors of shape (..., n, s)
         Active latents of each sample, in any order, and their values; -1 in a slot without
         one. Latents in ascending order, as `select_sparse` gives them, need no sorting.
-    backend : {"auto", "numba", "torch"}
-        "numba" is compiled and needs a CPU; "torch" works on any device; "auto" takes the
-        first that can be had.
+    backend : {"auto", "numba", "triton", "torch"}
+        "numba" is compiled and needs a CPU, "triton" is compiled and needs a GPU; "torch" works
+        on any device; "auto" takes the first that can be had.
 
     Raises
     ------

@@ -91,8 +91,8 @@ def adam_step(
         Factor of the gradient.
     frozen : int
         Leading rows that keep their values; their moments go on.
-    backend : {"auto", "numba", "torch", "plain"}
-        See `use_compiled`.
+    backend : {"auto", "numba", "triton", "torch", "plain"}
+        See `use_compiled`; where it is Triton's, torch computes.
 
     References
     ----------

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from osae_theory.errors import InputError, check_choice
 from osae_theory.sae.kernels import reference
-from osae_theory.sae.kernels.backend import kernel_module, use_compiled
+from osae_theory.sae.kernels.backend import kernel_module, tensor_kernels, use_compiled
+from osae_theory.sae.kernels.costs import encoder_walk_pays
 from osae_theory.sae.selection import ACTIVATIONS, select_top_m
 from osae_theory.threads import in_parallel
 
@@ -136,8 +137,8 @@ def select_sparse(
         "relu" keeps the m largest values, so far as they are positive; "signed" the m
         largest magnitudes with their signs, so far as they are not 0; "batch" the n m
         largest values of a run's n samples together, in as many slots as that takes.
-    backend : {"auto", "numba", "torch", "plain"}
-        See `use_compiled`.
+    backend : {"auto", "numba", "triton", "torch", "plain"}
+        See `use_compiled` and `use_triton`.
     out : SparseCodes, optional
         Codes of shape (S, n, m) to overwrite; not used by "batch".
 
@@ -204,8 +205,8 @@ def prefix_gradients(
         Survival weights w_j = P(l >= j) of each run.
     with_x : bool
         Whether to give the gradient with respect to the data too.
-    backend : {"auto", "numba", "torch", "plain"}
-        See `use_compiled`.
+    backend : {"auto", "numba", "triton", "torch", "plain"}
+        See `use_compiled` and `use_triton`.
     out : PrefixGradients, optional
         Gradients to overwrite, of the same shapes; its `x` decides in place of `with_x`.
 
@@ -222,7 +223,7 @@ def prefix_gradients(
     )
     kernels: Any = kernel_module(backend, x, atoms)
     if kernels is None:
-        reference.prefix_gradients(
+        tensor_kernels(backend, x, codes.values, atoms).prefix_gradients(
             x, codes.indices, codes.values, atoms, survival,
             result.loss, result.values, result.atoms, result.x,
         )  # fmt: skip
@@ -282,11 +283,14 @@ def encoder_gradients(
     backend, out
         As in `prefix_gradients`.
     """
-    S, _, d = x.shape
+    S, n, d = x.shape
     result = out or EncoderGradients(x.new_empty(S, K, d), x.new_empty(S, K))
     kernels: Any = kernel_module(backend, x)
     if kernels is None:
-        reference.encoder_gradients(x, indices, d_values, result.encoder, result.bias)
+        chosen = tensor_kernels(backend, x, d_values)
+        if not encoder_walk_pays(n, indices.shape[-1], d, K, x.dtype):
+            chosen = reference
+        chosen.encoder_gradients(x, indices, d_values, result.encoder, result.bias)
         return result
     inputs = [_array(t) for t in (x, indices, d_values)]
     encoder, bias = result.encoder.numpy(), result.bias.numpy()
