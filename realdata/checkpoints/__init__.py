@@ -11,9 +11,9 @@ from realdata.checkpoints import (
     saelens,
     sparsify,
 )
-from realdata.checkpoints.form import SparseAutoencoder
+from realdata.checkpoints.form import SparseAutoencoder, StoredDictionary
 from realdata.checkpoints.locations import locate, recognise
-from realdata.checkpoints.reading import Format
+from realdata.checkpoints.reading import Format, Source
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
@@ -51,6 +51,38 @@ def load(location: str, revision: str | None = None) -> SparseAutoencoder:
         If nothing is there, no format or several recognise the files, or the checkpoint
         cannot be used.
     """
+    format_, source = _found(location, revision)
+    return format_.read(source)
+
+
+def load_dictionary(location: str, revision: str | None = None) -> StoredDictionary:
+    """Return the decoder of the checkpoint at a location, whichever library wrote it.
+
+    It looks at nothing that only latents need: a checkpoint whose encoder is unknown, or whose
+    k or threshold is missing, has a dictionary all the same.
+
+    Parameters
+    ----------
+    location, revision : str, str or None
+        See `load`.
+
+    Returns
+    -------
+    StoredDictionary
+        Its rows are those of the `SparseAutoencoder` that `load` returns, each up to a positive
+        factor.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, no format or several recognise the files, or the decoder is damaged
+        or is not one matrix.
+    """
+    format_, source = _found(location, revision)
+    return format_.dictionary(source)
+
+
+def _found(location: str, revision: str | None) -> tuple[Format, Source]:
     formats = FORMATS.values()
     source = locate(location, revision, [name for format_ in formats for name in format_.files])
-    return recognise(source, formats).read(source)
+    return recognise(source, formats), source

@@ -23,6 +23,7 @@ from realdata.checkpoints.form import (
     JumpReLU,
     SparseAutoencoder,
     Standardisation,
+    StoredDictionary,
     TopM,
 )
 from realdata.checkpoints.reading import (
@@ -104,7 +105,33 @@ def read(source: Source) -> SparseAutoencoder:
     return form_of(read_ours(source))
 
 
-FORMAT = Format("ours", WEIGHTS, CONFIG, read)
+def dictionary(source: Source) -> StoredDictionary:
+    """Return the decoder in a folder that `write_checkpoint` made, with its standardisation.
+
+    Raises
+    ------
+    InputError
+        If these are missing or damaged, or not as wide as the configuration says.
+    """
+    path, weights = source.folder / CONFIG, source.find(WEIGHTS)
+    config = Config(read_json(path), path)
+    tensors = Tensors(read_safetensors(weights), weights)
+    K, d = tensors.shape("decoder")
+    config.expect("d", d)
+    config.expect("K", K)
+    scale = tensors.take("input_scale", (d,))
+    if not bool((scale > 0).all()):
+        raise InputError(f"input_scale in {weights} is not above 0 throughout: expected that")
+    names = {entry.name: entry.name for entry in fields(Origin)}
+    return StoredDictionary(
+        architecture=str(config.get("method") or "unknown"),
+        decoder_rows=tensors.take("decoder", (K, d)),
+        normalisation=Standardisation(tensors.take("input_mean", (d,)), scale),
+        metadata=MappingProxyType({"format": "ours", **config.plain({"k": "m", **names})}),
+    )
+
+
+FORMAT = Format("ours", WEIGHTS, CONFIG, read, dictionary)
 
 
 def _origin(config: Config) -> Origin:

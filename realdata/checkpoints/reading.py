@@ -22,7 +22,7 @@ from torch import Tensor
 
 from osae_theory.errors import InputError, check_choice, shown
 from osae_theory.files import check_file
-from realdata.checkpoints.form import SparseAutoencoder
+from realdata.checkpoints.form import SparseAutoencoder, StoredDictionary
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # What a damaged file can raise in json, safetensors, numpy, zipfile, zlib and torch, beside
@@ -107,6 +107,9 @@ class Format:
     read : callable
         Takes a `Source`, returns the autoencoder in the internal form, or raises
         InputError in one sentence.
+    dictionary : callable
+        Takes a `Source`, returns its decoder alone, and looks at nothing that only latents
+        need; or raises InputError in one sentence.
     extras : tuple of str
         Names of files that are read where they exist.
     """
@@ -115,6 +118,7 @@ class Format:
     weights: str
     config: str | None
     read: Callable[[Source], SparseAutoencoder]
+    dictionary: Callable[[Source], StoredDictionary]
     extras: tuple[str, ...] = ()
 
     @property
@@ -173,7 +177,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_npz(
-    path: Path, check: Callable[[dict[str, tuple[int, ...]]], None] | None = None
+    path: Path,
+    check: Callable[[dict[str, tuple[int, ...]]], None] | None = None,
+    names: Collection[str] | None = None,
 ) -> dict[str, Tensor]:
     """Return the arrays of an npz file as tensors; objects in it are refused, not unpickled.
 
@@ -183,6 +189,8 @@ def read_npz(
     check : callable, optional
         Takes the shapes by name, and raises InputError unless they are those expected. It is
         asked before an array is unpacked, which can be a thousand times as large as the file.
+    names : collection of str, optional
+        The arrays to unpack; all by default.
 
     Raises
     ------
@@ -200,7 +208,8 @@ def read_npz(
         check(shapes)
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            wanted = [name for name in archive.files if names is None or name in names]
+            arrays = {name: archive[name] for name in wanted}
         return {name: torch.from_numpy(_native(array)) for name, array in arrays.items()}
     except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
         raise _unreadable(path, expected, error) from error
@@ -413,6 +422,25 @@ class Config:
             )
         check_choice(f"{name} in {self.path}", value, known)
         return value
+
+    def plain(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """Return the fields of `names` that are texts, numbers or flags, renamed by it.
+
+        Parameters
+        ----------
+        names : mapping of str to str
+            From what a field is called in the result to what it is called here.
+        """
+        found = {ours: self.values.get(theirs) for ours, theirs in names.items()}
+        return {
+            ours: value for ours, value in found.items() if isinstance(value, str | int | float)
+        }
+
+    def agree(self, **widths: int) -> None:
+        """Raise InputError if a width is stated and is not that of the tensors."""
+        for name, value in widths.items():
+            if name in self:
+                self.expect(name, value)
 
     def expect(self, name: str, value: int) -> None:
         """Raise InputError unless a whole number is there and equals that of the tensors."""

@@ -34,6 +34,7 @@ from realdata.checkpoints.form import (
     ReLU,
     SparseAutoencoder,
     Standardisation,
+    StoredDictionary,
     TopK,
     Whitening,
 )
@@ -123,7 +124,40 @@ def read(source: Source) -> SparseAutoencoder:
     )
 
 
-FORMAT = Format("saelens", WEIGHTS, CONFIG, read, extras=(SCALER, WHITENING))
+def dictionary(source: Source) -> StoredDictionary:
+    """Return the decoder of a SAELens folder of any architecture, up to a factor of all rows.
+
+    Of a transcoder it is that of the activations it predicts.
+
+    Raises
+    ------
+    InputError
+        If the files are missing or damaged, the decoder is no matrix or not as wide as the
+        configuration says, or the input's normalisation is not known.
+    """
+    path, weights = source.folder / CONFIG, source.find(WEIGHTS)
+    config = Config(read_json(path), path)
+    dtype = torch.float64 if str(config.get("dtype")).endswith("float64") else torch.float32
+    tensors = Tensors(read_safetensors(weights), weights, dtype)
+    K, d = tensors.shape("W_dec")
+    predicts = "d_out" in config
+    config.agree(**{"d_out" if predicts else "d_in": d}, d_sae=K)
+    normalisation: Normalisation = NoNormalisation()
+    # A boolean is of version 5 and before, the constant of temporal SAEs: both are one factor.
+    scaling = config.get("normalize_activations")
+    if not predicts and not isinstance(scaling, bool) and scaling != "constant_scalar_rescale":
+        name = config.choice("normalize_activations", _NORMALISATIONS, "none")
+        if name == "covariance_whitening":
+            normalisation = _whitening(source, d, dtype)
+    return StoredDictionary(
+        architecture=_stated_architecture(config),
+        decoder_rows=tensors.take("W_dec", (K, d)),
+        normalisation=normalisation,
+        metadata=_metadata(config),
+    )
+
+
+FORMAT = Format("saelens", WEIGHTS, CONFIG, read, dictionary, extras=(SCALER, WHITENING))
 
 
 def _standard(config: Config, tensors: Tensors, K: int) -> _Latents:
@@ -177,6 +211,13 @@ _ARCHITECTURES: Mapping[str, Callable[[Config, Tensors, int], _Latents]] = Mappi
     }
 )
 _RESCALABLE = ("topk", "abstopk", "batchtopk", "matryoshka_batchtopk")
+
+
+def _stated_architecture(config: Config) -> str:
+    """Return the name of an architecture: early top-k ones are called standard."""
+    name = str(config.get("architecture") or "standard")
+    early = "topk" in (config.get("activation_fn_str"), config.get("activation_fn"))
+    return "topk" if name == "standard" and early else name
 
 
 def _current(config: Config) -> Config:
@@ -315,7 +356,13 @@ def _factors(config: Config, tensors: Tensors, K: int) -> Tensor | None:
 
 
 def _metadata(config: Config) -> Mapping[str, Any]:
-    given = {**config.values, **(config.get("metadata") or {})}
-    names = {"model": "model_name", "hook": "hook_name", "dataset": "dataset_path", "k": "k"}
-    known = {ours: given[theirs] for ours, theirs in names.items() if given.get(theirs) is not None}
-    return MappingProxyType({"format": FORMAT.name, **known})
+    inside = config.get("metadata")
+    given = Config({**config.values, **(inside if isinstance(inside, dict) else {})}, config.path)
+    names = {
+        "model": "model_name",
+        "hook": "hook_name" if "hook_name" in given else "hook_point",
+        "dataset": "dataset_path",
+        "k": "k",
+        "version": "sae_lens_version",
+    }
+    return MappingProxyType({"format": FORMAT.name, **given.plain(names)})

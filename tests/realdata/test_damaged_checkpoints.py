@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from osae_theory.errors import InputError
-from realdata.checkpoints import FORMATS, load
+from realdata.checkpoints import FORMATS, load, load_dictionary
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -683,6 +683,34 @@ def attempt(folder, x):
         return latents, autoencoder.decode(latents, given)
 
 
+def directions(decoder):
+    """Rows scaled to norm 1, zero rows left."""
+    rows = decoder.astype(np.float64)
+    rows = rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-300)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+
+
+def assert_the_decoder_alone_is_no_other(folder, loaded):
+    """Where an autoencoder loads, so does its decoder; where not, it may be refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            decoder = load_dictionary(str(folder)).decoder
+        except InputError as error:
+            said = str(error)
+        else:
+            said = None
+    if said is not None:
+        assert not loaded
+        assert str(folder) in said
+        assert len(said.splitlines()) == 1
+        return
+    assert np.isfinite(decoder).all()
+    if loaded:
+        wanted = load(str(folder)).decoder
+        np.testing.assert_allclose(directions(decoder), directions(wanted), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", sorted(PLAIN))
 def test_the_plain_computation_agrees_on_undamaged_checkpoints(originals, name):
     assert originals[name]
@@ -719,6 +747,7 @@ def test_damaged_copies_are_refused_or_computed_as_they_now_are(originals, tmp_p
         shutil.copytree(original, folder, ignore=shutil.ignore_patterns("expected.npz"))
         damage = DAMAGES[i % len(DAMAGES)]
         damage(generator, folder)
+        loaded = counts[damage.__name__, "loaded"]
         what = f"copy {i} of {name}: {original.name}, {damage.__name__}"
         try:
             found = attempt(folder, x)
@@ -736,6 +765,7 @@ def test_damaged_copies_are_refused_or_computed_as_they_now_are(originals, tmp_p
                 sure.append(assert_what_the_files_say(PLAIN[name](folder), *given))
             except Exception as error:
                 raise AssertionError(f"{what} is computed wrongly") from error
+        assert_the_decoder_alone_is_no_other(folder, counts[damage.__name__, "loaded"] > loaded)
         assert not (folder / "executed").exists(), f"{what} ran code"
     total = {
         kind: sum(n for (_, outcome), n in counts.items() if outcome == kind)
