@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from realdata.checkpoints import (
+    array,
     dictionary_learning,
     gemma_scope,
     gemma_scope_2,
@@ -25,6 +26,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             gemma_scope.FORMAT,
             gemma_scope_2.FORMAT,
             ours.FORMAT,
+            array.NPY,
+            array.SAFETENSORS,
         )
     }
 )

@@ -71,12 +71,15 @@ class Source:
         What the user wrote, for messages.
     revision : str, optional
         The hub revision that was asked for.
+    named : str, optional
+        The name of the one file that the user named.
     """
 
     folder: Path
     files: frozenset[str]
     location: str
     revision: str | None = None
+    named: str | None = None
 
     def find(self, pattern: str) -> Path:
         """Return the one file that matches `pattern`.
@@ -112,6 +115,8 @@ class Format:
         need; or raises InputError in one sentence.
     extras : tuple of str
         Names of files that are read where they exist.
+    by_name : bool
+        Such files have any name: one is only looked at where the user named it.
     """
 
     name: str
@@ -120,15 +125,20 @@ class Format:
     read: Callable[[Source], SparseAutoencoder]
     dictionary: Callable[[Source], StoredDictionary]
     extras: tuple[str, ...] = ()
+    by_name: bool = False
 
     @property
     def needs(self) -> str:
         """Its files, for messages."""
+        if self.by_name:
+            return f"{self.weights} by its name"
         return self.weights if self.config is None else f"{self.weights} with {self.config}"
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Patterns of all files it may read."""
+        """Patterns of all files it may read in a folder."""
+        if self.by_name:
+            return ()
         return (self.weights, *([self.config] if self.config else []), *self.extras)
 
     def recognises(self, files: Collection[str]) -> bool:
@@ -174,6 +184,26 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return unwrapped(load_file(path))
     except (SafetensorError, *_DAMAGE) as error:
         raise _unreadable(path, "a safetensors file", error) from error
+
+
+def read_npy(path: Path) -> Tensor:
+    """Return the array of a .npy file as a tensor; objects in it are refused, not unpickled.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or holds anything but one numeric array of the size it states.
+    """
+    expected = "a .npy array of numbers"
+    check_file(path, expected)
+    try:
+        # Mapped, since a header can state more than the file holds.
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            raise ValueError("it is an archive")
+        return torch.from_numpy(_native(np.array(mapped)))
+    except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
+        raise _unreadable(path, expected, error) from error
 
 
 def read_npz(
