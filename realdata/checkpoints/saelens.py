@@ -1,7 +1,9 @@
 """SAELens checkpoints: cfg.json and sae_weights.safetensors, of version 6 and before.
 
-Read are the inference architectures standard, topk, abstopk, jumprelu and gated, and the
-training checkpoints of these, of batchtopk and of matryoshka_batchtopk. Weights of half
+Read are the inference architectures standard, topk, abstopk, jumprelu and gated, the
+training checkpoints of these, of batchtopk and of matryoshka_batchtopk, and transcoders from
+activations of one width to others of the same. Of matching_pursuit, of temporal, of other
+transcoders and of any other architecture the decoder alone is. Weights of half
 precision are computed with in float32. What SAELens would load with a wrong meaning (top-k
 without k, top-k stored as a ReLU) is refused. Activations of a hook_z are taken with the heads
 side by side, as one vector of width d_in.
@@ -14,7 +16,7 @@ SAELens 6.54: saes/, loading/pretrained_sae_loaders.py; 3.22 and 5.11: sae.py.
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from reprlib import repr as brief
 from types import MappingProxyType
 from typing import Any
@@ -93,6 +95,11 @@ def read(source: Source) -> SparseAutoencoder:
     """
     path = source.folder / CONFIG
     config = _current(Config(read_json(path), path))
+    if config.get("architecture") in _DECODER_ALONE:
+        raise InputError(
+            f"latents of architecture {config.get('architecture')!r} in {path} are not computed "
+            f"here: expected one of {', '.join(_ARCHITECTURES)}"
+        )
     architecture = config.choice("architecture", tuple(_ARCHITECTURES))
     wide = config.choice("dtype", _DTYPES, "float32").endswith("float64")
     weights = source.find(WEIGHTS)
@@ -101,6 +108,12 @@ def read(source: Source) -> SparseAutoencoder:
     d, K = tensors.shape("W_enc")
     config.expect("d_in", d)
     config.expect("d_sae", K)
+    transcoder = architecture in _TRANSCODERS
+    if transcoder and config.whole("d_out") != d:
+        raise InputError(
+            f"d_out = {config.get('d_out')} in {path}: expected {d}, as d_in, where latents are "
+            "to be computed"
+        )
 
     latents = _ARCHITECTURES[architecture](config, tensors, K)
     tensors.check_no_others(("W_enc", "W_dec", "b_dec", *latents.names, *_FACTORS))
@@ -116,8 +129,9 @@ def read(source: Source) -> SparseAutoencoder:
         decoder_rows=rows,
         decoder_bias=offset,
         activation=latents.activation,
-        input_offset=offset if config.flag("apply_b_dec_to_input", True) else None,
+        input_offset=offset if config.flag("apply_b_dec_to_input", not transcoder) else None,
         normalisation=_normalisation(config, source, d, dtype),
+        skip=tensors.take("W_skip", (d, d)).T if "W_skip" in latents.names else None,
         preactivation_scale=norms,
         latent_scale=_factors(config, tensors, K) if norms is None else 1 / norms,
         metadata=_metadata(config),
@@ -199,6 +213,30 @@ def _gated(config: Config, tensors: Tensors, K: int) -> _Latents:
     return _Latents(names, Gated(gate, scale, magnitude))
 
 
+def _transcoder(config: Config, tensors: Tensors, K: int) -> _Latents:
+    """Return the latents of a transcoder, of whose input nothing is subtracted.
+
+    Its normalisation is not undone, which the internal form cannot say.
+    """
+    architecture = str(config.get("architecture"))
+    config.choice("normalize_activations", ("none",), "none")
+    if config.flag("apply_b_dec_to_input", False):
+        raise InputError(
+            f"apply_b_dec_to_input = true in {config.path}: expected false in a transcoder"
+        )
+    found = (_jumprelu if "jumprelu" in architecture else _standard)(config, tensors, K)
+    names = (*found.names, "W_skip") if "skip" in architecture else found.names
+    return replace(found, names=names)
+
+
+_TRANSCODERS = (
+    "transcoder",
+    "skip_transcoder",
+    "jumprelu_transcoder",
+    "jumprelu_skip_transcoder",
+)
+# Their encoders iterate over residuals, or see whole sequences.
+_DECODER_ALONE = ("matching_pursuit", "temporal")
 _ARCHITECTURES: Mapping[str, Callable[[Config, Tensors, int], _Latents]] = MappingProxyType(
     {
         "standard": _standard,
@@ -208,6 +246,7 @@ _ARCHITECTURES: Mapping[str, Callable[[Config, Tensors, int], _Latents]] = Mappi
         "batchtopk": _batchtopk,
         "matryoshka_batchtopk": _batchtopk,
         "gated": _gated,
+        **dict.fromkeys(_TRANSCODERS, _transcoder),
     }
 )
 _RESCALABLE = ("topk", "abstopk", "batchtopk", "matryoshka_batchtopk")

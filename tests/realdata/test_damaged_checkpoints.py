@@ -199,6 +199,10 @@ def plain_saelens(folder):
             select = relu
         case "topk" | "abstopk":
             select = top_k(config["k"], signed=architecture == "abstopk")
+        case "transcoder" | "skip_transcoder":
+            select = relu
+        case "jumprelu_transcoder" | "jumprelu_skip_transcoder":
+            select = jump_relu(t["threshold"] if "threshold" in t else np.exp(t["log_threshold"]))
         case "gated":
             select = gated(t["b_gate"], t["r_mag"], t["b_mag"])
         case "jumprelu":
@@ -214,11 +218,12 @@ def plain_saelens(folder):
         t.get("b_enc", np.zeros(K)),
         t["W_dec"],
         t["b_dec"],
-        t["b_dec"] if config.get("apply_b_dec_to_input", True) else 0.0,
+        t["b_dec"] if config.get("apply_b_dec_to_input", "d_out" not in config) else 0.0,
         select,
         **saelens_normalisation(folder, config.get("normalize_activations", "none")),
         scale=scale,
         factors=factors,
+        skip=t["W_skip"].T if "W_skip" in t else 0.0,
     )
 
 
