@@ -8,6 +8,8 @@ from realdata.checkpoints import (
     dictionary_learning,
     gemma_scope,
     gemma_scope_2,
+    llama_scope,
+    openai,
     ours,
     saelens,
     sparsify,
@@ -25,7 +27,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             sparsify.FORMAT,
             gemma_scope.FORMAT,
             gemma_scope_2.FORMAT,
+            llama_scope.FORMAT,
             ours.FORMAT,
+            openai.FORMAT,
             array.NPY,
             array.SAFETENSORS,
         )

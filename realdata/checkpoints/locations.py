@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fnmatch import fnmatch
 from importlib import import_module
 from itertools import islice
@@ -14,6 +15,8 @@ from realdata.checkpoints.reading import Format, Source
 _HUB_ID = re.compile(r"(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)(?:/(?P<inside>[^\\]+?))?/?")
 
 _LONGEST_SHOWN = 200
+# Where some libraries keep a run's weights.
+_INNER = "checkpoints"
 _FILES = (".json", ".npy", ".npz", ".pt", ".safetensors")
 # Of the checkpoints below a folder, and of the folders to look into for them.
 _MOST_NAMED = 5
@@ -115,21 +118,26 @@ def _below(source: Source, known: Sequence[Format]) -> Iterator[str]:
     for folder, inner, _ in islice(os.walk(source.folder), _MOST_VISITED):
         inner.sort()
         path = Path(folder)
-        if path != source.folder and _at_home(_names(path), known):
+        names: frozenset[str] = frozenset()
+        # What cannot be looked into is no checkpoint to offer.
+        with suppress(OSError):
+            names = _names(path)
+        if path != source.folder and _at_home(names, known):
             yield path.relative_to(source.folder).as_posix()
 
 
 def _names(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(entry.name for entry in folder.iterdir() if entry.is_file())
-    except PermissionError:
-        return frozenset()
+    """Return the names of a folder's files, and those in its folder of checkpoints after that."""
+    inner = folder / _INNER
+    names = {entry.name for entry in folder.iterdir() if entry.is_file()}
+    if inner.is_dir():
+        names |= {f"{_INNER}/{entry.name}" for entry in inner.iterdir() if entry.is_file()}
+    return frozenset(names)
 
 
 def _source(path: Path, location: str, revision: str | None) -> Source:
     if path.is_dir():
-        names = frozenset(entry.name for entry in path.iterdir() if entry.is_file())
-        return Source(path.resolve(), names, location, revision)
+        return Source(path.resolve(), _names(path), location, revision)
     if not path.is_file():
         what = "is no regular file" if path.exists() else "does not exist"
         raise InputError(f"{location} {what}: expected a checkpoint's folder or file")

@@ -169,6 +169,32 @@ def plain_gemma_scope_2(folder):
     return Plain(t["w_enc"], t["b_enc"], t["w_dec"], t["b_dec"], 0.0, select, skip=skip)
 
 
+def plain_llama_scope(folder):
+    config = json.loads((folder / "hyperparams.json").read_text())
+    t = numbers(load_file(folder / "checkpoints" / "final.safetensors"))
+    entered, left = 1.0, 1.0
+    if config["norm_activation"] == "dataset-wise":
+        norms = config["dataset_average_activation_norm"]
+        entered, left = (len(t["decoder.bias"]) ** 0.5 / norms[side] for side in ("in", "out"))
+    rows = t["decoder.weight"].T * entered / left
+    counted = config.get("sparsity_include_decoder_norm", True)
+    size = np.linalg.norm(rows, axis=1) if counted else np.ones(len(rows))
+    bias = t["decoder.bias"] / left
+    threshold = config.get("jump_relu_threshold")
+    if config["act_fn"] == "jumprelu" or (config["act_fn"] == "topk" and threshold):
+        select = jump_relu(np.full(len(rows), threshold))
+    else:
+        select = relu if config["act_fn"] == "relu" else top_k(config["top_k"])
+    return Plain(
+        t["encoder.weight"].T * size,
+        t["encoder.bias"] / entered * size,
+        rows / size[:, None],
+        bias,
+        bias if config.get("apply_decoder_bias_to_pre_encoder", True) else 0.0,
+        select,
+    )
+
+
 def plain_ours(folder):
     config = json.loads((folder / "config.json").read_text())
     t = numbers(load_file(folder / "sae.safetensors"))
@@ -273,6 +299,7 @@ PLAIN = {
     "sparsify": plain_sparsify,
     "gemma_scope": plain_gemma_scope,
     "gemma_scope_2": plain_gemma_scope_2,
+    "llama_scope": plain_llama_scope,
     "ours": plain_ours,
 }
 
@@ -353,12 +380,38 @@ def write_gemma_scope_2_checkpoints(folder, generator):
         (folder / name / "config.json").write_text(json.dumps(config))
 
 
+def write_llama_scope_checkpoints(folder, generator):
+    for name in ("residual", "transcoder"):
+        encoder, encoder_bias, decoder, bias = random_parts(generator, 8, 16)
+        tensors = {
+            "encoder.weight": encoder.T.contiguous(),
+            "encoder.bias": encoder_bias,
+            "decoder.weight": decoder.T.contiguous(),
+            "decoder.bias": bias,
+        }
+        config = {
+            **{"d_model": 8, "d_sae": 16, "act_fn": "jumprelu", "top_k": 4},
+            **{"norm_activation": "dataset-wise", "apply_decoder_bias_to_pre_encoder": False},
+            "jump_relu_threshold": 0.4,
+            "dataset_average_activation_norm": {"in": 6.0, "out": 6.0},
+            "hook_point_in": "blocks.8.hook_resid_post",
+            "hook_point_out": "blocks.8.hook_resid_post",
+        }
+        if name == "transcoder":
+            config["dataset_average_activation_norm"]["out"] = 3.0
+            config["hook_point_out"] = "blocks.8.hook_mlp_out"
+        (folder / name / "checkpoints").mkdir(parents=True)
+        save_file(tensors, folder / name / "checkpoints" / "final.safetensors")
+        (folder / name / "hyperparams.json").write_text(json.dumps(config))
+
+
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
     """For each format the folders of its undamaged checkpoints."""
     folder, generator = tmp_path_factory.mktemp("originals"), np.random.default_rng(SEED)
     write_our_checkpoints(folder / "ours", generator)
     write_gemma_scope_2_checkpoints(folder / "gemma_scope_2", generator)
+    write_llama_scope_checkpoints(folder / "llama_scope", generator)
     made = {name: folder / name for name in ("ours", "gemma_scope_2")}
     roots = {name: FIXTURES / name for name in PLAIN} | made
     suffixes = (".pt", ".safetensors", ".npz")
@@ -367,6 +420,7 @@ def originals(tmp_path_factory):
         weights = FORMATS[name].weights
         folders = {path.parent for path in root.rglob(weights) if path.suffix in suffixes}
         found[name] = sorted(path for path in folders if path.name != "checkpoints")
+    found["llama_scope"] = sorted((folder / "llama_scope").iterdir())
     return found
 
 
@@ -393,11 +447,12 @@ class Payload:
 
 
 def weights_in(folder):
-    return next(p for p in folder.iterdir() if p.suffix in (".pt", ".safetensors", ".npz"))
+    return next(p for p in folder.rglob("*") if p.suffix in (".pt", ".safetensors", ".npz"))
 
 
 def config_in(folder):
-    return next((p for p in folder.iterdir() if p.name in ("cfg.json", "config.json")), None)
+    names = ("cfg.json", "config.json", "hyperparams.json")
+    return next((p for p in folder.iterdir() if p.name in names), None)
 
 
 def any_file(generator, folder):

@@ -73,6 +73,8 @@ def test_every_format_is_listed_under_its_own_name():
         "gemma_scope",
         "gemma_scope_2",
         "ours",
+        "llama_scope",
+        "openai",
         "npy",
         "safetensors",
     }
