@@ -12,7 +12,14 @@ from torch import Tensor
 
 from osae_theory.errors import InputError
 from realdata.checkpoints.form import StoredDictionary
-from realdata.checkpoints.reading import Format, Source, Tensors, read_npy, read_safetensors
+from realdata.checkpoints.reading import (
+    INDEX,
+    Format,
+    Source,
+    Tensors,
+    read_npy,
+    read_safetensors,
+)
 
 
 def read_npy_dictionary(source: Source) -> StoredDictionary:
@@ -36,7 +43,7 @@ def read_safetensors_dictionary(source: Source) -> StoredDictionary:
         If the file cannot be read, holds more than one tensor, or its tensor is no matrix of
         finite floating-point numbers.
     """
-    path = source.folder / str(source.named)
+    path = source.folder / str(source.named).removesuffix(INDEX)
     tensors = read_safetensors(path)
     if len(tensors) != 1:
         raise InputError(

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import pickle
 import re
 import warnings
@@ -52,6 +53,8 @@ _HEADERS = MappingProxyType(
         (2, 0): np.lib.format.read_array_header_2_0,
     }
 )
+# The index of a safetensors file in shards has its name and this.
+INDEX = ".index.json"
 # What torch.compile and data parallelism put before the names of a module's tensors.
 _WRAPPERS = ("_orig_mod.", "module.")
 
@@ -82,7 +85,7 @@ class Source:
     named: str | None = None
 
     def find(self, pattern: str) -> Path:
-        """Return the one file that matches `pattern`.
+        """Return the one file that matches `pattern`, or would if it did not lie in shards.
 
         Raises
         ------
@@ -90,6 +93,9 @@ class Source:
             If several files match, or none.
         """
         found = sorted(name for name in self.files if fnmatch(name, pattern))
+        if not found and pattern.endswith(".safetensors"):
+            indices = (name for name in self.files if fnmatch(name, pattern + INDEX))
+            found = sorted(name.removesuffix(INDEX) for name in indices)
         if len(found) != 1:
             raise InputError(f"{self.folder} has {len(found)} files named {pattern}: expected one")
         return self.folder / found[0]
@@ -139,11 +145,18 @@ class Format:
         """Patterns of all files it may read in a folder."""
         if self.by_name:
             return ()
-        return (self.weights, *([self.config] if self.config else []), *self.extras)
+        shards: tuple[str, ...] = ()
+        if self.weights.endswith(".safetensors"):
+            stem = self.weights.removesuffix(".safetensors")
+            shards = (self.weights + INDEX, f"{stem}-*-of-*.safetensors")
+        return (self.weights, *shards, *([self.config] if self.config else []), *self.extras)
 
     def recognises(self, files: Collection[str]) -> bool:
         """Say whether a folder with these file names holds a checkpoint of this format."""
-        has_weights = any(fnmatch(name, self.weights) for name in files)
+        patterns = [self.weights]
+        if self.weights.endswith(".safetensors"):
+            patterns.append(self.weights + INDEX)
+        has_weights = any(fnmatch(name, pattern) for name in files for pattern in patterns)
         return has_weights and (self.config is None or self.config in files)
 
 
@@ -171,17 +184,48 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, by the names that they have in their module.
 
+    Where there is no such file, but an index of its shards, they are read, as the Hugging Face
+    hub's libraries write them: `weight_map` says of each tensor in which file beside it it lies.
+
     Raises
     ------
     InputError
-        If the file cannot be read, is truncated or is no safetensors file.
+        If the file cannot be read, is truncated or is no safetensors file; or if the index and
+        the shards do not say the same.
     """
+    index = path.with_name(path.name + INDEX)
+    if os.path.lexists(index) and not os.path.lexists(path):
+        return unwrapped(_read_shards(index))
+    return unwrapped(_read_safetensors(path))
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise InputError(f"weight_map = {brief(places)} in {index}: expected tensors' files")
+    tensors: dict[str, Tensor] = {}
+    for name in dict.fromkeys(map(str, places.values())):
+        # Only files beside the index: it comes from outside.
+        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
+            raise InputError(f"{brief(name)} in {index}: expected a .safetensors file beside it")
+        shard = _read_safetensors(index.with_name(name))
+        stated = {tensor for tensor, place in places.items() if place == name}
+        if shard.keys() != stated:
+            raise InputError(
+                f"{index.with_name(name)} holds {brief(sorted(shard))}: expected "
+                f"{brief(sorted(stated))}, as in {index.name}"
+            )
+        tensors |= shard
+    return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     check_file(path, "a safetensors file")
     try:
-        return unwrapped(load_file(path))
+        return load_file(path)
     except (SafetensorError, *_DAMAGE) as error:
         raise _unreadable(path, "a safetensors file", error) from error
 
