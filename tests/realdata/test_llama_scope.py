@@ -1,6 +1,7 @@
 """Llama Scope's folders, held to the formula of its library in the units of its training."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +101,17 @@ def test_latents_and_reconstruction_are_those_of_the_librarys_formula(tmp_path, 
     assert 0 < (latents != 0).mean() < 1
     np.testing.assert_allclose(made.numpy(), latents, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(sae.decode(made, given).numpy(), rebuilt, rtol=1e-4, atol=1e-4)
+
+
+def test_it_gives_what_saelens_gives_its_latents_times_the_factor_of_the_input():
+    folder = Path(__file__).parent / "fixtures" / "llama_scope" / "residual"
+    with np.load(folder / "expected.npz") as arrays:
+        x, latents, rebuilt = (arrays[name] for name in ("x", "latents", "reconstruction"))
+    sae, given = load(str(folder)), torch.from_numpy(x)
+    made = sae.encode(given)
+    assert 0 < (latents != 0).mean() < 1
+    np.testing.assert_allclose(made.numpy() * D**0.5 / 6.3125, latents, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(sae.decode(made, given).numpy(), rebuilt, rtol=1e-5, atol=1e-5)
 
 
 def test_without_a_decoder_bias_there_is_none(tmp_path):
