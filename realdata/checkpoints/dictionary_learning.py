@@ -23,6 +23,7 @@ Source: dictionary_learning 0.1.0, modules `utils`, `dictionary`, `training` and
 `trainers.{top_k, batch_top_k, matryoshka_batch_top_k}`; backups: its later `training`.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,14 @@ import torch
 from torch import Tensor
 
 from osae_theory.errors import InputError
-from realdata.checkpoints.form import Gated, JumpReLU, ReLU, SparseAutoencoder, TopK
+from realdata.checkpoints.form import (
+    Gated,
+    JumpReLU,
+    ReLU,
+    SparseAutoencoder,
+    StoredDictionary,
+    TopK,
+)
 from realdata.checkpoints.reading import (
     Config,
     Format,
@@ -165,7 +173,7 @@ def read(source: Source) -> SparseAutoencoder:
         If the files are damaged, disagree with each other, hold Python objects, or are of a
         class whose computation is not known here.
     """
-    path = source.folder / "ae.pt" if "ae.pt" in source.files else source.find("ae*.pt")
+    path = _weights(source)
     config = _trainer_config(source.folder)
     architecture = config.choice("dict_class", _CLASSES)
     tensors, of_backup = _tensors(read_torch(path), path)
@@ -176,6 +184,40 @@ def read(source: Source) -> SparseAutoencoder:
     return SparseAutoencoder(
         architecture=architecture, metadata=_metadata(config, of_backup), **form
     )
+
+
+def dictionary(source: Source) -> StoredDictionary:
+    """Return the decoder of any class that stores it as `decoder.weight` or as `W_dec`.
+
+    The configuration may be missing: it only says what the dictionary is.
+
+    Raises
+    ------
+    InputError
+        If the files are damaged, hold Python objects, or disagree on the decoder's widths.
+    """
+    path, config_path = _weights(source), _config_path(source.folder)
+    known = os.path.lexists(config_path)
+    config = _trainer_config(source.folder) if known else Config({}, config_path)
+    content, step = read_torch(path), {}
+    if isinstance(content, dict) and isinstance(content.get("ae"), dict):
+        content, step = content["ae"], {"step": content.get("step")}
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}: expected a state dictionary")
+    tensors = Tensors(unwrapped(content), path)
+    name = "W_dec" if "W_dec" in tensors else "decoder.weight"
+    stored = tensors.take(name, tensors.shape(name))
+    rows = stored if name == "W_dec" else stored.T.contiguous()
+    config.agree(activation_dim=rows.shape[1], dict_size=rows.shape[0])
+    return StoredDictionary(
+        architecture=str(config.get("dict_class") or "unknown"),
+        decoder_rows=rows,
+        metadata=_metadata(config, step),
+    )
+
+
+def _weights(source: Source) -> Path:
+    return source.folder / "ae.pt" if "ae.pt" in source.files else source.find("ae*.pt")
 
 
 def _metadata(config: Config, of_backup: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -193,13 +235,17 @@ def _metadata(config: Config, of_backup: Mapping[str, Any]) -> Mapping[str, Any]
 
 def _trainer_config(folder: Path) -> Config:
     """Return the trainer's part of the configuration."""
-    path = folder / _CONFIG
-    if not path.exists() and folder.name == "checkpoints":
-        path = folder.parent / _CONFIG
+    path = _config_path(folder)
     trainer = read_json(path).get("trainer")
     if not isinstance(trainer, dict):
         raise InputError(f"{path} has no section 'trainer': expected the trainer's configuration")
     return Config(trainer, path)
+
+
+def _config_path(folder: Path) -> Path:
+    path = folder / _CONFIG
+    inside_a_run = not path.exists() and folder.name == "checkpoints"
+    return folder.parent / _CONFIG if inside_a_run else path
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,9 +291,7 @@ def _widths(tensors: Tensors, config: Config, name: str) -> tuple[int, int]:
     """Return the encoder's shape, held to the widths that the configuration states."""
     shape = tensors.shape(name)
     K, d = shape if name == "encoder.weight" else shape[::-1]
-    for field, width in (("activation_dim", d), ("dict_size", K)):
-        if field in config:
-            config.expect(field, width)
+    config.agree(activation_dim=d, dict_size=K)
     return shape
 
 
@@ -310,4 +354,4 @@ def _check_normalised(path: Path, decoder: Tensor, *scaled: Tensor) -> None:
         )
 
 
-FORMAT = Format("dictionary_learning", "ae*.pt", None, read, extras=(_CONFIG,))
+FORMAT = Format("dictionary_learning", "ae*.pt", None, read, dictionary, extras=(_CONFIG,))

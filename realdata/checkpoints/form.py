@@ -2,7 +2,8 @@
 
 A checkpoint is a linear encoder, an activation, decoder rows and biases, with what happens
 to the input before and to the reconstruction after. Each of these is one small value here,
-and a format's reader does nothing but put them together.
+and a format's reader does nothing but put them together. Comparing checkpoints takes their
+decoder alone, a `StoredDictionary`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -302,8 +303,77 @@ class Whitening:
         return rows @ self.inverse.to(rows.dtype)
 
 
+class Decoder:
+    """What every checkpoint has: one decoder matrix, and what it says of itself.
+
+    It is enough to compare a checkpoint with another.
+
+    Attributes
+    ----------
+    architecture : str
+        The name the checkpoint gives itself.
+    decoder_rows : tensor of shape (K, d)
+        As stored, in the order of the checkpoint; float32, or float64 where the checkpoint says
+        so. Of a transcoder d is the width of what it predicts.
+    normalisation : Normalisation
+        It is undone after the decoder.
+    metadata : mapping
+        What the checkpoint says of its format, model, hook point and training.
+    """
+
+    architecture: str
+    decoder_rows: Float[Tensor, "K d"]
+    normalisation: Normalisation
+    metadata: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        check_integer("the number of latents", self.K, 1)
+        check_integer("the width of the activations", self.d, 1)
+
+    @property
+    def d(self) -> int:
+        """Width of the activations."""
+        return self.decoder_rows.shape[1]
+
+    @property
+    def K(self) -> int:
+        """Number of latents."""
+        return self.decoder_rows.shape[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in: float32 or float64."""
+        return self.decoder_rows.dtype
+
+    @property
+    def decoder(self) -> Float[np.ndarray, "K d"]:
+        """Decoder rows in the coordinates of the activations, (K, d).
+
+        They are the stored rows, up to a positive factor of each, unless the autoencoder
+        standardises or whitens its input by fixed numbers: then what one unit of a latent
+        adds to the reconstruction, so that checkpoints with different input scalings can
+        be compared. In float32, or in float64 where a row would vanish or overflow in float32.
+        """
+        rows = self.normalisation.directions(self.decoder_rows)
+        if not _fits_float32(rows, self.decoder_rows):
+            rows = self.normalisation.directions(self.decoder_rows.double())
+        if _fits_float32(rows, self.decoder_rows):
+            rows = rows.to(torch.float32)
+        return rows.contiguous().numpy()
+
+
 @dataclass(frozen=True, eq=False)
-class SparseAutoencoder:
+class StoredDictionary(Decoder):
+    """A checkpoint's decoder alone; see `Decoder`."""
+
+    architecture: str
+    decoder_rows: Float[Tensor, "K d"]
+    normalisation: Normalisation = NoNormalisation()
+    metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, eq=False)
+class SparseAutoencoder(Decoder):
     """A sparse autoencoder as its own library computes it at inference.
 
     With z = normalisation.enter(x), latents are
@@ -352,40 +422,8 @@ class SparseAutoencoder:
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        check_integer("the number of latents", self.K, 1)
-        check_integer("the width of the activations", self.d, 1)
+        super().__post_init__()
         self.activation.check(self.K)
-
-    @property
-    def d(self) -> int:
-        """Width of the activations."""
-        return self.decoder_rows.shape[1]
-
-    @property
-    def K(self) -> int:
-        """Number of latents."""
-        return self.decoder_rows.shape[0]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What it computes in: float32 or float64."""
-        return self.decoder_rows.dtype
-
-    @property
-    def decoder(self) -> Float[np.ndarray, "K d"]:
-        """Decoder rows in the coordinates of the activations, (K, d).
-
-        They are the stored rows, up to a positive factor of each, unless the autoencoder
-        standardises or whitens its input by fixed numbers: then what one unit of a latent
-        adds to the reconstruction, so that checkpoints with different input scalings can
-        be compared. In float32, or in float64 where a row would vanish or overflow in float32.
-        """
-        rows = self.normalisation.directions(self.decoder_rows)
-        if not _fits_float32(rows, self.decoder_rows):
-            rows = self.normalisation.directions(self.decoder_rows.double())
-        if _fits_float32(rows, self.decoder_rows):
-            rows = rows.to(torch.float32)
-        return rows.contiguous().numpy()
 
     @property
     def unit_energies(self) -> Float[np.ndarray, " K"]:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from osae_theory.errors import InputError
-from realdata.checkpoints.form import JumpReLU, SparseAutoencoder
+from realdata.checkpoints.form import JumpReLU, SparseAutoencoder, StoredDictionary
 from realdata.checkpoints.reading import Format, Source, Tensors, read_npz
 
 WEIGHTS = "params.npz"
@@ -68,7 +68,27 @@ def read(source: Source) -> SparseAutoencoder:
     )
 
 
-FORMAT = Format("gemma_scope", WEIGHTS, None, read)
+def dictionary(source: Source) -> StoredDictionary:
+    """Return the decoder of a params.npz.
+
+    Raises
+    ------
+    InputError
+        If the archive is damaged or holds objects, or the decoder is missing, misshaped or not
+        finite.
+    """
+    path = source.find(WEIGHTS)
+    tensors = Tensors(_renamed(read_npz(path, names=("W_dec", "w_dec")), path), path)
+    rows = tensors.take("W_dec", tensors.shape("W_dec"))
+    embedding = _is_embedding(source)
+    return StoredDictionary(
+        architecture="jumprelu",
+        decoder_rows=rows * rows.shape[1] ** 0.5 if embedding else rows,
+        metadata=_metadata(source, embedding),
+    )
+
+
+FORMAT = Format("gemma_scope", WEIGHTS, None, read, dictionary)
 
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from realdata.checkpoints.form import JumpReLU, SparseAutoencoder
+from realdata.checkpoints.form import JumpReLU, SparseAutoencoder, StoredDictionary
 from realdata.checkpoints.reading import (
     Config,
     Format,
@@ -50,8 +50,7 @@ def read(source: Source) -> SparseAutoencoder:
     d, K = tensors.shape("w_enc")
     with_skip = config.flag("affine_connection", False) or _SKIP in tensors
     tensors.check_no_others((*_NAMES, _SKIP))
-    if "width" in config:
-        config.expect("width", K)
+    config.agree(width=K)
     return SparseAutoencoder(
         architecture="jump_relu",
         encoder=tensors.take("w_enc", (d, K)),
@@ -64,7 +63,28 @@ def read(source: Source) -> SparseAutoencoder:
     )
 
 
-FORMAT = Format("gemma_scope_2", WEIGHTS, CONFIG, read)
+def dictionary(source: Source) -> StoredDictionary:
+    """Return the decoder of a params.safetensors, whatever its architecture.
+
+    Raises
+    ------
+    InputError
+        If the files are damaged or disagree with each other, or the decoder is missing or that
+        of several layers.
+    """
+    config_path, path = source.folder / CONFIG, source.find(WEIGHTS)
+    config = Config(read_json(config_path), config_path)
+    tensors = Tensors(read_safetensors(path), path)
+    K, d = tensors.shape("w_dec")
+    config.agree(width=K)
+    return StoredDictionary(
+        architecture=str(config.get("architecture") or "unknown"),
+        decoder_rows=tensors.take("w_dec", (K, d)),
+        metadata=_metadata(config, _SKIP in tensors),
+    )
+
+
+FORMAT = Format("gemma_scope_2", WEIGHTS, CONFIG, read, dictionary)
 
 
 def _metadata(config: Config, with_skip: bool) -> Mapping[str, Any]:

@@ -1,8 +1,12 @@
 """Where a checkpoint lies: a local folder or file, or a repository on the Hugging Face hub."""
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from fnmatch import fnmatch
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 
 from osae_theory.errors import InputError
@@ -11,6 +15,12 @@ from realdata.checkpoints.reading import Format, Source
 _HUB_ID = re.compile(r"(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)(?:/(?P<inside>[^\\]+?))?/?")
 
 _LONGEST_SHOWN = 200
+# Where some libraries keep a run's weights.
+_INNER = "checkpoints"
+_FILES = (".json", ".npy", ".npz", ".pt", ".safetensors")
+# Of the checkpoints below a folder, and of the folders to look into for them.
+_MOST_NAMED = 5
+_MOST_VISITED = 10_000
 
 
 def locate(location: str, revision: str | None, patterns: Iterable[str]) -> Source:
@@ -64,11 +74,22 @@ def recognise(source: Source, formats: Iterable[Format]) -> Format:
     Raises
     ------
     InputError
-        If there is none, or more than one.
+        If there is none, or more than one. Of a folder that holds none itself the sentence
+        names up to five of those below it.
     """
     known = tuple(formats)
-    found = [format_ for format_ in known if format_.recognises(source.files)]
+    found = _at_home(source.files, known)
+    if not found and source.named is not None and not _is_claimed(source.named, known):
+        by_name = (format_ for format_ in known if format_.by_name)
+        found = [format_ for format_ in by_name if format_.recognises((source.named,))]
     if not found:
+        below = list(islice(_below(source, known), _MOST_NAMED + 1))
+        if below:
+            names = ", ".join(below[:_MOST_NAMED]) + (", ..." if below[_MOST_NAMED:] else "")
+            raise InputError(
+                f"{source.location} holds no checkpoint itself: expected one of those below it: "
+                f"{names}"
+            )
         needs = ", ".join(f"{format_.needs} ({format_.name})" for format_ in known)
         raise InputError(f"{source.location} holds no known checkpoint: expected {needs}")
     if len(found) > 1:
@@ -79,16 +100,51 @@ def recognise(source: Source, formats: Iterable[Format]) -> Format:
     return found[0]
 
 
+def _at_home(files: Iterable[str], known: Iterable[Format]) -> list[Format]:
+    """Return the formats whose files, of names of their own, are among those of a folder."""
+    names = frozenset(files)
+    return [format_ for format_ in known if not format_.by_name and format_.recognises(names)]
+
+
+def _is_claimed(name: str, known: Iterable[Format]) -> bool:
+    """Say whether a file has the name of a format's weights: it then lacks its configuration."""
+    return any(fnmatch(name, format_.weights) for format_ in known if not format_.by_name)
+
+
+def _below(source: Source, known: Sequence[Format]) -> Iterator[str]:
+    """Yield the folders below one that hold a checkpoint, by their paths from there, in order."""
+    if source.named is not None:
+        return
+    for folder, inner, _ in islice(os.walk(source.folder), _MOST_VISITED):
+        inner.sort()
+        path = Path(folder)
+        names: frozenset[str] = frozenset()
+        # What cannot be looked into is no checkpoint to offer.
+        with suppress(OSError):
+            names = _names(path)
+        if path != source.folder and _at_home(names, known):
+            yield path.relative_to(source.folder).as_posix()
+
+
+def _names(folder: Path) -> frozenset[str]:
+    """Return the names of a folder's files, and those in its folder of checkpoints after that."""
+    inner = folder / _INNER
+    names = {entry.name for entry in folder.iterdir() if entry.is_file()}
+    if inner.is_dir():
+        names |= {f"{_INNER}/{entry.name}" for entry in inner.iterdir() if entry.is_file()}
+    return frozenset(names)
+
+
 def _source(path: Path, location: str, revision: str | None) -> Source:
     if path.is_dir():
-        names = frozenset(entry.name for entry in path.iterdir() if entry.is_file())
-        return Source(path.resolve(), names, location, revision)
+        return Source(path.resolve(), _names(path), location, revision)
     if not path.is_file():
         what = "is no regular file" if path.exists() else "does not exist"
         raise InputError(f"{location} {what}: expected a checkpoint's folder or file")
     beside = {entry.name for entry in path.parent.glob("*.json") if entry.is_file()}
     # Not resolved: in the hub's cache a file is a link to a name without meaning.
-    return Source(path.parent.resolve(), frozenset({path.name, *beside}), location, revision)
+    files = frozenset({path.name, *beside})
+    return Source(path.parent.resolve(), files, location, revision, path.name)
 
 
 def _download(location: str, revision: str | None, patterns: Sequence[str]) -> Path:
@@ -109,7 +165,7 @@ def _download(location: str, revision: str | None, patterns: Sequence[str]) -> P
     repository = f"{named['owner']}/{named['name']}"
     prefix = f"{inside}/" if inside else ""
     wanted = [prefix + pattern for pattern in patterns]
-    if Path(inside).suffix in {Path(pattern).suffix for pattern in patterns}:
+    if Path(inside).suffix in _FILES:
         # A file is named: its configuration lies beside it.
         wanted += [inside, (Path(inside).parent / "*.json").as_posix()]
     try:

@@ -6,6 +6,8 @@ The format is `osae_theory.sae.checkpoint`: sae.safetensors and config.json.
 from dataclasses import fields
 from types import MappingProxyType
 
+import torch
+
 from osae_theory.errors import InputError
 from osae_theory.sae.checkpoint import (
     ACTIVATIONS,
@@ -23,6 +25,7 @@ from realdata.checkpoints.form import (
     JumpReLU,
     SparseAutoencoder,
     Standardisation,
+    StoredDictionary,
     TopM,
 )
 from realdata.checkpoints.reading import (
@@ -74,8 +77,7 @@ def read_ours(source: Source) -> TopMCheckpoint:
     config = Config(read_json(path), path)
     if config.whole("schema") != SCHEMA:
         raise InputError(f"schema = {config.get('schema')} in {path}: expected {SCHEMA}")
-    weights = source.find(WEIGHTS)
-    tensors = Tensors(read_safetensors(weights), weights)
+    tensors = _tensors(source)
     d, K = tensors.shape("encoder")
     config.expect("d", d)
     config.expect("K", K)
@@ -104,7 +106,41 @@ def read(source: Source) -> SparseAutoencoder:
     return form_of(read_ours(source))
 
 
-FORMAT = Format("ours", WEIGHTS, CONFIG, read)
+def dictionary(source: Source) -> StoredDictionary:
+    """Return the decoder in a folder that `write_checkpoint` made, with its standardisation.
+
+    Raises
+    ------
+    InputError
+        If these are missing or damaged, or not as wide as the configuration says.
+    """
+    path = source.folder / CONFIG
+    config = Config(read_json(path), path)
+    tensors = _tensors(source)
+    K, d = tensors.shape("decoder")
+    config.expect("d", d)
+    config.expect("K", K)
+    scale = tensors.take("input_scale", (d,))
+    if not bool((scale > 0).all()):
+        raise InputError(f"input_scale in {tensors.path} is not above 0 throughout: expected that")
+    names = {entry.name: entry.name for entry in fields(Origin)}
+    return StoredDictionary(
+        architecture=str(config.get("method") or "unknown"),
+        decoder_rows=tensors.take("decoder", (K, d)),
+        normalisation=Standardisation(tensors.take("input_mean", (d,)), scale),
+        metadata=MappingProxyType({"format": "ours", **config.plain({"k": "m", **names})}),
+    )
+
+
+def _tensors(source: Source) -> Tensors:
+    """Return the tensors, in float64 where they are stored so: estimators of float64 data are."""
+    path = source.find(WEIGHTS)
+    values = read_safetensors(path)
+    wide = all(value.dtype == torch.float64 for value in values.values())
+    return Tensors(values, path, torch.float64 if wide else torch.float32)
+
+
+FORMAT = Format("ours", WEIGHTS, CONFIG, read, dictionary)
 
 
 def _origin(config: Config) -> Origin:

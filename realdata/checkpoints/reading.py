@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import pickle
 import re
 import warnings
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from osae_theory.errors import InputError, check_choice, shown
 from osae_theory.files import check_file
-from realdata.checkpoints.form import SparseAutoencoder
+from realdata.checkpoints.form import SparseAutoencoder, StoredDictionary
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # What a damaged file can raise in json, safetensors, numpy, zipfile, zlib and torch, beside
@@ -52,6 +53,8 @@ _HEADERS = MappingProxyType(
         (2, 0): np.lib.format.read_array_header_2_0,
     }
 )
+# The index of a safetensors file in shards has its name and this.
+INDEX = ".index.json"
 # What torch.compile and data parallelism put before the names of a module's tensors.
 _WRAPPERS = ("_orig_mod.", "module.")
 
@@ -71,15 +74,18 @@ class Source:
         What the user wrote, for messages.
     revision : str, optional
         The hub revision that was asked for.
+    named : str, optional
+        The name of the one file that the user named.
     """
 
     folder: Path
     files: frozenset[str]
     location: str
     revision: str | None = None
+    named: str | None = None
 
     def find(self, pattern: str) -> Path:
-        """Return the one file that matches `pattern`.
+        """Return the one file that matches `pattern`, or would if it did not lie in shards.
 
         Raises
         ------
@@ -87,6 +93,9 @@ class Source:
             If several files match, or none.
         """
         found = sorted(name for name in self.files if fnmatch(name, pattern))
+        if not found and pattern.endswith(".safetensors"):
+            indices = (name for name in self.files if fnmatch(name, pattern + INDEX))
+            found = sorted(name.removesuffix(INDEX) for name in indices)
         if len(found) != 1:
             raise InputError(f"{self.folder} has {len(found)} files named {pattern}: expected one")
         return self.folder / found[0]
@@ -107,29 +116,47 @@ class Format:
     read : callable
         Takes a `Source`, returns the autoencoder in the internal form, or raises
         InputError in one sentence.
+    dictionary : callable
+        Takes a `Source`, returns its decoder alone, and looks at nothing that only latents
+        need; or raises InputError in one sentence.
     extras : tuple of str
         Names of files that are read where they exist.
+    by_name : bool
+        Such files have any name: one is only looked at where the user named it.
     """
 
     name: str
     weights: str
     config: str | None
     read: Callable[[Source], SparseAutoencoder]
+    dictionary: Callable[[Source], StoredDictionary]
     extras: tuple[str, ...] = ()
+    by_name: bool = False
 
     @property
     def needs(self) -> str:
         """Its files, for messages."""
+        if self.by_name:
+            return f"{self.weights} by its name"
         return self.weights if self.config is None else f"{self.weights} with {self.config}"
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Patterns of all files it may read."""
-        return (self.weights, *([self.config] if self.config else []), *self.extras)
+        """Patterns of all files it may read in a folder."""
+        if self.by_name:
+            return ()
+        shards: tuple[str, ...] = ()
+        if self.weights.endswith(".safetensors"):
+            stem = self.weights.removesuffix(".safetensors")
+            shards = (self.weights + INDEX, f"{stem}-*-of-*.safetensors")
+        return (self.weights, *shards, *([self.config] if self.config else []), *self.extras)
 
     def recognises(self, files: Collection[str]) -> bool:
         """Say whether a folder with these file names holds a checkpoint of this format."""
-        has_weights = any(fnmatch(name, self.weights) for name in files)
+        patterns = [self.weights]
+        if self.weights.endswith(".safetensors"):
+            patterns.append(self.weights + INDEX)
+        has_weights = any(fnmatch(name, pattern) for name in files for pattern in patterns)
         return has_weights and (self.config is None or self.config in files)
 
 
@@ -157,23 +184,76 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, by the names that they have in their module.
 
+    Where there is no such file, but an index of its shards, they are read, as the Hugging Face
+    hub's libraries write them: `weight_map` says of each tensor in which file beside it it lies.
+
     Raises
     ------
     InputError
-        If the file cannot be read, is truncated or is no safetensors file.
+        If the file cannot be read, is truncated or is no safetensors file; or if the index and
+        the shards do not say the same.
     """
+    index = path.with_name(path.name + INDEX)
+    if os.path.lexists(index) and not os.path.lexists(path):
+        return unwrapped(_read_shards(index))
+    return unwrapped(_read_safetensors(path))
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise InputError(f"weight_map = {brief(places)} in {index}: expected tensors' files")
+    tensors: dict[str, Tensor] = {}
+    for name in dict.fromkeys(map(str, places.values())):
+        # Only files beside the index: it comes from outside.
+        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
+            raise InputError(f"{brief(name)} in {index}: expected a .safetensors file beside it")
+        shard = _read_safetensors(index.with_name(name))
+        stated = {tensor for tensor, place in places.items() if place == name}
+        if shard.keys() != stated:
+            raise InputError(
+                f"{index.with_name(name)} holds {brief(sorted(shard))}: expected "
+                f"{brief(sorted(stated))}, as in {index.name}"
+            )
+        tensors |= shard
+    return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     check_file(path, "a safetensors file")
     try:
-        return unwrapped(load_file(path))
+        return load_file(path)
     except (SafetensorError, *_DAMAGE) as error:
         raise _unreadable(path, "a safetensors file", error) from error
 
 
+def read_npy(path: Path) -> Tensor:
+    """Return the array of a .npy file as a tensor; objects in it are refused, not unpickled.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or holds anything but one numeric array of the size it states.
+    """
+    expected = "a .npy array of numbers"
+    check_file(path, expected)
+    try:
+        # Mapped, since a header can state more than the file holds.
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            raise ValueError("it is an archive")
+        return torch.from_numpy(_native(np.array(mapped)))
+    except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
+        raise _unreadable(path, expected, error) from error
+
+
 def read_npz(
-    path: Path, check: Callable[[dict[str, tuple[int, ...]]], None] | None = None
+    path: Path,
+    check: Callable[[dict[str, tuple[int, ...]]], None] | None = None,
+    names: Collection[str] | None = None,
 ) -> dict[str, Tensor]:
     """Return the arrays of an npz file as tensors; objects in it are refused, not unpickled.
 
@@ -183,6 +263,8 @@ def read_npz(
     check : callable, optional
         Takes the shapes by name, and raises InputError unless they are those expected. It is
         asked before an array is unpacked, which can be a thousand times as large as the file.
+    names : collection of str, optional
+        The arrays to unpack; all by default.
 
     Raises
     ------
@@ -200,7 +282,8 @@ def read_npz(
         check(shapes)
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            wanted = [name for name in archive.files if names is None or name in names]
+            arrays = {name: archive[name] for name in wanted}
         return {name: torch.from_numpy(_native(array)) for name, array in arrays.items()}
     except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
         raise _unreadable(path, expected, error) from error
@@ -413,6 +496,25 @@ class Config:
             )
         check_choice(f"{name} in {self.path}", value, known)
         return value
+
+    def plain(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """Return the fields of `names` that are texts, numbers or flags, renamed by it.
+
+        Parameters
+        ----------
+        names : mapping of str to str
+            From what a field is called in the result to what it is called here.
+        """
+        found = {ours: self.values.get(theirs) for ours, theirs in names.items()}
+        return {
+            ours: value for ours, value in found.items() if isinstance(value, str | int | float)
+        }
+
+    def agree(self, **widths: int) -> None:
+        """Raise InputError if a width is stated and is not that of the tensors."""
+        for name, value in widths.items():
+            if name in self:
+                self.expect(name, value)
 
     def expect(self, name: str, value: int) -> None:
         """Raise InputError unless a whole number is there and equals that of the tensors."""

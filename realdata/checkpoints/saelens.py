@@ -1,7 +1,9 @@
 """SAELens checkpoints: cfg.json and sae_weights.safetensors, of version 6 and before.
 
-Read are the inference architectures standard, topk, abstopk, jumprelu and gated, and the
-training checkpoints of these, of batchtopk and of matryoshka_batchtopk. Weights of half
+Read are the inference architectures standard, topk, abstopk, jumprelu and gated, the
+training checkpoints of these, of batchtopk and of matryoshka_batchtopk, and transcoders from
+activations of one width to others of the same. Of matching_pursuit, of temporal, of other
+transcoders and of any other architecture the decoder alone is. Weights of half
 precision are computed with in float32. What SAELens would load with a wrong meaning (top-k
 without k, top-k stored as a ReLU) is refused. Activations of a hook_z are taken with the heads
 side by side, as one vector of width d_in.
@@ -14,7 +16,7 @@ SAELens 6.54: saes/, loading/pretrained_sae_loaders.py; 3.22 and 5.11: sae.py.
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from reprlib import repr as brief
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +36,7 @@ from realdata.checkpoints.form import (
     ReLU,
     SparseAutoencoder,
     Standardisation,
+    StoredDictionary,
     TopK,
     Whitening,
 )
@@ -92,6 +95,11 @@ def read(source: Source) -> SparseAutoencoder:
     """
     path = source.folder / CONFIG
     config = _current(Config(read_json(path), path))
+    if config.get("architecture") in _DECODER_ALONE:
+        raise InputError(
+            f"latents of architecture {config.get('architecture')!r} in {path} are not computed "
+            f"here: expected one of {', '.join(_ARCHITECTURES)}"
+        )
     architecture = config.choice("architecture", tuple(_ARCHITECTURES))
     wide = config.choice("dtype", _DTYPES, "float32").endswith("float64")
     weights = source.find(WEIGHTS)
@@ -100,6 +108,12 @@ def read(source: Source) -> SparseAutoencoder:
     d, K = tensors.shape("W_enc")
     config.expect("d_in", d)
     config.expect("d_sae", K)
+    transcoder = architecture in _TRANSCODERS
+    if transcoder and config.whole("d_out") != d:
+        raise InputError(
+            f"d_out = {config.get('d_out')} in {path}: expected {d}, as d_in, where latents are "
+            "to be computed"
+        )
 
     latents = _ARCHITECTURES[architecture](config, tensors, K)
     tensors.check_no_others(("W_enc", "W_dec", "b_dec", *latents.names, *_FACTORS))
@@ -115,15 +129,49 @@ def read(source: Source) -> SparseAutoencoder:
         decoder_rows=rows,
         decoder_bias=offset,
         activation=latents.activation,
-        input_offset=offset if config.flag("apply_b_dec_to_input", True) else None,
+        input_offset=offset if config.flag("apply_b_dec_to_input", not transcoder) else None,
         normalisation=_normalisation(config, source, d, dtype),
+        skip=tensors.take("W_skip", (d, d)).T if "W_skip" in latents.names else None,
         preactivation_scale=norms,
         latent_scale=_factors(config, tensors, K) if norms is None else 1 / norms,
         metadata=_metadata(config),
     )
 
 
-FORMAT = Format("saelens", WEIGHTS, CONFIG, read, extras=(SCALER, WHITENING))
+def dictionary(source: Source) -> StoredDictionary:
+    """Return the decoder of a SAELens folder of any architecture, up to a factor of all rows.
+
+    Of a transcoder it is that of the activations it predicts.
+
+    Raises
+    ------
+    InputError
+        If the files are missing or damaged, the decoder is no matrix or not as wide as the
+        configuration says, or the input's normalisation is not known.
+    """
+    path, weights = source.folder / CONFIG, source.find(WEIGHTS)
+    config = Config(read_json(path), path)
+    dtype = torch.float64 if str(config.get("dtype")).endswith("float64") else torch.float32
+    tensors = Tensors(read_safetensors(weights), weights, dtype)
+    K, d = tensors.shape("W_dec")
+    predicts = "d_out" in config
+    config.agree(**{"d_out" if predicts else "d_in": d}, d_sae=K)
+    normalisation: Normalisation = NoNormalisation()
+    # A boolean is of version 5 and before, the constant of temporal SAEs: both are one factor.
+    scaling = config.get("normalize_activations")
+    if not predicts and not isinstance(scaling, bool) and scaling != "constant_scalar_rescale":
+        name = config.choice("normalize_activations", _NORMALISATIONS, "none")
+        if name == "covariance_whitening":
+            normalisation = _whitening(source, d, dtype)
+    return StoredDictionary(
+        architecture=_stated_architecture(config),
+        decoder_rows=tensors.take("W_dec", (K, d)),
+        normalisation=normalisation,
+        metadata=_metadata(config),
+    )
+
+
+FORMAT = Format("saelens", WEIGHTS, CONFIG, read, dictionary, extras=(SCALER, WHITENING))
 
 
 def _standard(config: Config, tensors: Tensors, K: int) -> _Latents:
@@ -165,6 +213,30 @@ def _gated(config: Config, tensors: Tensors, K: int) -> _Latents:
     return _Latents(names, Gated(gate, scale, magnitude))
 
 
+def _transcoder(config: Config, tensors: Tensors, K: int) -> _Latents:
+    """Return the latents of a transcoder, of whose input nothing is subtracted.
+
+    Its normalisation is not undone, which the internal form cannot say.
+    """
+    architecture = str(config.get("architecture"))
+    config.choice("normalize_activations", ("none",), "none")
+    if config.flag("apply_b_dec_to_input", False):
+        raise InputError(
+            f"apply_b_dec_to_input = true in {config.path}: expected false in a transcoder"
+        )
+    found = (_jumprelu if "jumprelu" in architecture else _standard)(config, tensors, K)
+    names = (*found.names, "W_skip") if "skip" in architecture else found.names
+    return replace(found, names=names)
+
+
+_TRANSCODERS = (
+    "transcoder",
+    "skip_transcoder",
+    "jumprelu_transcoder",
+    "jumprelu_skip_transcoder",
+)
+# Their encoders iterate over residuals, or see whole sequences.
+_DECODER_ALONE = ("matching_pursuit", "temporal")
 _ARCHITECTURES: Mapping[str, Callable[[Config, Tensors, int], _Latents]] = MappingProxyType(
     {
         "standard": _standard,
@@ -174,9 +246,17 @@ _ARCHITECTURES: Mapping[str, Callable[[Config, Tensors, int], _Latents]] = Mappi
         "batchtopk": _batchtopk,
         "matryoshka_batchtopk": _batchtopk,
         "gated": _gated,
+        **dict.fromkeys(_TRANSCODERS, _transcoder),
     }
 )
 _RESCALABLE = ("topk", "abstopk", "batchtopk", "matryoshka_batchtopk")
+
+
+def _stated_architecture(config: Config) -> str:
+    """Return the name of an architecture: early top-k ones are called standard."""
+    name = str(config.get("architecture") or "standard")
+    early = "topk" in (config.get("activation_fn_str"), config.get("activation_fn"))
+    return "topk" if name == "standard" and early else name
 
 
 def _current(config: Config) -> Config:
@@ -315,7 +395,13 @@ def _factors(config: Config, tensors: Tensors, K: int) -> Tensor | None:
 
 
 def _metadata(config: Config) -> Mapping[str, Any]:
-    given = {**config.values, **(config.get("metadata") or {})}
-    names = {"model": "model_name", "hook": "hook_name", "dataset": "dataset_path", "k": "k"}
-    known = {ours: given[theirs] for ours, theirs in names.items() if given.get(theirs) is not None}
-    return MappingProxyType({"format": FORMAT.name, **known})
+    inside = config.get("metadata")
+    given = Config({**config.values, **(inside if isinstance(inside, dict) else {})}, config.path)
+    names = {
+        "model": "model_name",
+        "hook": "hook_name" if "hook_name" in given else "hook_point",
+        "dataset": "dataset_path",
+        "k": "k",
+        "version": "sae_lens_version",
+    }
+    return MappingProxyType({"format": FORMAT.name, **given.plain(names)})

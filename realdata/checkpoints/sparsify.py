@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from osae_theory.errors import InputError
-from realdata.checkpoints.form import SparseAutoencoder, TopK
+from realdata.checkpoints.form import SparseAutoencoder, StoredDictionary, TopK
 from realdata.checkpoints.reading import (
     Config,
     Format,
@@ -102,6 +102,29 @@ def read(source: Source) -> SparseAutoencoder:
     )
 
 
+def dictionary(source: Source) -> StoredDictionary:
+    """Return the decoder of a sparse coder, whatever its activation and its switches.
+
+    Raises
+    ------
+    InputError
+        If the files are damaged, or the decoder is missing or not as wide as the configuration
+        says.
+    """
+    config_path, path = source.folder / "cfg.json", source.find("sae.safetensors")
+    config = Config(read_json(config_path), config_path)
+    values = read_safetensors(path)
+    tensors = Tensors(values, path, _dtype({"W_dec": values.get("W_dec")}, path))
+    K, d = tensors.shape("W_dec")
+    config.agree(d_in=d)
+    known = config.plain({"k": "k", "transcoder": "transcode"})
+    return StoredDictionary(
+        architecture=str(config.get("activation") or "topk"),
+        decoder_rows=tensors.take("W_dec", (K, d)),
+        metadata=MappingProxyType({"format": FORMAT.name, "transcoder": False, **known}),
+    )
+
+
 def _check_flags(config: Config) -> None:
     """Refuse a switch that is on and that the library does not have.
 
@@ -125,7 +148,7 @@ def _width(config: Config) -> int:
 
 
 def _dtype(values: dict[str, Any], path: object) -> torch.dtype:
-    stored = {value.dtype for value in values.values()}
+    stored = {value.dtype for value in values.values() if value is not None}
     if len(stored) > 1:
         raise InputError(
             f"{path} holds tensors of {' and '.join(sorted(map(str, stored)))}: expected one "
@@ -134,4 +157,4 @@ def _dtype(values: dict[str, Any], path: object) -> torch.dtype:
     return torch.float64 if stored == {torch.float64} else torch.float32
 
 
-FORMAT = Format("sparsify", "sae.safetensors", "cfg.json", read)
+FORMAT = Format("sparsify", "sae.safetensors", "cfg.json", read, dictionary)

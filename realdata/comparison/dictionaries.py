@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 from osae_theory.errors import InputError, check_choice
 from osae_theory.metrics import LatentStatistics
 from osae_theory.seeds import Axis, derived_seed
-from realdata.checkpoints import load
-from realdata.checkpoints.form import SparseAutoencoder
+from realdata.checkpoints import load, load_dictionary
+from realdata.checkpoints.form import Decoder, SparseAutoencoder
 from realdata.latents.apply import read_activations, row_chunks
 from realdata.latents.sparse import LatentChunk, latent_statistics, order_by_contribution, sparse
 
@@ -35,8 +35,9 @@ class Dictionary:
     ----------
     name : str
         A label, or where it was found.
-    autoencoder : SparseAutoencoder
-        In the order of the checkpoint.
+    autoencoder : Decoder
+        In the order of the checkpoint: a SparseAutoencoder where activations were given, else
+        its decoder is enough.
     order : (K,) int
         The checkpoint's index of the first latent, of the second, and so on.
     latents : sequence of chunks
@@ -48,7 +49,7 @@ class Dictionary:
     """
 
     name: str
-    autoencoder: SparseAutoencoder
+    autoencoder: Decoder
     order: Int[np.ndarray, " K"]
     latents: Sequence[LatentChunk] = ()
     statistics: LatentStatistics | None = None
@@ -78,8 +79,10 @@ class Dictionary:
 
         In this order. Raises InputError without activations.
         """
-        known = self._known()
-        mean = known.energies / known.n_samples * self.autoencoder.unit_energies
+        known, own = self._known(), self.autoencoder
+        if not isinstance(own, SparseAutoencoder):
+            raise InputError(f"nothing is known of {self.name}'s latents: expected an autoencoder")
+        mean = known.energies / known.n_samples * own.unit_energies
         return mean[self.order]
 
     def _known(self) -> LatentStatistics:
@@ -107,7 +110,8 @@ def dictionaries(
     Parameters
     ----------
     locations : mapping of str to str
-        By name; see `realdata.checkpoints.load`.
+        By name; see `realdata.checkpoints.load`. Without activations any checkpoint with one
+        decoder matrix will do, see `realdata.checkpoints.load_dictionary`.
     revision : str, optional
         Branch, tag or commit on the hub.
     activations : Path, optional
@@ -127,15 +131,28 @@ def dictionaries(
         raise InputError(f"order {order!r} needs activations: expected --activations FILE.npy")
     found = []
     for place, (name, location) in enumerate(locations.items()):
-        autoencoder = load(location, revision)
         if activations is None:
-            found.append(Dictionary(name, autoencoder, np.arange(autoencoder.K)))
+            decoder = load_dictionary(location, revision)
+            found.append(Dictionary(name, decoder, np.arange(decoder.K)))
             continue
+        autoencoder = _with_encoder(location, revision)
         latents = _latents(autoencoder, activations, location)
         statistics = latent_statistics(latents)
         own = _order(autoencoder, statistics, order, derived_seed(0, Axis.TIES, place))
         found.append(Dictionary(name, autoencoder, own, latents, statistics, order))
     return found
+
+
+def _with_encoder(location: str, revision: str | None) -> SparseAutoencoder:
+    """Return an autoencoder; where its latents alone are in the way, the refusal says so."""
+    try:
+        return load(location, revision)
+    except InputError as error:
+        try:
+            load_dictionary(location, revision)
+        except InputError:
+            raise error from None
+        raise InputError(f"{error} (its decoder is compared without --activations)") from error
 
 
 def _latents(autoencoder: SparseAutoencoder, path: Path, location: str) -> list[LatentChunk]:

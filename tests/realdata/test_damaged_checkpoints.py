@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from osae_theory.errors import InputError
-from realdata.checkpoints import FORMATS, load
+from realdata.checkpoints import FORMATS, load, load_dictionary
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -169,6 +169,32 @@ def plain_gemma_scope_2(folder):
     return Plain(t["w_enc"], t["b_enc"], t["w_dec"], t["b_dec"], 0.0, select, skip=skip)
 
 
+def plain_llama_scope(folder):
+    config = json.loads((folder / "hyperparams.json").read_text())
+    t = numbers(load_file(folder / "checkpoints" / "final.safetensors"))
+    entered, left = 1.0, 1.0
+    if config["norm_activation"] == "dataset-wise":
+        norms = config["dataset_average_activation_norm"]
+        entered, left = (len(t["decoder.bias"]) ** 0.5 / norms[side] for side in ("in", "out"))
+    rows = t["decoder.weight"].T * entered / left
+    counted = config.get("sparsity_include_decoder_norm", True)
+    size = np.linalg.norm(rows, axis=1) if counted else np.ones(len(rows))
+    bias = t["decoder.bias"] / left
+    threshold = config.get("jump_relu_threshold")
+    if config["act_fn"] == "jumprelu" or (config["act_fn"] == "topk" and threshold):
+        select = jump_relu(np.full(len(rows), threshold))
+    else:
+        select = relu if config["act_fn"] == "relu" else top_k(config["top_k"])
+    return Plain(
+        t["encoder.weight"].T * size,
+        t["encoder.bias"] / entered * size,
+        rows / size[:, None],
+        bias,
+        bias if config.get("apply_decoder_bias_to_pre_encoder", True) else 0.0,
+        select,
+    )
+
+
 def plain_ours(folder):
     config = json.loads((folder / "config.json").read_text())
     t = numbers(load_file(folder / "sae.safetensors"))
@@ -199,6 +225,10 @@ def plain_saelens(folder):
             select = relu
         case "topk" | "abstopk":
             select = top_k(config["k"], signed=architecture == "abstopk")
+        case "transcoder" | "skip_transcoder":
+            select = relu
+        case "jumprelu_transcoder" | "jumprelu_skip_transcoder":
+            select = jump_relu(t["threshold"] if "threshold" in t else np.exp(t["log_threshold"]))
         case "gated":
             select = gated(t["b_gate"], t["r_mag"], t["b_mag"])
         case "jumprelu":
@@ -214,11 +244,12 @@ def plain_saelens(folder):
         t.get("b_enc", np.zeros(K)),
         t["W_dec"],
         t["b_dec"],
-        t["b_dec"] if config.get("apply_b_dec_to_input", True) else 0.0,
+        t["b_dec"] if config.get("apply_b_dec_to_input", "d_out" not in config) else 0.0,
         select,
         **saelens_normalisation(folder, config.get("normalize_activations", "none")),
         scale=scale,
         factors=factors,
+        skip=t["W_skip"].T if "W_skip" in t else 0.0,
     )
 
 
@@ -268,6 +299,7 @@ PLAIN = {
     "sparsify": plain_sparsify,
     "gemma_scope": plain_gemma_scope,
     "gemma_scope_2": plain_gemma_scope_2,
+    "llama_scope": plain_llama_scope,
     "ours": plain_ours,
 }
 
@@ -348,20 +380,47 @@ def write_gemma_scope_2_checkpoints(folder, generator):
         (folder / name / "config.json").write_text(json.dumps(config))
 
 
+def write_llama_scope_checkpoints(folder, generator):
+    for name in ("residual", "transcoder"):
+        encoder, encoder_bias, decoder, bias = random_parts(generator, 8, 16)
+        tensors = {
+            "encoder.weight": encoder.T.contiguous(),
+            "encoder.bias": encoder_bias,
+            "decoder.weight": decoder.T.contiguous(),
+            "decoder.bias": bias,
+        }
+        config = {
+            **{"d_model": 8, "d_sae": 16, "act_fn": "jumprelu", "top_k": 4},
+            **{"norm_activation": "dataset-wise", "apply_decoder_bias_to_pre_encoder": False},
+            "jump_relu_threshold": 0.4,
+            "dataset_average_activation_norm": {"in": 6.0, "out": 6.0},
+            "hook_point_in": "blocks.8.hook_resid_post",
+            "hook_point_out": "blocks.8.hook_resid_post",
+        }
+        if name == "transcoder":
+            config["dataset_average_activation_norm"]["out"] = 3.0
+            config["hook_point_out"] = "blocks.8.hook_mlp_out"
+        (folder / name / "checkpoints").mkdir(parents=True)
+        save_file(tensors, folder / name / "checkpoints" / "final.safetensors")
+        (folder / name / "hyperparams.json").write_text(json.dumps(config))
+
+
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
     """For each format the folders of its undamaged checkpoints."""
     folder, generator = tmp_path_factory.mktemp("originals"), np.random.default_rng(SEED)
     write_our_checkpoints(folder / "ours", generator)
     write_gemma_scope_2_checkpoints(folder / "gemma_scope_2", generator)
+    write_llama_scope_checkpoints(folder / "llama_scope", generator)
     made = {name: folder / name for name in ("ours", "gemma_scope_2")}
-    roots = {name: FIXTURES / name for name in FORMATS} | made
+    roots = {name: FIXTURES / name for name in PLAIN} | made
     suffixes = (".pt", ".safetensors", ".npz")
     found = {}
     for name, root in roots.items():
         weights = FORMATS[name].weights
         folders = {path.parent for path in root.rglob(weights) if path.suffix in suffixes}
         found[name] = sorted(path for path in folders if path.name != "checkpoints")
+    found["llama_scope"] = sorted((folder / "llama_scope").iterdir())
     return found
 
 
@@ -388,11 +447,12 @@ class Payload:
 
 
 def weights_in(folder):
-    return next(p for p in folder.iterdir() if p.suffix in (".pt", ".safetensors", ".npz"))
+    return next(p for p in folder.rglob("*") if p.suffix in (".pt", ".safetensors", ".npz"))
 
 
 def config_in(folder):
-    return next((p for p in folder.iterdir() if p.name in ("cfg.json", "config.json")), None)
+    names = ("cfg.json", "config.json", "hyperparams.json")
+    return next((p for p in folder.iterdir() if p.name in names), None)
 
 
 def any_file(generator, folder):
@@ -683,6 +743,34 @@ def attempt(folder, x):
         return latents, autoencoder.decode(latents, given)
 
 
+def directions(decoder):
+    """Rows scaled to norm 1, zero rows left."""
+    rows = decoder.astype(np.float64)
+    rows = rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-300)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+
+
+def assert_the_decoder_alone_is_no_other(folder, loaded):
+    """Where an autoencoder loads, so does its decoder; where not, it may be refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            decoder = load_dictionary(str(folder)).decoder
+        except InputError as error:
+            said = str(error)
+        else:
+            said = None
+    if said is not None:
+        assert not loaded
+        assert str(folder) in said
+        assert len(said.splitlines()) == 1
+        return
+    assert np.isfinite(decoder).all()
+    if loaded:
+        wanted = load(str(folder)).decoder
+        np.testing.assert_allclose(directions(decoder), directions(wanted), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", sorted(PLAIN))
 def test_the_plain_computation_agrees_on_undamaged_checkpoints(originals, name):
     assert originals[name]
@@ -703,7 +791,7 @@ def test_the_payload_does_run_where_it_is_unpickled(tmp_path):
 
 
 def test_every_format_is_damaged_here():
-    assert set(PLAIN) == set(FORMATS)
+    assert set(PLAIN) == {name for name, format_ in FORMATS.items() if not format_.by_name}
 
 
 @pytest.mark.parametrize("name", sorted(PLAIN))
@@ -719,6 +807,7 @@ def test_damaged_copies_are_refused_or_computed_as_they_now_are(originals, tmp_p
         shutil.copytree(original, folder, ignore=shutil.ignore_patterns("expected.npz"))
         damage = DAMAGES[i % len(DAMAGES)]
         damage(generator, folder)
+        loaded = counts[damage.__name__, "loaded"]
         what = f"copy {i} of {name}: {original.name}, {damage.__name__}"
         try:
             found = attempt(folder, x)
@@ -736,6 +825,7 @@ def test_damaged_copies_are_refused_or_computed_as_they_now_are(originals, tmp_p
                 sure.append(assert_what_the_files_say(PLAIN[name](folder), *given))
             except Exception as error:
                 raise AssertionError(f"{what} is computed wrongly") from error
+        assert_the_decoder_alone_is_no_other(folder, counts[damage.__name__, "loaded"] > loaded)
         assert not (folder / "executed").exists(), f"{what} ran code"
     total = {
         kind: sum(n for (_, outcome), n in counts.items() if outcome == kind)

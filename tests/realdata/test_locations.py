@@ -73,6 +73,10 @@ def test_every_format_is_listed_under_its_own_name():
         "gemma_scope",
         "gemma_scope_2",
         "ours",
+        "llama_scope",
+        "openai",
+        "npy",
+        "safetensors",
     }
     assert all(name == format_.name for name, format_ in FORMATS.items())
 
@@ -166,6 +170,38 @@ def test_a_folder_with_two_checkpoints_is_refused_until_one_file_is_named(tmp_pa
 def test_weights_without_their_configuration_are_not_recognised(tmp_path):
     shutil.copy(TOPK / "sae_weights.safetensors", tmp_path)
     assert "sae_weights.safetensors with cfg.json (saelens)" in message(str(tmp_path))
+
+
+def many(folder, names):
+    for name in names:
+        shutil.copytree(TOPK, folder / name)
+    return str(folder)
+
+
+def test_a_folder_above_checkpoints_names_those_below_it_in_order(tmp_path):
+    location = many(tmp_path / "saes", ["layer_2/b", "layer_2/a", "layer_1", "notes/deep/er"])
+    (tmp_path / "saes" / "empty").mkdir()
+    said = message(location)
+    assert said == (
+        f"{location} holds no checkpoint itself: expected one of those below it: "
+        "layer_1, layer_2/a, layer_2/b, notes/deep/er"
+    )
+    assert load(f"{location}/layer_2/a").K == 16
+
+
+def test_of_many_checkpoints_below_a_folder_five_are_named(tmp_path):
+    said = message(many(tmp_path / "saes", [f"layer_{i}" for i in range(7)]))
+    assert said.endswith("layer_0, layer_1, layer_2, layer_3, layer_4, ...")
+    five = message(many(tmp_path / "five", [f"layer_{i}" for i in range(5)]))
+    assert five.endswith("layer_3, layer_4")
+
+
+def test_the_search_below_a_folder_has_an_end(tmp_path, monkeypatch):
+    location = many(tmp_path / "saes", ["a/b/c"])
+    (tmp_path / "saes" / "a" / "loop").symlink_to(tmp_path / "saes")
+    assert message(location).endswith("it: a/b/c")
+    monkeypatch.setattr("realdata.checkpoints.locations._MOST_VISITED", 2)
+    assert "holds no known checkpoint" in message(location)
 
 
 def test_a_folder_in_the_place_of_a_file_is_not_a_file(tmp_path):

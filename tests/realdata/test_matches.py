@@ -40,9 +40,10 @@ def located(tmp_path, monkeypatch):
     found = {
         name: sae(rng.standard_normal((K, D)) * [[3.0]] * (1 + i)) for i, name in enumerate("ab")
     }
-    monkeypatch.setattr(
-        "realdata.comparison.dictionaries.load", lambda location, revision: found[location]
-    )
+    for name in ("load", "load_dictionary"):
+        monkeypatch.setattr(
+            f"realdata.comparison.dictionaries.{name}", lambda location, revision: found[location]
+        )
     np.save(tmp_path / "x.npy", rng.standard_normal((5000, D)).astype(np.float32))
     return found, tmp_path / "x.npy"
 

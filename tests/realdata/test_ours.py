@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from osae_theory.errors import InputError
 from osae_theory.metrics import match
 from osae_theory.sae import OrderedSAE, TopMSAE
-from realdata.checkpoints import load
+from realdata.checkpoints import load, load_dictionary
 from realdata.checkpoints.locations import locate
 from realdata.checkpoints.ours import (
     FORMAT,
@@ -243,6 +243,29 @@ def test_tensors_that_do_not_fit_are_refused_with_their_folder(tmp_path, tensors
     assert str(tmp_path / "sae") in str(caught.value)
 
 
+def assert_compared_by_the_same_atoms(sae, folder):
+    """The decoder alone is the estimator's atoms, up to the factor of its scale."""
+    found = load_dictionary(str(folder))
+    rows = found.decoder / np.linalg.norm(found.decoder, axis=1, keepdims=True)
+    atoms = sae.components_ / np.linalg.norm(sae.components_, axis=1, keepdims=True)
+    np.testing.assert_allclose(rows, atoms, atol=1e-6)
+    assert (found.architecture, found.metadata["k"]) == ("osae", M)
+
+
+def test_an_estimator_of_float64_is_computed_with_in_float64(tmp_path):
+    data = draw(300, D, seed=9).numpy().astype(np.float64)
+    sae = OrderedSAE(K, M, n_steps=20, random_state=0).fit(data)
+    assert sae.components_.dtype == np.float64
+    sae.save(tmp_path / "sae")
+    assert_compared_by_the_same_atoms(sae, tmp_path / "sae")
+    back = load(str(tmp_path / "sae"))
+    latents = back.encode(torch.from_numpy(data))
+    codes = sae.transform(data)
+    np.testing.assert_allclose(latents.numpy() * sae.scale_, codes, rtol=1e-12, atol=1e-12)
+    rebuilt = back.decode(latents, torch.from_numpy(data)).numpy()
+    np.testing.assert_allclose(rebuilt, sae.inverse_transform(codes), rtol=1e-12, atol=1e-12)
+
+
 def test_a_saved_estimator_is_a_checkpoint_with_the_same_codes_and_reconstructions(tmp_path):
     data = draw(300, D, seed=9).numpy() * np.float32(1e-4)
     for options in (
@@ -258,6 +281,7 @@ def test_a_saved_estimator_is_a_checkpoint_with_the_same_codes_and_reconstructio
         torch.testing.assert_close(latents * sae.scale_, torch.from_numpy(codes))
         rebuilt = back.decode(latents, torch.from_numpy(data)).numpy()
         np.testing.assert_allclose(rebuilt, sae.inverse_transform(codes), rtol=1e-4, atol=1e-9)
+        assert_compared_by_the_same_atoms(sae, tmp_path / "sae")
         cosines = (back.decoder / np.linalg.norm(back.decoder, axis=1, keepdims=True)).T
         assert match(cosines, sae.components_.T).stability == pytest.approx(1, abs=1e-6)
         assert (back.architecture, back.metadata["k"]) == ("osae", M)

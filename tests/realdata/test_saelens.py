@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from osae_theory.errors import InputError
-from realdata.checkpoints import load
+from realdata.checkpoints import load, load_dictionary
 from realdata.checkpoints.form import JumpReLU, ReLU, TopK
 
 FIXTURES = Path(__file__).parent / "fixtures" / "saelens"
 FOLDERS = sorted(path.name for path in FIXTURES.iterdir())
+DECODERS = sorted(path.name for path in (FIXTURES.parent / "saelens_decoders").iterdir())
 
 
 def expected(name):
@@ -82,6 +83,10 @@ def test_the_fixtures_cover_every_architecture_and_normalisation():
         "gated",
         "batchtopk",
         "matryoshka_batchtopk",
+        "transcoder",
+        "skip_transcoder",
+        "jumprelu_transcoder",
+        "jumprelu_skip_transcoder",
     }
     assert {config["normalize_activations"] for config in configs} == {
         "none",
@@ -224,12 +229,7 @@ def test_whitened_training_without_its_matrix_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "architecture",
     [
-        "transcoder",
-        "skip_transcoder",
-        "jumprelu_transcoder",
-        "jumprelu_skip_transcoder",
-        "matching_pursuit",
-        "temporal",
+        "crosscoder",
         "Standard",
         "",
     ],
@@ -237,6 +237,40 @@ def test_whitened_training_without_its_matrix_is_refused(tmp_path):
 def test_an_architecture_that_is_not_read_is_refused_by_its_name(changed, architecture):
     said = refusal(changed("standard", {"architecture": architecture}))
     assert f"'{architecture}' is unknown" in said
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_of_other_architectures_the_decoder_is_what_the_library_adds_for_a_unit_latent(name):
+    folder = FIXTURES.parent / "saelens_decoders" / name
+    found = load_dictionary(str(folder))
+    added = np.load(folder / "added.npy")
+    np.testing.assert_allclose(unit_rows(found.decoder), unit_rows(added), atol=2e-6)
+    assert found.architecture == json.loads((folder / "cfg.json").read_text())["architecture"]
+    assert found.d == (6 if name.startswith("transcoder") else 8)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_latents_of_other_architectures_are_refused_in_one_sentence(name):
+    said = refusal(str(FIXTURES.parent / "saelens_decoders" / name))
+    expected = "d_out = 6" if name == "transcoder_narrow" else "expected"
+    assert expected in said
+
+
+def unit_rows(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"d_out": 7}, "d_out = 7"),
+        ({"d_out": None}, "d_out = None"),
+        ({"normalize_activations": "layer_norm"}, "'layer_norm' is unknown"),
+        ({"apply_b_dec_to_input": True}, "apply_b_dec_to_input = true"),
+    ],
+)
+def test_a_transcoder_that_the_internal_form_cannot_hold_is_refused(changed, config, said):
+    assert said in refusal(changed("skip_transcoder", config))
 
 
 @pytest.mark.parametrize(
