@@ -35,7 +35,8 @@ RELAXATION = Parameter(
     "real",
     "largest norm of an atom's part outside the mixture, in units of the candidates' typical norm,"
     " at least 0",
-    candidates=(0.0, 0.1, 0.3, 1.0, 3.0),
+    # Where it never binds, atoms are free; an optimum there is not at an edge.
+    candidates=(0.3, 1.0, 3.0, 10.0, 30.0),
     at_least=0,
 )
 _CANDIDATES_AN_ATOM = 5
