@@ -47,7 +47,7 @@ STRENGTH = Parameter(
     "strength",
     "real",
     "weight of the penalty on the number of active latents, above 0",
-    candidates=(0.03, 0.1, 0.3),
+    candidates=(0.1, 0.3, 1.0),
     above=0,
 )
 
