@@ -14,7 +14,7 @@ PRESET = Preset(
         *(("toy", {**PAPER_CELL, "K": K, "m": m}) for K, m in _SMALLER),
         *(("song", {"alpha": alpha}) for alpha in _EXPONENTS),
     ],
-    (*PAPER_METHODS, "gated", "osae-annealed", "osae-exact", "topk-resampled-resorted"),
+    (*PAPER_METHODS, "relu-l1", "gated", "osae-annealed", "osae-exact", "topk-resampled-resorted"),
     20,
     2,
 )
