@@ -30,6 +30,7 @@ FUNCTIONS = {
     metrics.stability: (D, D),
     metrics.orderedness: (D, D),
     metrics.cosines: (D, D),
+    metrics.subspace_agreement: (D[:, :2], D[:, 2:3]),
     metrics.match_similarities: (D.T @ D,),
     metrics.activation_correlations: (CODES, CODES),
     metrics.match_activations: (CODES, CODES),

@@ -56,6 +56,7 @@ from osae_theory.metrics.streams import (
     match_activations,
     mean_correlation,
 )
+from osae_theory.metrics.subspaces import SubspaceAgreement, subspace_agreement
 
 __all__ = [
     "CandidateMatching",
@@ -65,6 +66,7 @@ __all__ = [
     "Matching",
     "OrderednessLevel",
     "SquaredValues",
+    "SubspaceAgreement",
     "activation_correlations",
     "chance_orderedness",
     "chance_stability",
@@ -109,5 +111,6 @@ __all__ = [
     "orderedness_with_shuffled",
     "resolved_pairs",
     "stability",
+    "subspace_agreement",
     "support_jaccard",
 ]

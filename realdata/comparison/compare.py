@@ -13,12 +13,14 @@ from osae_theory.errors import InputError, check_finite, check_integer
 from osae_theory.metrics import (
     ChanceLevel,
     Matching,
+    SubspaceAgreement,
     chance_stability,
     cosines,
     live_atoms,
     match_candidates,
     match_similarities,
     orderedness_range,
+    subspace_agreement,
 )
 from osae_theory.metrics.assignment import ENUMERABLE
 from osae_theory.metrics.chance import MOST_DENSE
@@ -38,6 +40,10 @@ BOUNDS: Mapping[str, Bounds] = MappingProxyType(
         "left_out": (0.0, 1.0),
         "left_out_abs": (0.0, 1.0),
     }
+)
+# The same of their spans; these have no place in what is estimated of correlations.
+SUBSPACE_BOUNDS: Mapping[str, Bounds] = MappingProxyType(
+    {"overlap": (0.0, 1.0), "largest_angle": (0.0, 90.0)}
 )
 FIRST_PREFIX = 4
 # Draws of the chance level: as many as this many atoms in all allow, within the bounds. The
@@ -94,11 +100,23 @@ class Chance:
 
 @dataclass(frozen=True)
 class Pair:
-    """The scores of one pair of named dictionaries at one prefix."""
+    """The scores of one pair of named dictionaries at one prefix.
+
+    Attributes
+    ----------
+    a, b : str
+        Their names.
+    score : PrefixScore
+        Of their atoms one by one.
+    subspace : SubspaceAgreement or None
+        Of what their atoms span; None of correlations, from prefix d on, and where a side has no
+        atom but zero rows.
+    """
 
     a: str
     b: str
     score: PrefixScore
+    subspace: SubspaceAgreement | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +134,8 @@ class Comparison:
     pairs : tuple of Pair
         Every pair at every prefix: pairs in the order of `names`, prefixes within a pair.
     estimates : mapping of int to (mapping of str to Estimate)
-        By prefix and by the names in BOUNDS: over all pairs, the interval by the jackknife
-        over dictionaries.
+        By prefix and by the names in BOUNDS, and in SUBSPACE_BOUNDS but for correlations: over
+        all pairs, the interval by the jackknife over dictionaries.
     chance : mapping of int to Chance
         By prefix: the level of dictionaries with as many zero rows as these have. Of
         correlations there is none.
@@ -344,8 +362,33 @@ def compare(
         return found
 
     found = _compared(tuple(decoders), d, sizes, scores, live, on_progress, order)
+    pairs = tuple(_with_subspace(pair, decoders, d) for pair in found.pairs)
+    estimates = {
+        size: {**found.estimates[size], **_subspace_estimates(pairs, size)} for size in sizes
+    }
     chance = chance_levels(d, sizes, _zero_rows([*decoders.values()], sizes), on_progress)
-    return replace(found, chance=chance)
+    return replace(found, pairs=pairs, estimates=estimates, chance=chance)
+
+
+def _with_subspace(pair: Pair, decoders: Mapping[str, Float[np.ndarray, "_ _"]], d: int) -> Pair:
+    prefix = pair.score.prefix
+    if prefix >= d:
+        return pair
+    first, second = (decoders[name][:prefix].T for name in (pair.a, pair.b))
+    return replace(pair, subspace=subspace_agreement(first, second))
+
+
+def _subspace_estimates(pairs: Sequence[Pair], prefix: int) -> dict[str, Estimate]:
+    own = [pair for pair in pairs if pair.score.prefix == prefix]
+    units = [(pair.a, pair.b) for pair in own]
+    return {
+        name: estimate_shared(
+            [None if pair.subspace is None else getattr(pair.subspace, name) for pair in own],
+            units,
+            bounds=bounds,
+        )
+        for name, bounds in SUBSPACE_BOUNDS.items()
+    }
 
 
 def compare_latents(
