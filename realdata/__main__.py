@@ -52,7 +52,8 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
         "--activations",
         type=Path,
         metavar="FILE.npy",
-        help="activations (n, d): compare by what latents do on them, too",
+        help="activations (n, d): compare by what latents do on them, too, and put each SAE's"
+        " directions into the other",
     )
     p.add_argument(
         "--sort-by",
@@ -75,6 +76,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     from realdata.comparison.dictionaries import ORDERS, dictionaries
     from realdata.comparison.findings import Findings, json_text, text
     from realdata.comparison.matches import all_matches
+    from realdata.comparison.substitution import substitutions
 
     names: Sequence[str] = options.checkpoints
     if len(names) < 2:
@@ -108,6 +110,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
         ),
         None if activations is None else compare_latents(loaded, options.prefixes, progress),
         all_matches(loaded) if options.matches else None,
+        None if activations is None else substitutions(loaded, activations),
     )
     if options.out is not None:
         from realdata.report.comparison import write_files

@@ -152,6 +152,22 @@ def sentences(table: pd.DataFrame, threshold: float = THRESHOLD) -> list[str]:
     return found
 
 
+def matched_places(
+    A: Float[np.ndarray, "K d"], B: Float[np.ndarray, "K_other d"], tie_seed: int = 0
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Match decoder rows one to one by the greatest sum of cosines.
+
+    Returns
+    -------
+    tuple of (n,) int, (n,) int and (n,) float
+        The places of the rows in A and in B and the cosine of each pair; a row that is left over
+        stands beside -1 and has the cosine NaN.
+    """
+    S = cosines(A.T, B.T)
+    rows, columns = _matched(S, tie_seed)
+    return rows, columns, np.where((rows != LEFT) & (columns != LEFT), S[rows, columns], np.nan)
+
+
 def _matched(
     S: Float[np.ndarray, "K K_other"], tie_seed: int
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from osae_theory.files import write_atomically
 from realdata.comparison.findings import Findings, json_text, text
+from realdata.comparison.substitution import substitution_frame
 from realdata.comparison.text import pair_frame, summary_frame
 from realdata.report import figures
 
 FILES = ("comparison.json", "comparison.md", "pairs.csv", "summary.csv", "comparison.png")
-ACTIVATION_FILES = ("pairs_activations.csv", "summary_activations.csv")
+ACTIVATION_FILES = ("pairs_activations.csv", "summary_activations.csv", "substitutions.csv")
 MATCH_FILES = ("matches.csv", "matches.parquet")
 
 
@@ -31,6 +32,9 @@ def write_files(found: Findings, folder: Path) -> None:
     if found.by_activations is not None:
         texts[ACTIVATION_FILES[0]] = pair_frame(found.by_activations).to_csv(index=False)
         texts[ACTIVATION_FILES[1]] = summary_frame(found.by_activations).to_csv(index=False)
+    if found.substitutions is not None:
+        frame = substitution_frame(found.substitutions)
+        texts[ACTIVATION_FILES[2]] = frame.to_csv(index=False)
     if found.matches is not None:
         texts[MATCH_FILES[0]] = found.matches.to_csv(index=False)
     for name, content in texts.items():

@@ -63,6 +63,7 @@ def test_json_is_one_document_on_stdout_with_the_fields_that_are_promised(capsys
     assert len(document["pairs"]) == 3 * 2
     fields = {"a", "b", "prefix", "stab", "stab_abs", "ord", "ord_abs", "left_out", "left_out_abs"}
     fields |= {"ord_least", "ord_greatest", "stab_bound", "stab_abs_bound", "chance"}
+    fields |= {"overlap", "overlap_chance", "largest_angle"}
     assert all(set(pair) == fields for pair in document["pairs"])
     first = document["pairs"][0]
     assert (first["a"], first["b"]) == tuple(checkpoints[:2])
@@ -110,6 +111,10 @@ def test_what_latents_do_on_activations_orders_compares_and_matches_them(
     np.testing.assert_allclose(np.sum(np.multiply(*pairs), axis=1), table["cosine"], atol=1e-6)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"matches.parquet", "pairs_activations.csv", "summary_activations.csv"} <= names
+    substituted = pd.read_csv(tmp_path / "out" / "substitutions.csv")
+    assert substituted.to_dict("records") == document["substitutions"]
+    assert len(substituted) == 6
+    assert "| directions of" in printed
 
 
 def test_widths_may_differ_and_a_checkpoint_may_be_held_against_itself(
