@@ -77,7 +77,10 @@ def test_a_table_is_printed_and_files_are_written_where_asked(capsys, checkpoint
     assert out.startswith("|")
     assert "Ord" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {*("comparison.json", "comparison.md", "comparison.png"), *("pairs.csv", "summary.csv")}  # fmt: skip
+    figures = {f"comparison.{suffix}" for suffix in ("png", "pdf", "svg")}
+    assert names == {"comparison.json", "comparison.md", "pairs.csv", "summary.csv"} | figures
+    assert (tmp_path / "out" / "comparison.pdf").read_bytes().startswith(b"%PDF")
+    assert "<svg" in (tmp_path / "out" / "comparison.svg").read_text()
 
 
 def test_what_latents_do_on_activations_orders_compares_and_matches_them(
@@ -92,7 +95,8 @@ def test_what_latents_do_on_activations_orders_compares_and_matches_them(
     for words in ("Stab_Z", "from the latent that adds most", "a with b: ", "by chance (sd)"):
         assert words in printed
     document = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    [row] = [line for line in printed.splitlines() if line.startswith("| a ") and " 0." in line]
+    matrix = printed.split("Stab above the diagonal")[0]
+    [row] = [line for line in matrix.splitlines() if line.startswith("| a ") and " 0." in line]
     stab = [one["stab"] for one in document["pairs"] if one["a"] == "a"]
     assert [f"{value:.3f}" for value in stab] == [cell.strip() for cell in row.split("|")[3:5]]
     assert document["order"] == "energy"
