@@ -30,6 +30,8 @@ FUNCTIONS = {
     metrics.stability: (D, D),
     metrics.orderedness: (D, D),
     metrics.cosines: (D, D),
+    metrics.sinkhorn_plan: (D.T @ D,),
+    metrics.sinkhorn_stability: (D.T @ D,),
     metrics.subspace_agreement: (D[:, :2], D[:, 2:3]),
     metrics.match_similarities: (D.T @ D,),
     metrics.activation_correlations: (CODES, CODES),

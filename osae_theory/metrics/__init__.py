@@ -57,6 +57,7 @@ from osae_theory.metrics.streams import (
     mean_correlation,
 )
 from osae_theory.metrics.subspaces import SubspaceAgreement, subspace_agreement
+from osae_theory.metrics.transport import sinkhorn_plan, sinkhorn_stability
 
 __all__ = [
     "CandidateMatching",
@@ -110,6 +111,8 @@ __all__ = [
     "orderedness_with_misplaced",
     "orderedness_with_shuffled",
     "resolved_pairs",
+    "sinkhorn_plan",
+    "sinkhorn_stability",
     "stability",
     "subspace_agreement",
     "support_jaccard",

@@ -54,6 +54,7 @@ def _decoder_fields(comparison: Comparison, pair: Pair) -> dict[str, Any]:
         "overlap": None if subspace is None else subspace.overlap,
         "overlap_chance": None if subspace is None else subspace.chance,
         "largest_angle": None if subspace is None else subspace.largest_angle,
+        **({} if comparison.temperature is None else {"soft_stab": pair.soft_stab}),
     }
 
 
@@ -61,6 +62,8 @@ def _summary_fields(comparison: Comparison, prefix: int) -> dict[str, Any]:
     n = len(comparison.names)
     fields: dict[str, Any] = {"prefix": prefix, "pairs": math.comb(n, 2), "dictionaries": n}
     for name, found in comparison.estimates[prefix].items():
+        if name == "soft_stab" and comparison.temperature is None:
+            continue
         fields |= estimate_fields(name, found)
     if not comparison.chance:
         return fields
@@ -69,7 +72,15 @@ def _summary_fields(comparison: Comparison, prefix: int) -> dict[str, Any]:
         fields |= {name: level.mean, f"{name}_se": level.standard_error}
         fields |= {f"{name}_std": level.standard_deviation}
     fields |= {"chance_draws": levels.signed.n_draws, "zero_rows": list(levels.signed.zeros)}
-    return fields | {"overlap_chance": _overlap_chance(comparison, prefix)}
+    fields |= {"overlap_chance": _overlap_chance(comparison, prefix)}
+    if comparison.temperature is not None:
+        level = comparison.soft_chance.get(prefix)
+        fields |= {
+            "temperature": comparison.temperature,
+            "soft_chance": None if level is None else level.mean,
+            "soft_chance_se": None if level is None else level.standard_error,
+        }
+    return fields
 
 
 def _overlap_chance(comparison: Comparison, prefix: int) -> float | None:
@@ -182,6 +193,17 @@ def _row(comparison: Comparison, prefix: int) -> dict[str, str]:
         "Stab, absolute": estimate_text(found["stab_abs"]),
         "by chance, absolute (sd)": _level_text(levels.absolute),
         "Ord, absolute": estimate_text(found["ord_abs"]),
+        **_soft_cells(comparison, prefix),
+    }
+
+
+def _soft_cells(comparison: Comparison, prefix: int) -> dict[str, str]:
+    if comparison.temperature is None:
+        return {}
+    level = comparison.soft_chance.get(prefix)
+    return {
+        "soft Stab": estimate_text(comparison.estimates[prefix]["soft_stab"]),
+        "by chance, soft (sd)": MISSING if level is None else _level_text(level),
     }
 
 
@@ -218,6 +240,13 @@ def caption(comparison: Comparison) -> str:
         if missed
         else ""
     )
+    soft = (
+        ""
+        if comparison.temperature is None
+        else f" Soft Stab is that of the entropic optimal transport plan at temperature"
+        f" {comparison.temperature:g}, where atoms may be shared out; it has a chance level of its"
+        " own."
+    )
     zero = max(max(level.signed.zeros) for level in comparison.chance.values())
     rows = " with as many zero rows as these have on average" if zero else ""
     worst = max(level.signed.standard_error for level in comparison.chance.values())
@@ -227,7 +256,7 @@ def caption(comparison: Comparison) -> str:
         f" isotropic dictionaries{rows}, with the standard deviation of a single pair; the level's"
         f" own standard error is at most {worst:.1g}. Ord is over pairs without a zero row, and of"
         " latents that are ever active where activations were given; left out is the share of the"
-        f" others; {spread}{large}"
+        f" others; {spread}{large}{soft}"
     )
 
 

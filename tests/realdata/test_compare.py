@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from osae_theory.errors import InputError
-from osae_theory.metrics import chance_stability, cosines
+from osae_theory.metrics import chance_stability, cosines, sinkhorn_stability
 from realdata.comparison import compare as module
 from realdata.comparison.compare import compare, default_prefixes, prefix_scores
 from realdata.comparison.text import document, markdown, pair_frame, summary_frame
@@ -277,6 +277,25 @@ def test_the_agreement_of_spans_is_in_the_document_the_table_and_the_words():
     assert "6 atoms or more can span the whole space" in markdown(found)
     assert "whole space" not in markdown(compare(gaussian(2), [4]))
     assert "squared cosine" not in markdown(compare(gaussian(2), [12]))
+
+
+def test_soft_stab_stands_beside_stab_with_a_chance_level_of_its_own(monkeypatch):
+    monkeypatch.setattr(module, "MOST_SOFT", 4)
+    decoders = gaussian(3)
+    found = compare(decoders, [4, 12], temperature=0.05)
+    for pair in found.pairs:
+        if pair.score.prefix == 12:
+            assert pair.soft_stab is None
+            continue
+        S = cosines(decoders[pair.a][:4].T, decoders[pair.b][:4].T)
+        assert pair.soft_stab == sinkhorn_stability(S, 0.05) <= pair.score.stab
+    first, last = document(found)["summary"]
+    assert first["soft_stab_mean"] == pytest.approx(found.estimates[4]["soft_stab"].mean)
+    assert first["soft_chance"] == chance_stability(6, 4, n_draws=10, temperature=0.05).mean
+    assert (last["soft_stab_mean"], last["soft_chance"]) == (None, None)
+    assert "soft Stab" in markdown(found)
+    plain = compare(decoders, [4])
+    assert "soft" not in markdown(plain) + json.dumps(document(plain))
 
 
 def test_tables_hold_the_document():

@@ -167,6 +167,7 @@ def test_an_export_reads_as_a_saelens_checkpoint_with_the_same_latents(checkpoin
         (["compare", "A", "B", "--prefixes", "x"], "invalid int value: 'x'"),
         (["compare", "A", "B", "--sort-by", "energy"], "expected --activations"),
         (["compare", "A", "B", "--sort-by", "enegry"], "(did you mean 'energy'?)"),
+        (["compare", "A", "B", "--sinkhorn", "0"], "--sinkhorn = 0"),
         (["compare", "A", "B", "--labels", "a"], "--labels a: expected 2 different names"),
         (["compare", "A", "B", "--labels", "a", "a"], "--labels a a: expected 2 different names"),
         (["compare", "A", "B", "--activations", "absent.npy"], "absent.npy"),
