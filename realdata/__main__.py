@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from osae_theory.command_line import Parser, listing, number, run
-from osae_theory.errors import InputError, check_choice, check_integer
+from osae_theory.errors import InputError, check_choice, check_integer, check_real
 from osae_theory.files import check_writable, refused_by_system
 
 MODULE = "realdata"
@@ -52,7 +52,8 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
         "--activations",
         type=Path,
         metavar="FILE.npy",
-        help="activations (n, d): compare by what latents do on them, too",
+        help="activations (n, d): compare by what latents do on them, too, and put each SAE's"
+        " directions into the other",
     )
     p.add_argument(
         "--sort-by",
@@ -65,6 +66,12 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
         action="store_true",
         help="say which latent is which of the other, and which are shared, split or alone",
     )
+    p.add_argument(
+        "--sinkhorn",
+        type=number,
+        metavar="T",
+        help="soft Stab, too: by entropic optimal transport at temperature T, such as 0.05",
+    )
     p.add_argument("--labels", nargs="+", metavar="NAME", help="names, one a checkpoint")
     p.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     p.add_argument("--out", type=Path, help="folder for tables and the figure")
@@ -75,6 +82,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     from realdata.comparison.dictionaries import ORDERS, dictionaries
     from realdata.comparison.findings import Findings, json_text, text
     from realdata.comparison.matches import all_matches
+    from realdata.comparison.substitution import substitutions
 
     names: Sequence[str] = options.checkpoints
     if len(names) < 2:
@@ -85,6 +93,8 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             f"--labels {' '.join(labels)}: expected {len(names)} different names, one a checkpoint"
         )
     check_choice("--sort-by", options.sort_by, ORDERS)
+    if options.sinkhorn is not None:
+        check_real("--sinkhorn", options.sinkhorn, above=0.0)
     activations = options.activations
     if options.out is not None:
         from realdata.report.comparison import file_names
@@ -105,9 +115,11 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             progress,
             live=None if activations is None else {one.name: one.live for one in loaded},
             order=options.sort_by,
+            temperature=options.sinkhorn,
         ),
         None if activations is None else compare_latents(loaded, options.prefixes, progress),
         all_matches(loaded) if options.matches else None,
+        None if activations is None else substitutions(loaded, activations),
     )
     if options.out is not None:
         from realdata.report.comparison import write_files

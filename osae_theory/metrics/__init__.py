@@ -56,6 +56,8 @@ from osae_theory.metrics.streams import (
     match_activations,
     mean_correlation,
 )
+from osae_theory.metrics.subspaces import SubspaceAgreement, subspace_agreement
+from osae_theory.metrics.transport import sinkhorn_plan, sinkhorn_stability
 
 __all__ = [
     "CandidateMatching",
@@ -65,6 +67,7 @@ __all__ = [
     "Matching",
     "OrderednessLevel",
     "SquaredValues",
+    "SubspaceAgreement",
     "activation_correlations",
     "chance_orderedness",
     "chance_stability",
@@ -108,6 +111,9 @@ __all__ = [
     "orderedness_with_misplaced",
     "orderedness_with_shuffled",
     "resolved_pairs",
+    "sinkhorn_plan",
+    "sinkhorn_stability",
     "stability",
+    "subspace_agreement",
     "support_jaccard",
 ]

@@ -6,11 +6,16 @@ that are left, over twice as many candidates, and in the end densely. Any atom t
 is at most as similar as the last candidate: so the first, relaxed problem, in which nobody counts
 as much as that, has an optimum that no matching exceeds. In the worst case, where very many atoms
 want the same few, memory is K^2 too.
+
+Candidates are chosen by products in float32, and what these may be off by is part of the bound;
+their similarities are float64. Pairs that are in every best matching over candidates, as those of
+shared atoms are, are settled first, which changes no optimum.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -33,11 +38,10 @@ from osae_theory.seeds import Axis, generator
 DENSE = 1024
 # Similarities are compared in whole numbers of this: sums of weights are exact then.
 _UNIT = 2.0**-30
-# Nobody counts less than the last candidate by this, so that there is always one to be matched. It
-# is far more than the rounding of a product of unit vectors.
+# Nobody counts less than the best candidate by this, so that there is always one to be matched.
 MARGIN = 4 * _UNIT
 # Rows a product, and products of rows with candidates, at a time.
-_BLOCK, _GATHERED = 256, 4096
+_BLOCK, _GATHERED = 512, 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +86,7 @@ def match_candidates(
     -------
     CandidateMatching
         Its Stab is below that of the best by at most the difference from its bound, which is 1e-8
-        where each atom's match is a candidate.
+        where each atom's match is a candidate and float32 tells its candidates apart.
 
     Raises
     ------
@@ -132,47 +136,107 @@ def _relaxed(
 ) -> tuple[Int[np.ndarray, " n"], float]:
     """Return the best matching over candidates or nobody, and what the sum of none exceeds.
 
-    Nobody counts as much as anybody who is no candidate could, less the margin.
+    Nobody counts as much as anybody who is no candidate could, but less than the best candidate.
     """
     n, kept = len(U), min(n_candidates, len(V))
-    nearest = _nearest(U, V, kept, absolute)
+    nearest, others = _nearest(U, V, kept, absolute)
     values = np.empty((n, kept + 1))
     size = max(_GATHERED // kept, 1)
     for start in range(0, n, size):
         part = slice(start, start + size)
         products = np.einsum("kd,kcd->kc", U[part], V[nearest[part]])
         values[part, :kept] = np.abs(products) if absolute else products
-    # Where everybody is a candidate, nobody is worth having.
-    some_are_not = kept < len(V)
-    values[:, kept] = values[:, :kept].min(axis=1) - MARGIN if some_are_not else -2.0
-    choices = np.hstack([nearest, len(V) + np.arange(n)[:, None]])
+    best = values[:, :kept].max(axis=1)
+    values[:, kept] = np.minimum(others, best - MARGIN)
+    # What was taken off the worth of nobody, any matching may be short of.
+    lowered = float(np.maximum(others - values[:, kept], 0.0).sum()) if kept < len(V) else 0.0
     # An edge of weight 0 would be none: all are lifted alike, which changes no best matching.
     lifted = np.rint((values + 3.0) / _UNIT)
-    weights = csr_array(
-        (lifted.ravel(), choices.ravel(), np.arange(0, choices.size + 1, kept + 1)),
-        shape=(n, len(V) + n),
-    )
-    rows, columns = min_weight_full_bipartite_matching(weights, maximize=True)
-    found = np.empty(n, dtype=np.int64)
-    found[rows] = columns
-    total = float(np.asarray(weights[rows, columns]).sum()) * _UNIT - 3.0 * n
+    found = _settled(lifted, nearest, len(V))
+    open_rows = np.flatnonzero(found == LEFT)
+    if len(open_rows):
+        taken = np.zeros(len(V) + n, dtype=bool)
+        taken[found[found != LEFT]] = True
+        choices = np.hstack([nearest, len(V) + np.arange(n)[:, None]])[open_rows]
+        free = ~taken[choices]
+        weights = csr_array(
+            (
+                lifted[open_rows][free],
+                choices[free],
+                np.concatenate([[0], np.cumsum(free.sum(axis=1))]),
+            ),
+            shape=(len(open_rows), len(V) + n),
+        )
+        rows, columns = min_weight_full_bipartite_matching(weights, maximize=True)
+        found[open_rows[rows]] = columns
+    # Whole numbers, far below 2^53: the sum is exact.
+    chosen = np.where(nearest == found[:, None], lifted[:, :kept], 0.0).max(axis=1)
+    total = float(np.where(found < len(V), chosen, lifted[:, kept]).sum()) * _UNIT - 3.0 * n
     # Each weight was rounded by half a unit at most.
-    total += n * (_UNIT / 2 + (2 * MARGIN if some_are_not else 0.0))
+    total += lowered + n * _UNIT / 2
     return np.where(found < len(V), found, LEFT), total
+
+
+def _settled(
+    weights: Float[np.ndarray, "n kept_and_nobody"],
+    nearest: Int[np.ndarray, "n kept"],
+    n_columns: int,
+) -> Int[np.ndarray, " n"]:
+    """Return the columns of rows whose best candidate is theirs in every best matching.
+
+    LEFT stands beside the other rows. A row that takes its best candidate gains at least the gap
+    to its second best choice; whoever has that candidate instead loses at most the gap to nobody.
+    Where the gain is greater, no matching without the pair is the best; taking out such pairs
+    changes no other gap but in favour of being settled.
+    """
+    n, kept = nearest.shape
+    rows = np.arange(n)
+    best = weights[:, :kept].argmax(axis=1)
+    columns = nearest[rows, best]
+    claims = (weights[:, :kept] - weights[:, kept:]).ravel()
+    wanted = nearest.ravel()
+    first, second = np.full(n_columns, -np.inf), np.full(n_columns, -np.inf)
+    np.maximum.at(first, wanted, claims)
+    is_first = claims == first[wanted]
+    np.maximum.at(second, wanted[~is_first], claims[~is_first])
+    several = np.bincount(wanted[is_first], minlength=n_columns) > 1
+    second[several] = first[several]
+    own = claims.reshape(n, kept)[rows, best]
+    others = np.where(own == first[columns], second[columns], first[columns])
+    gains = weights[rows, best] - np.partition(weights, kept - 1, axis=1)[:, kept - 1]
+    return np.where(gains > np.maximum(others, 0.0), columns, LEFT)
 
 
 def _nearest(
     U: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n d"], kept: int, absolute: bool
-) -> Int[np.ndarray, "n kept"]:
-    """Return the `kept` most similar rows of V to each of U."""
-    nearest = np.empty((len(U), kept), dtype=np.int64)
-    for start in range(0, len(U), _BLOCK):
+) -> tuple[Int[np.ndarray, "n kept"], Float[np.ndarray, " n"]]:
+    """Return the `kept` rows of V most similar to each of U, and what no other one exceeds.
+
+    Where there are no others that is -2.
+    """
+    n, n_others = len(U), len(V) - kept
+    nearest = np.empty((n, kept), dtype=np.int64)
+    last = np.empty(n)
+    # Single precision is enough to choose, as the bound knows what it may have missed.
+    first, second = U.astype(np.float32), V.astype(np.float32).T
+    for start in range(0, n, _BLOCK):
         part = slice(start, start + _BLOCK)
-        S = U[part] @ V.T
-        if absolute:
-            np.abs(S, out=S)
-        nearest[part] = np.argpartition(S, len(V) - kept, axis=1)[:, len(V) - kept :]
+        S = torch.from_numpy(first[part] @ second)
+        found = (S.abs_() if absolute else S).topk(kept, dim=1)
+        nearest[part] = found.indices.numpy()
+        last[part] = found.values[:, -1].numpy()
     # To a zero row all are alike: each takes others, or all of them would want the same few.
     zero = np.flatnonzero(~(U != 0).any(axis=1))
     nearest[zero] = (zero[:, None] + np.arange(kept)) % len(V)
-    return nearest
+    last[zero] = 0.0
+    return nearest, last + _rounding(U.shape[1]) if n_others else np.full(n, -2.0)
+
+
+def _rounding(d: int) -> float:
+    """Return what a product of unit vectors may be off by, rounded and multiplied in float32.
+
+    It is gamma_n, n = d + 2, of Higham (2002), Accuracy and Stability of Numerical Algorithms,
+    section 3.1, with two more for vectors that are of norm 1 to float64 only.
+    """
+    units = (d + 4) * 2.0**-24
+    return units / (1.0 - units)

@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.metrics.candidates import match_candidates
 from osae_theory.metrics.intervals import student_quantile
-from osae_theory.metrics.matching import common_width
+from osae_theory.metrics.matching import common_width, cosines
 from osae_theory.metrics.stability import stability
+from osae_theory.metrics.transport import sinkhorn_stability
 from osae_theory.portable import standard_normal
 from osae_theory.seeds import Axis, generator
 
@@ -62,6 +63,7 @@ def chance_stability(
     seed: int = 0,
     *,
     zeros: tuple[int, int] = (0, 0),
+    temperature: float | None = None,
     precision: float = PRECISION,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ChanceLevel:
@@ -84,6 +86,8 @@ def chance_stability(
     zeros : pair of int
         How many of the atoms that are matched are zero in the one dictionary and in the other,
         as they are where latents were pruned or never fired. They lower the level.
+    temperature : float, optional
+        The level of soft Stab at this temperature: see `sinkhorn_stability`.
     precision : float
         From the fourth draw on, drawing ends when half of Student's 95% interval of the mean is
         at most this; at 0 all n_draws are made, unless they are all equal. The draws alone
@@ -120,12 +124,15 @@ def chance_stability(
     check_real("precision", precision, at_least=0.0)
     width = common_width(K, K, prefix)
     few, many = sorted(_checked_zeros(zeros, width))
+    if temperature is not None:
+        check_real("temperature", temperature, above=0.0)
     report = on_progress or (lambda done, most: None)
     report(0, n_draws)
     values: list[float] = []
     while len(values) < n_draws and not _is_precise(values, precision):
         draw = len(values)
-        values.append(_drawn(int(d), width, bool(absolute), int(seed), few, many, draw))
+        asked = (int(d), width, bool(absolute), int(seed), few, many, draw, temperature)
+        values.append(_drawn(*asked))
         report(len(values), n_draws)
     deviation = float(np.std(values, ddof=1))
     return ChanceLevel(
@@ -156,12 +163,22 @@ def _is_precise(values: list[float], precision: float) -> bool:
 
 @lru_cache(maxsize=65536)
 def _drawn(
-    d: int, width: int, absolute: bool, seed: int, zeros: int, zeros_other: int, draw: int
+    d: int,
+    width: int,
+    absolute: bool,
+    seed: int,
+    zeros: int,
+    zeros_other: int,
+    draw: int,
+    temperature: float | None,
 ) -> float:
     """Return Stab of one drawn pair, their last atoms zero; its arguments are known to be sound."""
     pair = _gaussian_pair(d, width, seed, draw)
     pair[0, :, width - zeros :] = 0.0
     pair[1, :, width - zeros_other :] = 0.0
+    if temperature is not None:
+        S = cosines(pair[0], pair[1])
+        return sinkhorn_stability(np.abs(S) if absolute else S, temperature)
     if width > MOST_DENSE:
         return match_candidates(pair[0], pair[1], absolute).stability
     return stability(pair[0], pair[1], absolute)

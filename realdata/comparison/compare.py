@@ -2,23 +2,26 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations, count, takewhile
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from osae_theory.errors import InputError, check_finite, check_integer
+from osae_theory.errors import InputError, check_finite, check_integer, check_real
 from osae_theory.metrics import (
     ChanceLevel,
     Matching,
+    SubspaceAgreement,
     chance_stability,
     cosines,
     live_atoms,
     match_candidates,
     match_similarities,
     orderedness_range,
+    sinkhorn_stability,
+    subspace_agreement,
 )
 from osae_theory.metrics.assignment import ENUMERABLE
 from osae_theory.metrics.chance import MOST_DENSE
@@ -39,6 +42,14 @@ BOUNDS: Mapping[str, Bounds] = MappingProxyType(
         "left_out_abs": (0.0, 1.0),
     }
 )
+# The same of their spans; these have no place in what is estimated of correlations.
+SUBSPACE_BOUNDS: Mapping[str, Bounds] = MappingProxyType(
+    {"overlap": (0.0, 1.0), "largest_angle": (0.0, 90.0)}
+)
+SOFT_BOUNDS: Mapping[str, Bounds] = MappingProxyType({"soft_stab": (-1.0, 1.0)})
+# A plan takes hundreds of passes over all similarities: over more atoms there is none.
+MOST_SOFT = 1024
+SOFT_DRAWS = 10
 FIRST_PREFIX = 4
 # Draws of the chance level: as many as this many atoms in all allow, within the bounds. The
 # deviation of one draw falls with the prefix faster than the number of draws does.
@@ -94,11 +105,26 @@ class Chance:
 
 @dataclass(frozen=True)
 class Pair:
-    """The scores of one pair of named dictionaries at one prefix."""
+    """The scores of one pair of named dictionaries at one prefix.
+
+    Attributes
+    ----------
+    a, b : str
+        Their names.
+    score : PrefixScore
+        Of their atoms one by one.
+    subspace : SubspaceAgreement or None
+        Of what their atoms span; None of correlations, from prefix d on, and where a side has no
+        atom but zero rows.
+    soft_stab : float or None
+        Soft Stab; None where it was not asked for, and beyond 1,024 atoms.
+    """
 
     a: str
     b: str
     score: PrefixScore
+    subspace: SubspaceAgreement | None = None
+    soft_stab: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +142,17 @@ class Comparison:
     pairs : tuple of Pair
         Every pair at every prefix: pairs in the order of `names`, prefixes within a pair.
     estimates : mapping of int to (mapping of str to Estimate)
-        By prefix and by the names in BOUNDS: over all pairs, the interval by the jackknife
-        over dictionaries.
+        By prefix and by the names in BOUNDS, of decoders also in SUBSPACE_BOUNDS and
+        SOFT_BOUNDS: over all pairs, the interval by the jackknife over dictionaries.
     chance : mapping of int to Chance
         By prefix: the level of dictionaries with as many zero rows as these have. Of
         correlations there is none.
     order : str
         In which the latents stood: a name in `realdata.comparison.dictionaries.ORDERS`.
+    temperature : float or None
+        Of soft Stab, where it was asked for.
+    soft_chance : mapping of int to ChanceLevel
+        The level of soft Stab, by prefix up to 1,024.
     """
 
     names: tuple[str, ...]
@@ -132,6 +162,8 @@ class Comparison:
     estimates: Mapping[int, Mapping[str, Estimate]]
     chance: Mapping[int, Chance]
     order: str = TRAINED
+    temperature: float | None = None
+    soft_chance: Mapping[int, ChanceLevel] = field(default_factory=dict)
 
 
 def default_prefixes(K: int) -> tuple[int, ...]:
@@ -297,6 +329,7 @@ def compare(
     *,
     live: Mapping[str, Bool[np.ndarray, " _"]] | None = None,
     order: str = TRAINED,
+    temperature: float | None = None,
 ) -> Comparison:
     """Compare every pair of decoders at every prefix.
 
@@ -316,6 +349,8 @@ def compare(
         By name, which latents are ever active: others have no place in Ord either. All by default.
     order : str
         What is said of the order in which the latents stand.
+    temperature : float, optional
+        Above 0: adds soft Stab, by `osae_theory.metrics.sinkhorn_stability`, up to 1,024 atoms.
 
     Returns
     -------
@@ -326,7 +361,8 @@ def compare(
     ------
     InputError
         If there are fewer than two decoders, one is empty or holds NaN or Inf, atoms differ
-        in length, a prefix is not in 1..K of the narrowest, or `live` does not fit.
+        in length, a prefix is not in 1..K of the narrowest, the temperature is not above 0, or
+        `live` does not fit.
     """
     width, d = _common_shape(decoders)
     sizes = checked_prefixes(prefixes, width)
@@ -343,9 +379,61 @@ def compare(
         found += [_large_score(D, E, size, alive, place) for size in sizes[len(dense) :]]
         return found
 
+    if temperature is not None:
+        check_real("temperature", temperature, above=0.0)
     found = _compared(tuple(decoders), d, sizes, scores, live, on_progress, order)
-    chance = chance_levels(d, sizes, _zero_rows([*decoders.values()], sizes), on_progress)
-    return replace(found, chance=chance)
+    pairs = tuple(
+        _with_soft(_with_subspace(pair, decoders, d), decoders, temperature) for pair in found.pairs
+    )
+    estimates = {size: {**found.estimates[size], **_further(pairs, size)} for size in sizes}
+    zeros = _zero_rows([*decoders.values()], sizes)
+    return replace(
+        found,
+        pairs=pairs,
+        estimates=estimates,
+        chance=chance_levels(d, sizes, zeros, on_progress),
+        temperature=temperature,
+        soft_chance={
+            size: chance_stability(
+                d, size, n_draws=SOFT_DRAWS, zeros=zeros[size], temperature=temperature
+            )
+            for size in sizes
+            if temperature is not None and size <= MOST_SOFT
+        },
+    )
+
+
+def _with_subspace(pair: Pair, decoders: Mapping[str, Float[np.ndarray, "_ _"]], d: int) -> Pair:
+    prefix = pair.score.prefix
+    if prefix >= d:
+        return pair
+    first, second = (decoders[name][:prefix].T for name in (pair.a, pair.b))
+    return replace(pair, subspace=subspace_agreement(first, second))
+
+
+def _with_soft(
+    pair: Pair, decoders: Mapping[str, Float[np.ndarray, "_ _"]], temperature: float | None
+) -> Pair:
+    prefix = pair.score.prefix
+    if temperature is None or prefix > MOST_SOFT:
+        return pair
+    S = cosines(*(decoders[name][:prefix].T for name in (pair.a, pair.b)))
+    return replace(pair, soft_stab=sinkhorn_stability(S, temperature))
+
+
+def _further(pairs: Sequence[Pair], prefix: int) -> dict[str, Estimate]:
+    """Return the estimates of what is known of decoders only."""
+    own = [pair for pair in pairs if pair.score.prefix == prefix]
+    values = {
+        name: [None if pair.subspace is None else getattr(pair.subspace, name) for pair in own]
+        for name in SUBSPACE_BOUNDS
+    }
+    values["soft_stab"] = [pair.soft_stab for pair in own]
+    bounds = {**SUBSPACE_BOUNDS, **SOFT_BOUNDS}
+    units = [(pair.a, pair.b) for pair in own]
+    return {
+        name: estimate_shared(found, units, bounds=bounds[name]) for name, found in values.items()
+    }
 
 
 def compare_latents(

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from realdata.comparison.compare import Comparison
 from realdata.comparison.dictionaries import Dictionary
-from realdata.comparison.matches import sentences
+from realdata.comparison.matches import THRESHOLD, sentences
+from realdata.comparison.substitution import Substitution
 from realdata.comparison.text import MISSING, document, markdown
 
 
@@ -27,12 +28,15 @@ class Findings:
         By correlations of latents, where activations were given.
     matches : DataFrame or None
         Of every pair, where asked for; see `realdata.comparison.matches.matches`.
+    substitutions : sequence of Substitution or None
+        Of every pair both ways, where activations were given.
     """
 
     dictionaries: Sequence[Dictionary]
     comparison: Comparison
     by_activations: Comparison | None = None
     matches: pd.DataFrame | None = None
+    substitutions: Sequence[Substitution] | None = None
 
 
 def json_text(found: Findings) -> str:
@@ -44,6 +48,8 @@ def json_text(found: Findings) -> str:
     }
     if found.by_activations is not None:
         whole["activations"] = document(found.by_activations)
+    if found.substitutions is not None:
+        whole["substitutions"] = [asdict(one) for one in found.substitutions]
     return json.dumps(whole, indent=2, allow_nan=False) + "\n"
 
 
@@ -57,9 +63,36 @@ def text(found: Findings) -> str:
         parts.append(pair_matrix(found.comparison))
     if found.by_activations is not None:
         parts.append(markdown(found.by_activations))
+    if found.substitutions:
+        parts.append(substitution_table(found.substitutions))
     if found.matches is not None:
         parts.append("\n".join(f"- {line}" for line in sentences(found.matches)))
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def substitution_table(found: Sequence[Substitution]) -> str:
+    """Return the FVU of each SAE with another's directions, as a Markdown table and a caption."""
+    rows = [
+        {
+            "SAE": one.sae,
+            "directions of": one.directions_of,
+            "FVU": f"{one.fvu:.4f}",
+            "shared pairs": f"{one.shared} of {one.matched}",
+            "FVU, shared": f"{one.fvu_shared:.4f}",
+            "at random": f"{one.fvu_shared_random:.4f}",
+            "FVU, all pairs": f"{one.fvu_all:.4f}",
+            "all at random": f"{one.fvu_all_random:.4f}",
+        }
+        for one in found
+    ]
+    table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+    caption = (
+        "FVU on the activations, in their own coordinates, of each SAE as it is and with decoder"
+        " rows turned into the directions of another's, its encoder, latents and norms kept: of"
+        f" the pairs with a cosine of at least {THRESHOLD:g}, and of all pairs; at random, the"
+        " same rows turned into drawn rows of the other SAE."
+    )
+    return f"{table}\n\n{caption}\n"
 
 
 def pair_matrix(comparison: Comparison) -> str:

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int, Shaped
 from pandas.arrays import IntegerArray
 
 from osae_theory.errors import InputError, check_real
-from osae_theory.metrics import cosines
+from osae_theory.metrics import cosines, match_candidates
 from osae_theory.metrics.assignment import LEFT, assign
+from osae_theory.metrics.chance import MOST_DENSE
 from realdata.comparison.dictionaries import Dictionary
 from realdata.latents.sparse import latent_correlations
 
@@ -150,6 +151,39 @@ def sentences(table: pd.DataFrame, threshold: float = THRESHOLD) -> list[str]:
             f" split {split[0]} and {split[1]} more, alone {alone[0]} and {alone[1]}."
         )
     return found
+
+
+def matched_places(
+    A: Float[np.ndarray, "K d"], B: Float[np.ndarray, "K_other d"], tie_seed: int = 0
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Match decoder rows one to one by the greatest sum of cosines.
+
+    Returns
+    -------
+    tuple of (n,) int, (n,) int and (n,) float
+        The places of the rows in A and in B and the cosine of each pair; a row that is left over
+        stands beside -1 and has the cosine NaN. More than 4,096 rows are matched over their
+        nearest alone, by `osae_theory.metrics.match_candidates`.
+    """
+    if max(len(A), len(B)) > MOST_DENSE:
+        return _matched_over_nearest(A, B, tie_seed)
+    S = cosines(A.T, B.T)
+    rows, columns = _matched(S, tie_seed)
+    return rows, columns, np.where((rows != LEFT) & (columns != LEFT), S[rows, columns], np.nan)
+
+
+def _matched_over_nearest(
+    A: Float[np.ndarray, "K d"], B: Float[np.ndarray, "K_other d"], tie_seed: int
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    if len(A) > len(B):
+        columns, rows, cosine = _matched_over_nearest(B, A, tie_seed)
+        order = np.argsort(np.where(rows == LEFT, len(A) + columns, rows))
+        return rows[order], columns[order], cosine[order]
+    # Zero rows take what is left over of the wider side.
+    padding = np.zeros((len(B) - len(A), A.shape[1]), dtype=A.dtype)
+    found = match_candidates(np.concatenate([A, padding]).T, B.T, tie_seed=tie_seed)
+    rows = np.where(np.arange(len(B)) < len(A), np.arange(len(B)), LEFT)
+    return rows, found.permutation, np.where(rows == LEFT, np.nan, found.similarities)
 
 
 def _matched(

@@ -40,7 +40,21 @@ def _pair_fields(comparison: Comparison, pair: Pair) -> dict[str, Any]:
         "ord_greatest": score.ord_greatest,
         "stab_bound": score.stab_bound,
         "stab_abs_bound": score.stab_abs_bound,
-        **({"chance": comparison.chance[score.prefix].signed.mean} if comparison.chance else {}),
+        **_decoder_fields(comparison, pair),
+    }
+
+
+def _decoder_fields(comparison: Comparison, pair: Pair) -> dict[str, Any]:
+    """Return what is known of atoms, and not of correlations."""
+    if not comparison.chance:
+        return {}
+    subspace = pair.subspace
+    return {
+        "chance": comparison.chance[pair.score.prefix].signed.mean,
+        "overlap": None if subspace is None else subspace.overlap,
+        "overlap_chance": None if subspace is None else subspace.chance,
+        "largest_angle": None if subspace is None else subspace.largest_angle,
+        **({} if comparison.temperature is None else {"soft_stab": pair.soft_stab}),
     }
 
 
@@ -48,6 +62,8 @@ def _summary_fields(comparison: Comparison, prefix: int) -> dict[str, Any]:
     n = len(comparison.names)
     fields: dict[str, Any] = {"prefix": prefix, "pairs": math.comb(n, 2), "dictionaries": n}
     for name, found in comparison.estimates[prefix].items():
+        if name == "soft_stab" and comparison.temperature is None:
+            continue
         fields |= estimate_fields(name, found)
     if not comparison.chance:
         return fields
@@ -56,7 +72,25 @@ def _summary_fields(comparison: Comparison, prefix: int) -> dict[str, Any]:
         fields |= {name: level.mean, f"{name}_se": level.standard_error}
         fields |= {f"{name}_std": level.standard_deviation}
     fields |= {"chance_draws": levels.signed.n_draws, "zero_rows": list(levels.signed.zeros)}
+    fields |= {"overlap_chance": _overlap_chance(comparison, prefix)}
+    if comparison.temperature is not None:
+        level = comparison.soft_chance.get(prefix)
+        fields |= {
+            "temperature": comparison.temperature,
+            "soft_chance": None if level is None else level.mean,
+            "soft_chance_se": None if level is None else level.standard_error,
+        }
     return fields
+
+
+def _overlap_chance(comparison: Comparison, prefix: int) -> float | None:
+    """Return the mean over pairs, which differ in it where some of their atoms are zero rows."""
+    levels = [
+        pair.subspace.chance
+        for pair in comparison.pairs
+        if pair.score.prefix == prefix and pair.subspace is not None
+    ]
+    return sum(levels) / len(levels) if levels else None
 
 
 def estimate_fields(name: str, found: Estimate) -> dict[str, Any]:
@@ -96,10 +130,46 @@ def flat_intervals(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def markdown(comparison: Comparison) -> str:
-    """Return the summary as a Markdown table for readers, with its caption."""
+    """Return the summary as a Markdown table for readers, with its caption; below it of spans."""
     rows = [_row(comparison, prefix) for prefix in comparison.prefixes]
-    table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
-    return f"{table}\n\n{caption(comparison)}\n"
+    parts = [_table(rows), caption(comparison)]
+    if comparison.chance:
+        parts += subspaces(comparison)
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def subspaces(comparison: Comparison) -> list[str]:
+    """Return what is said of the spans of the first atoms: a table and its caption, or a sentence.
+
+    Only prefixes below d are in the table.
+    """
+    d = comparison.d
+    below = [prefix for prefix in comparison.prefixes if prefix < d]
+    trivial = f"{d} atoms or more can span the whole space, so that no angle is measured of them."
+    if not below:
+        return [trivial]
+    rows = [_subspace_row(comparison, prefix) for prefix in below]
+    caption = (
+        "The spans of the first p atoms: the mean squared cosine of their principal angles, beside"
+        " that of random subspaces of the same dimensions in closed form (p / d without zero"
+        " rows), and the largest angle in degrees."
+    )
+    whole = "" if len(below) == len(comparison.prefixes) else f" {trivial}"
+    return [_table(rows), caption + whole]
+
+
+def _subspace_row(comparison: Comparison, prefix: int) -> dict[str, str]:
+    found, chance = comparison.estimates[prefix], _overlap_chance(comparison, prefix)
+    return {
+        "prefix": str(prefix),
+        "squared cosine": estimate_text(found["overlap"]),
+        "by chance": MISSING if chance is None else f"{chance:.3f}",
+        "largest angle": estimate_text(found["largest_angle"], digits=1),
+    }
 
 
 def _row(comparison: Comparison, prefix: int) -> dict[str, str]:
@@ -123,6 +193,17 @@ def _row(comparison: Comparison, prefix: int) -> dict[str, str]:
         "Stab, absolute": estimate_text(found["stab_abs"]),
         "by chance, absolute (sd)": _level_text(levels.absolute),
         "Ord, absolute": estimate_text(found["ord_abs"]),
+        **_soft_cells(comparison, prefix),
+    }
+
+
+def _soft_cells(comparison: Comparison, prefix: int) -> dict[str, str]:
+    if comparison.temperature is None:
+        return {}
+    level = comparison.soft_chance.get(prefix)
+    return {
+        "soft Stab": estimate_text(comparison.estimates[prefix]["soft_stab"]),
+        "by chance, soft (sd)": MISSING if level is None else _level_text(level),
     }
 
 
@@ -159,6 +240,13 @@ def caption(comparison: Comparison) -> str:
         if missed
         else ""
     )
+    soft = (
+        ""
+        if comparison.temperature is None
+        else f" Soft Stab is that of the entropic optimal transport plan at temperature"
+        f" {comparison.temperature:g}, where atoms may be shared out; it has a chance level of its"
+        " own."
+    )
     zero = max(max(level.signed.zeros) for level in comparison.chance.values())
     rows = " with as many zero rows as these have on average" if zero else ""
     worst = max(level.signed.standard_error for level in comparison.chance.values())
@@ -168,23 +256,24 @@ def caption(comparison: Comparison) -> str:
         f" isotropic dictionaries{rows}, with the standard deviation of a single pair; the level's"
         f" own standard error is at most {worst:.1g}. Ord is over pairs without a zero row, and of"
         " latents that are ever active where activations were given; left out is the share of the"
-        f" others; {spread}{large}"
+        f" others; {spread}{large}{soft}"
     )
 
 
-def estimate_text(found: Estimate) -> str:
+def estimate_text(found: Estimate, digits: int = 3) -> str:
     """Return "mean ± half of the interval", as far as they are defined.
 
     An interval that ends at a bound lies unevenly around the mean: then "mean [low, high]".
     """
     if found.mean is None:
         return MISSING
+    mean = f"{found.mean:.{digits}f}"
     if found.ci95 is None:
-        return f"{found.mean:.3f}"
+        return mean
     low, high = found.ci95
     if not math.isclose(found.mean - low, high - found.mean, rel_tol=1e-9, abs_tol=1e-12):
-        return f"{found.mean:.3f} [{low:.3f}, {high:.3f}]"
-    return f"{found.mean:.3f} ± {(high - low) / 2:.3f}"
+        return f"{mean} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{mean} ± {(high - low) / 2:.{digits}f}"
 
 
 def share_text(found: Estimate) -> str:

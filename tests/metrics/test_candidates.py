@@ -69,6 +69,62 @@ def test_where_all_want_one_atom_the_bound_says_what_may_be_missed():
     assert found.upper_bound > best + 0.1
 
 
+@given(
+    K=st.integers(5, 30),
+    n_candidates=st.integers(1, 8),
+    spread=st.sampled_from([0.0, 1e-9, 1e-7, 1e-5]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_bound_holds_for_atoms_that_single_precision_cannot_tell_apart(
+    K, n_candidates, spread, seed
+):
+    rng = np.random.default_rng(seed)
+    hub = rng.standard_normal((40, 1))
+    D, E = hub + spread * rng.standard_normal((2, 40, K))
+    found, best = match_candidates(D, E, n_candidates=n_candidates), match(D, E).stability
+    assert found.stability <= best + 1e-12
+    assert best <= found.upper_bound + 1e-12
+
+
+@given(
+    K=st.integers(5, 40),
+    shared=st.integers(0, 30),
+    n_candidates=st.integers(1, 10),
+    absolute=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_what_is_settled_first_is_in_the_best_matching_over_candidates(
+    K, shared, n_candidates, absolute, seed
+):
+    D, E = dictionaries(6, K, seed, min(shared, K))
+    given = (*((one / np.linalg.norm(one, axis=0)).T for one in (D, E)), n_candidates, absolute)
+    found, total = candidates._relaxed(*given)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates, "_settled", lambda weights, *others: np.full(len(weights), -1))
+        plain, expected = candidates._relaxed(*given)
+    assert total == pytest.approx(expected, abs=1e-12)
+    assert np.array_equal(found, plain)
+
+
+def test_shared_atoms_are_settled_first(monkeypatch):
+    settled, plain = [], candidates._settled
+    monkeypatch.setattr(
+        candidates, "_settled", lambda *given: settled.append(plain(*given)) or settled[-1]
+    )
+    D, E = dictionaries(32, 200, 0, shared=80)
+    match_candidates(D, E, n_candidates=10)
+    assert np.sum(settled[0] != -1) >= 80
+
+
+@given(d=st.integers(1, 300), seed=st.integers(0, 2**32 - 1))
+def test_single_precision_is_off_by_no_more_than_is_allowed_for(d, seed):
+    rng = np.random.default_rng(seed)
+    U, V = rng.standard_normal((2, 5, d)) + rng.integers(0, 2)
+    U, V = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (U, V))
+    error = np.abs(U.astype(np.float32) @ V.astype(np.float32).T - U @ V.T)
+    assert error.max() <= candidates._rounding(d)
+
+
 def test_a_prefix_dead_atoms_and_zero_rows_count_as_in_match():
     D, E = dictionaries(6, 20, 2, shared=5)
     D[:, 3] = 0.0

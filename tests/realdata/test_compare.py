@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from osae_theory.errors import InputError
-from osae_theory.metrics import chance_stability, cosines
+from osae_theory.metrics import chance_stability, cosines, sinkhorn_stability
 from realdata.comparison import compare as module
 from realdata.comparison.compare import compare, default_prefixes, prefix_scores
 from realdata.comparison.text import document, markdown, pair_frame, summary_frame
@@ -171,6 +171,7 @@ def test_the_document_has_exactly_the_fields_agreed_and_no_nan():
     assert found["prefixes"] == [1, 4]
     fields = ["a", "b", "prefix", "stab", "stab_abs", "ord", "ord_abs", "left_out", "left_out_abs"]
     fields += ["ord_least", "ord_greatest", "stab_bound", "stab_abs_bound", "chance"]
+    fields += ["overlap", "overlap_chance", "largest_angle"]
     assert all(list(pair) == fields for pair in found["pairs"])
     single = found["pairs"][0]
     assert (single["prefix"], single["ord"], single["ord_abs"]) == (1, None, None)
@@ -252,6 +253,51 @@ def test_what_takes_long_is_told_before_it_begins(monkeypatch):
     assert not any("over 4 atoms" in line for line in told)
 
 
+def test_the_spans_of_the_first_atoms_agree_where_the_atoms_do_not():
+    A = orthogonal(8)
+    B = A.copy()
+    B[:4] = orthogonal(4, seed=1) @ A[:4]
+    found = compare({"a": A, "b": B}, [2, 4, 8])
+    first, whole, all_of_space = [pair.subspace for pair in found.pairs]
+    assert (whole.overlap, whole.chance) == (pytest.approx(1.0), 0.5)
+    assert whole.largest_angle == pytest.approx(0.0, abs=1e-5)
+    assert first.overlap < 0.99
+    assert all_of_space is None
+    assert scores_of(found, 4).stab < 0.9
+
+
+def test_the_agreement_of_spans_is_in_the_document_the_table_and_the_words():
+    found = compare(gaussian(3), [2, 4, 12])
+    rows = document(found)["summary"]
+    values = [pair.subspace.overlap for pair in found.pairs if pair.score.prefix == 2]
+    assert rows[0]["overlap_mean"] == pytest.approx(np.mean(values))
+    assert [row["overlap_chance"] for row in rows] == pytest.approx([2 / 6, 4 / 6, None])
+    assert rows[2]["largest_angle_mean"] is None
+    assert pair_frame(found)["largest_angle"].isna().sum() == 3
+    assert "6 atoms or more can span the whole space" in markdown(found)
+    assert "whole space" not in markdown(compare(gaussian(2), [4]))
+    assert "squared cosine" not in markdown(compare(gaussian(2), [12]))
+
+
+def test_soft_stab_stands_beside_stab_with_a_chance_level_of_its_own(monkeypatch):
+    monkeypatch.setattr(module, "MOST_SOFT", 4)
+    decoders = gaussian(3)
+    found = compare(decoders, [4, 12], temperature=0.05)
+    for pair in found.pairs:
+        if pair.score.prefix == 12:
+            assert pair.soft_stab is None
+            continue
+        S = cosines(decoders[pair.a][:4].T, decoders[pair.b][:4].T)
+        assert pair.soft_stab == sinkhorn_stability(S, 0.05) <= pair.score.stab
+    first, last = document(found)["summary"]
+    assert first["soft_stab_mean"] == pytest.approx(found.estimates[4]["soft_stab"].mean)
+    assert first["soft_chance"] == chance_stability(6, 4, n_draws=10, temperature=0.05).mean
+    assert (last["soft_stab_mean"], last["soft_chance"]) == (None, None)
+    assert "soft Stab" in markdown(found)
+    plain = compare(decoders, [4])
+    assert "soft" not in markdown(plain) + json.dumps(document(plain))
+
+
 def test_tables_hold_the_document():
     found = compare(gaussian(3), [1, 4])
     pairs = pd.read_csv(io.StringIO(pair_frame(found).to_csv(index=False)))
@@ -264,7 +310,9 @@ def test_tables_hold_the_document():
 
 def test_the_markdown_table_has_a_row_a_prefix_and_says_what_a_single_pair_lacks():
     several, one = markdown(compare(gaussian(3), [1, 4])), markdown(compare(gaussian(2), [4]))
-    assert several.count("\n| 1 ") == several.count("\n| 4 ") == 1
+    scores, _, subspaces, _ = several.split("\n\n")
+    for table in (scores, subspaces):
+        assert table.count("\n| 1 ") == table.count("\n| 4 ") == 1
     assert "3 pairs of 3 dictionaries" in several
     assert "–" in several.splitlines()[2]
     assert "±" not in one

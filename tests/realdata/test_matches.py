@@ -8,6 +8,7 @@ import torch
 from osae_theory.errors import InputError
 from osae_theory.metrics import activation_correlations, match
 from realdata.checkpoints.form import SparseAutoencoder, TopK
+from realdata.comparison import matches as module
 from realdata.comparison.compare import compare, compare_latents
 from realdata.comparison.dictionaries import Dictionary, dictionaries
 from realdata.comparison.matches import all_matches, matches, sentences
@@ -90,6 +91,26 @@ def test_the_matching_is_that_of_stab():
     first, second = rng.standard_normal((2, K, D)).astype(np.float32)
     table = matches(dictionary(first), dictionary(second, "b"))
     assert table["cosine"].mean() == pytest.approx(match(first.T, second.T).stability, abs=1e-6)
+
+
+@pytest.mark.parametrize(("K", "other"), [(30, 30), (30, 24), (24, 30)])
+def test_very_many_rows_are_matched_over_their_nearest_to_the_same_pairs(monkeypatch, K, other):
+    rng = np.random.default_rng(K + other)
+    A = rng.standard_normal((30, 16))
+    B = A[rng.permutation(30)[:other]] + 0.1 * rng.standard_normal((other, 16))
+    dense = module.matched_places(A[:K], B)
+    monkeypatch.setattr(module, "MOST_DENSE", 8)
+    monkeypatch.setattr("osae_theory.metrics.candidates.DENSE", 2)
+    large = module.matched_places(A[:K], B)
+    places = [set(zip(rows, columns, strict=True)) for rows, columns, _ in (dense, large)]
+    near = [cosine[cosine > 0.5] for _, _, cosine in (dense, large)]
+    assert len(places[0]) == len(places[1]) == 30
+    np.testing.assert_allclose(np.sort(near[1]), np.sort(near[0]), atol=1e-9)
+    assert len(near[0]) >= 18
+    for rows, columns, cosine in (dense, large):
+        assert sorted(rows[rows >= 0]) == list(range(K))
+        assert sorted(columns[columns >= 0]) == list(range(other))
+        assert np.isnan(cosine).sum() == abs(K - other)
 
 
 def test_with_activations_each_side_says_how_often_and_how_much_and_how_correlated(located):

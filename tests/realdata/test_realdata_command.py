@@ -63,6 +63,7 @@ def test_json_is_one_document_on_stdout_with_the_fields_that_are_promised(capsys
     assert len(document["pairs"]) == 3 * 2
     fields = {"a", "b", "prefix", "stab", "stab_abs", "ord", "ord_abs", "left_out", "left_out_abs"}
     fields |= {"ord_least", "ord_greatest", "stab_bound", "stab_abs_bound", "chance"}
+    fields |= {"overlap", "overlap_chance", "largest_angle"}
     assert all(set(pair) == fields for pair in document["pairs"])
     first = document["pairs"][0]
     assert (first["a"], first["b"]) == tuple(checkpoints[:2])
@@ -76,7 +77,10 @@ def test_a_table_is_printed_and_files_are_written_where_asked(capsys, checkpoint
     assert out.startswith("|")
     assert "Ord" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {*("comparison.json", "comparison.md", "comparison.png"), *("pairs.csv", "summary.csv")}  # fmt: skip
+    figures = {f"comparison.{suffix}" for suffix in ("png", "pdf", "svg")}
+    assert names == {"comparison.json", "comparison.md", "pairs.csv", "summary.csv"} | figures
+    assert (tmp_path / "out" / "comparison.pdf").read_bytes().startswith(b"%PDF")
+    assert "<svg" in (tmp_path / "out" / "comparison.svg").read_text()
 
 
 def test_what_latents_do_on_activations_orders_compares_and_matches_them(
@@ -91,7 +95,8 @@ def test_what_latents_do_on_activations_orders_compares_and_matches_them(
     for words in ("Stab_Z", "from the latent that adds most", "a with b: ", "by chance (sd)"):
         assert words in printed
     document = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    [row] = [line for line in printed.splitlines() if line.startswith("| a ") and " 0." in line]
+    matrix = printed.split("Stab above the diagonal")[0]
+    [row] = [line for line in matrix.splitlines() if line.startswith("| a ") and " 0." in line]
     stab = [one["stab"] for one in document["pairs"] if one["a"] == "a"]
     assert [f"{value:.3f}" for value in stab] == [cell.strip() for cell in row.split("|")[3:5]]
     assert document["order"] == "energy"
@@ -110,6 +115,10 @@ def test_what_latents_do_on_activations_orders_compares_and_matches_them(
     np.testing.assert_allclose(np.sum(np.multiply(*pairs), axis=1), table["cosine"], atol=1e-6)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"matches.parquet", "pairs_activations.csv", "summary_activations.csv"} <= names
+    substituted = pd.read_csv(tmp_path / "out" / "substitutions.csv")
+    assert substituted.to_dict("records") == document["substitutions"]
+    assert len(substituted) == 6
+    assert "| directions of" in printed
 
 
 def test_widths_may_differ_and_a_checkpoint_may_be_held_against_itself(
@@ -158,6 +167,7 @@ def test_an_export_reads_as_a_saelens_checkpoint_with_the_same_latents(checkpoin
         (["compare", "A", "B", "--prefixes", "x"], "invalid int value: 'x'"),
         (["compare", "A", "B", "--sort-by", "energy"], "expected --activations"),
         (["compare", "A", "B", "--sort-by", "enegry"], "(did you mean 'energy'?)"),
+        (["compare", "A", "B", "--sinkhorn", "0"], "--sinkhorn = 0"),
         (["compare", "A", "B", "--labels", "a"], "--labels a: expected 2 different names"),
         (["compare", "A", "B", "--labels", "a", "a"], "--labels a a: expected 2 different names"),
         (["compare", "A", "B", "--activations", "absent.npy"], "absent.npy"),

@@ -283,7 +283,13 @@ def test_the_comparison_has_a_line_a_pair_and_their_mean():
     for axis, score in ((stab, "stab"), (ord_, "ord")):
         means = [(p, found.estimates[p][score].mean) for p in PREFIXES]
         line_of(axis, *zip(*[m for m in means if m[1] is not None], strict=True))
-        assert len(axis.lines) == 3 + 1 + 1  # pairs, mean, chance
+    assert len(ord_.lines) == 3 + 1 + 1  # pairs, mean, chance
+    assert len(stab.lines) == 3 + 2 * (1 + 1)  # both on cosine and on |cosine|
+    for score, levels in (("stab", "signed"), ("stab_abs", "absolute")):
+        line_of(stab, PREFIXES, [found.estimates[p][score].mean for p in PREFIXES])
+        line_of(stab, PREFIXES, [getattr(found.chance[p], levels).mean for p in PREFIXES])
+    low, high = stab.get_ylim()
+    assert low <= 0.0 < 1.0 < high
     pair = compare({"here": checkpoints()[0].decoder, "there": checkpoints()[1].decoder})
     assert comparison(pair).get_suptitle() == "here\nthere"
 

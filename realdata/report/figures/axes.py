@@ -28,7 +28,7 @@ STREAM_LABELS = MappingProxyType(
     }
 )
 _PREFIX_LABEL = "prefix (first atoms of the dictionary)"
-_MARGIN = 0.05
+MARGIN = 0.05
 _NEAR = 1.4  # prefixes nearer than this ratio to the last get no tick
 
 
@@ -66,7 +66,7 @@ def score_axis(axis: Axes, score: str, labels: Mapping[str, str] = SCORE_LABELS)
     """Name the score's axis and leave a margin; a share has all of it."""
     bottom, top = (0.0, 1.0) if score == "moved" else axis.get_ylim()
     bottom, top = np.clip((bottom, top), *bounds(score))
-    axis.set_ylim(bottom - _MARGIN * (top - bottom), top + _MARGIN * (top - bottom))
+    axis.set_ylim(bottom - MARGIN * (top - bottom), top + MARGIN * (top - bottom))
     axis.set_ylabel(labels[score])
 
 
