@@ -1,7 +1,7 @@
 """`python -m realdata`: compare, apply and export SAE checkpoints; run the experiment on a model.
 
-Command line only. `run` and `tune` need the environment of `make setup-realdata`, the others that
-of `make setup`.
+Command line only. What reads a language model (`run`, `tune`, and `page --text`) needs the
+environment of `make setup-realdata`, the rest that of `make setup`.
 """
 
 import argparse
@@ -148,6 +148,140 @@ def _export(options: argparse.Namespace, command: str) -> None:
     from realdata.checkpoints.export import export_checkpoint
 
     print(export_checkpoint(options.checkpoint, options.revision, options.out))
+
+
+def _add_page(p: argparse.ArgumentParser) -> None:
+    p.epilog = (
+        "example: python -m realdata page A B --text folder:notes --model smollm2-135m --layer 11"
+        " --out out/page.html"
+    )
+    _add_location(p, "checkpoints", "a local folder or file, or a hub id owner/name", nargs=2)
+    p.add_argument(
+        "--activations",
+        type=Path,
+        metavar="STORE",
+        help="a folder of collected activations: their text is searched, no model is needed",
+    )
+    _add_reading(p, 20_000)
+    p.add_argument("--latents", type=int, default=24, help="first latents of A (default: 24)")
+    p.add_argument("--labels", nargs=2, metavar="NAME", help="names of A and B on the page")
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/page.html"),
+        metavar="FILE.html",
+        help="the page, which quotes the text (default: out/page.html)",
+    )
+
+
+def _page(options: argparse.Namespace, command: str) -> None:
+    from realdata.activations.store import ActivationStore
+    from realdata.checkpoints import load
+    from realdata.report.checkpoint_page import (
+        check_pair,
+        checkpoint_page,
+        elsewhere,
+        latents_on_store,
+        latents_on_text,
+    )
+    from realdata.report.page import PageSettings, check_page, write_page
+
+    check_integer("--latents", options.latents, 1)
+    names: Sequence[str] = options.checkpoints
+    labels = _labels(names) if options.labels is None else options.labels
+    if len(set(labels)) < len(labels):
+        raise InputError(f"--labels {' '.join(labels)}: expected two different names")
+    check_page(options.out)
+    if (options.text is None) == (options.activations is None):
+        raise InputError("expected --text CORPUS with --model NAME, or --activations STORE")
+    store = None if options.activations is None else ActivationStore.open(options.activations)
+    corpus = None if options.text is None else _corpus(options)
+    both = {label: load(name, options.revision) for label, name in zip(labels, names, strict=True)}
+    check_pair(both)
+    if store is not None:
+        found = latents_on_store(store, both)
+    else:
+        model, text = _read_by_model(options, corpus)
+        found = latents_on_text(model, text, both)
+    for label, own in both.items():
+        if (said := elsewhere(own, found.model, found.hook)) is not None:
+            print(
+                f"{label} says that it is of {said}: it is read on {found.model} at {found.hook}",
+                file=sys.stderr,
+            )
+    print(
+        f"{found.text.n:,} tokens of {found.corpus}; the page quotes this text: it is for"
+        " reading, not for publication",
+        file=sys.stderr,
+    )
+    write_page(options.out, checkpoint_page(found, both, PageSettings(options.latents)))
+    print(options.out)
+
+
+def _add_reading(p: argparse.ArgumentParser, tokens: int | None) -> None:
+    """Add what `page` and `collect` share: a text, and the model that reads it."""
+    from realdata.models.language import MODELS
+    from realdata.text.parts import READABLE, WHOLE
+
+    p.add_argument(
+        "--text",
+        metavar="CORPUS",
+        help="folder:PATH (.txt, .md, .rst and .jsonl files), docstrings:PACKAGE,"
+        " source:PACKAGE, or a name in realdata.text.corpora, such as python-docs",
+    )
+    p.add_argument("--model", help=f"that reads the text, of {', '.join(MODELS)}")
+    p.add_argument("--layer", type=int, help="hidden_states[LAYER] (default: the model's own)")
+    p.add_argument("--hook", help="or a hook point, as blocks.10.hook_resid_post")
+    p.add_argument(
+        "--part",
+        default=WHOLE,
+        help=f"of the text, of {', '.join(READABLE)} (default: {WHOLE}); the others are those"
+        " that `run` trains on and holds out",
+    )
+    p.add_argument(
+        "--tokens",
+        type=int,
+        default=tokens,
+        help=f"the most to read (default: {'all' if tokens is None else f'{tokens:,}'})",
+    )
+    p.add_argument("--context", type=int, default=128, help="tokens a context (default: 128)")
+
+
+def _corpus(options: argparse.Namespace) -> Any:
+    """Return the corpus that is asked for, all that needs no model having been checked."""
+    from realdata.models.language import MODELS, chosen_hook
+    from realdata.text.corpora import find_corpus
+    from realdata.text.parts import READABLE
+
+    corpus = find_corpus(options.text)
+    if options.model is None:
+        raise InputError(f"--text {options.text}: expected --model NAME, which reads it")
+    check_choice("model", options.model, MODELS)
+    chosen_hook(MODELS[options.model], options.layer, options.hook)
+    check_choice("--part", options.part, READABLE)
+    check_integer("--context", options.context, 2)
+    if options.tokens is not None:
+        check_integer("--tokens", options.tokens, 1)
+    for source in corpus.sources if not corpus.endless else ():
+        next(iter(source.documents()), None)
+    return corpus
+
+
+def _read_by_model(options: argparse.Namespace, corpus: Any) -> tuple[Any, Any]:
+    """Return the model that is asked for, and the text as contexts of its tokens."""
+    from realdata.models import language as models
+    from realdata.text.parts import packed_part
+
+    model = models.load(options.model, layer=options.layer, hook=options.hook)
+    text = packed_part(
+        corpus, model.tokenise, model.bos, options.part, options.context, options.tokens
+    )
+    print(
+        f"{corpus.name} ({text.part}): {text.n_positions:,} tokens in {len(text.contexts):,}"
+        f" contexts of {len(text.names):,} documents",
+        file=sys.stderr,
+    )
+    return model, text
 
 
 def _add_redraw(p: argparse.ArgumentParser) -> None:
@@ -428,6 +562,7 @@ COMMANDS: Mapping[
         "compare": (_add_compare, _compare, "Stab and Ord of two or more checkpoints"),
         "apply": (_add_apply, _apply, "latents and reconstructions of activations"),
         "export": (_add_export, _export, "write a checkpoint of ours as a SAELens checkpoint"),
+        "page": (_add_page, _page, "two checkpoints' latents side by side with their top text"),
         "run": (_add_run, _run, "the whole experiment: collect, train, compare, draw"),
         "redraw": (_add_redraw, _redraw, "the figures of a finished experiment, once more"),
         "tune": (_add_tune, _tune, "choose each method's learning rate"),

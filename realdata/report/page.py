@@ -53,8 +53,9 @@ class PageHeader:
         The language model, where it is read, and how both SAEs were trained.
     layer : int or None
         The layer of the hook point, where it has a number.
-    m : int
-        Active latents a token.
+    m : int or None
+        Active latents a token, where both SAEs were trained for one number; else the page shows
+        the mean number of each on the text.
     corpus, corpus_hash : str
         The text's name, with its part, and its hash.
     dequantised : bool
@@ -67,14 +68,15 @@ class PageHeader:
     hook_point: str
     method: str
     layer: int | None = None
-    m: int
+    m: int | None = None
     corpus: str
     corpus_hash: str
     dequantised: bool = False
     chance: float | None = None
 
     def __post_init__(self) -> None:
-        check_integer("m", self.m, 1)
+        if self.m is not None:
+            check_integer("m", self.m, 1)
         if self.chance is not None:
             check_real("chance", self.chance, at_least=-1.0, at_most=1.0)
 
@@ -141,7 +143,7 @@ def render(
     from jinja2 import Environment, StrictUndefined
 
     settings = settings or PageSettings()
-    pairs, matching = _pairs(left, right, text, decode_token, settings)
+    pairs, matching, n_active = _pairs(left, right, text, decode_token, settings)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -155,10 +157,18 @@ def render(
         orderedness=matching.orderedness,
         left_out=matching.left_out,
         K=len(left.decoder),
+        n_active=n_active,
         n_tokens=text.n,
         n_documents=len(np.unique(text.documents[text.context])),
         unsampled=_has_unsampled(pairs),
     )
+
+
+def check_page(path: Path) -> None:
+    """Raise InputError unless a page can be written to a path."""
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder: expected a file to write the page to")
+    check_writable(path.parent)
 
 
 def write_page(path: Path, html: str) -> None:
@@ -166,9 +176,7 @@ def write_page(path: Path, html: str) -> None:
 
     Raises InputError if that cannot be.
     """
-    if path.is_dir():
-        raise InputError(f"{str(path)!r} is a folder: expected a file to write the page to")
-    check_writable(path.parent)
+    check_page(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
 
@@ -228,7 +236,8 @@ class _Pair:
 
 def _pairs(
     left: Side, right: Side, text: SearchedText, decode_token: DecodeToken, settings: PageSettings
-) -> tuple[tuple[_Pair, ...], Matching]:
+) -> tuple[tuple[_Pair, ...], Matching, tuple[float, float]]:
+    """Return the pairs to show, the matching of all, and the mean active latents of both sides."""
     for side in (left, right):
         if side.decoder.shape != left.decoder.shape or side.decoder.size == 0:
             raise InputError(
@@ -258,7 +267,8 @@ def _pairs(
                 n_comparable=min(len(first), len(second)),
             )
         )
-    return tuple(pairs), matching
+    first, second = (float(s.top.statistics.frequencies.sum()) for s in (searched, searched_too))
+    return tuple(pairs), matching, (first, second)
 
 
 def _of_active(matching: Matching, left: LatentStatistics, right: LatentStatistics) -> Matching:
