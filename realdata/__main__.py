@@ -1,7 +1,7 @@
 """`python -m realdata`: compare, apply and export SAE checkpoints; run the experiment on a model.
 
-Command line only. What reads a language model (`run`, `tune`, and `page --text`) needs the
-environment of `make setup-realdata`, the rest that of `make setup`.
+Command line only. What reads a language model (`run`, `tune`, `collect --text`, `page --text`)
+needs the environment of `make setup-realdata`, the rest that of `make setup`.
 """
 
 import argparse
@@ -128,7 +128,12 @@ def _labels(names: Sequence[str]) -> list[str]:
 
 def _add_apply(p: argparse.ArgumentParser) -> None:
     _add_location(p, "checkpoint", "a local folder or file, or a hub id owner/name")
-    p.add_argument("input", type=Path, metavar="INPUT.npy", help="activations (n, d)")
+    p.add_argument(
+        "input",
+        type=Path,
+        metavar="INPUT.npy",
+        help="activations (n, d), or a folder of collected ones",
+    )
     _add_out(p, "folder for latents.npy and reconstruction.npy")
 
 
@@ -148,6 +153,65 @@ def _export(options: argparse.Namespace, command: str) -> None:
     from realdata.checkpoints.export import export_checkpoint
 
     print(export_checkpoint(options.checkpoint, options.revision, options.out))
+
+
+def _add_collect(p: argparse.ArgumentParser) -> None:
+    from realdata.activations.standardisation import STANDARDISATIONS
+
+    p.formatter_class = argparse.RawDescriptionHelpFormatter
+    p.epilog = """examples:
+  python -m realdata collect --text folder:notes --model smollm2-135m --layer 11 --out out/store
+  python -m realdata collect --activations x.npy --out out/store
+then:
+  python -m realdata train out/store --K 256 --m 16 --steps 1000 --lr 0.02 --out out/sae
+  python -m realdata compare A B --activations out/store"""
+    p.add_argument(
+        "--activations",
+        type=Path,
+        metavar="FILE.npy",
+        help="activations (n, d) that are there already: all rows are kept, no model is needed,"
+        " and --model, --layer and --hook are what checkpoints will say of them",
+    )
+    _add_reading(p, None)
+    p.add_argument(
+        "--standardise",
+        default=STANDARDISATIONS[0],
+        help=f"what training sees, of {', '.join(STANDARDISATIONS)}"
+        f" (default: {STANDARDISATIONS[0]})",
+    )
+    _add_out(p, "folder for the activations: new, or of the same collection to go on with it")
+
+
+def _collect(options: argparse.Namespace, command: str) -> None:
+    from realdata.activations.collection import collect
+    from realdata.activations.given import collect_given
+    from realdata.activations.rule import CollectionSettings
+    from realdata.models.language import hook_of_layer
+
+    if (options.text is None) == (options.activations is None):
+        raise InputError("expected --text CORPUS with --model NAME, or --activations FILE.npy")
+    settings = CollectionSettings(standardise=options.standardise)
+    if options.activations is not None:
+        hook = options.hook if options.layer is None else hook_of_layer(options.layer)
+        store = collect_given(
+            options.activations,
+            options.out,
+            standardise=options.standardise,
+            model=options.model,
+            hook=hook,
+        )
+    else:
+        corpus = _corpus(options)
+        check_writable(options.out)
+        model, text = _read_by_model(options, corpus)
+        store = collect(model, text, options.out, settings)
+    left_out = store.counts.dropped_norm
+    print(
+        f"{store.n:,} activations of width {store.d}"
+        + (f"; {left_out:,} above three times the median norm left out" if left_out else ""),
+        file=sys.stderr,
+    )
+    print(options.out)
 
 
 def _add_page(p: argparse.ArgumentParser) -> None:
@@ -562,6 +626,11 @@ COMMANDS: Mapping[
         "compare": (_add_compare, _compare, "Stab and Ord of two or more checkpoints"),
         "apply": (_add_apply, _apply, "latents and reconstructions of activations"),
         "export": (_add_export, _export, "write a checkpoint of ours as a SAELens checkpoint"),
+        "collect": (
+            _add_collect,
+            _collect,
+            "activations of a text, or of a .npy file, to train on",
+        ),
         "page": (_add_page, _page, "two checkpoints' latents side by side with their top text"),
         "run": (_add_run, _run, "the whole experiment: collect, train, compare, draw"),
         "redraw": (_add_redraw, _redraw, "the figures of a finished experiment, once more"),
