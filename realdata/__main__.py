@@ -582,6 +582,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
     from realdata.activations.store import ActivationStore
     from realdata.checkpoints.ours import Origin
     from realdata.training.distributed import started_processes
+    from realdata.training.logs import Log, ProgressBar
     from realdata.training.trainer import Budget, Hardware, Job, RunSpec, rows_of, train
 
     check_writable(options.out)
@@ -609,8 +610,12 @@ def _train(options: argparse.Namespace, command: str) -> None:
         save_every=options.save_every,
         hardware=Hardware(device=options.device, precision=options.precision),
     )
-    with started_processes(options.device) as processes, limited_threads(options.threads):
-        train(job, rows_of(store), store.standardisation, processes=processes)
+    with (
+        started_processes(options.device) as processes,
+        limited_threads(options.threads),
+        ProgressBar(options.steps) if processes.is_first else Log() as bar,
+    ):
+        train(job, rows_of(store), store.standardisation, processes=processes, progress=bar)
         if processes.is_first:
             print(options.out / name)
 
