@@ -354,9 +354,10 @@ def _add_redraw(p: argparse.ArgumentParser) -> None:
 
 def _redraw(options: argparse.Namespace, command: str) -> None:
     from realdata.report.drawing import redraw
+    from realdata.report.files import rewrite_table
 
     check_writable(options.folder)
-    for path in redraw(options.folder):
+    for path in (rewrite_table(options.folder), *redraw(options.folder)):
         print(path)
 
 
@@ -638,7 +639,7 @@ COMMANDS: Mapping[
         ),
         "page": (_add_page, _page, "two checkpoints' latents side by side with their top text"),
         "run": (_add_run, _run, "the whole experiment: collect, train, compare, draw"),
-        "redraw": (_add_redraw, _redraw, "the figures of a finished experiment, once more"),
+        "redraw": (_add_redraw, _redraw, "table.md and figures of a finished experiment, again"),
         "tune": (_add_tune, _tune, "choose each method's learning rate"),
         "train": (_add_train, _train, "one SAE on collected activations, by torchrun too"),
     }
