@@ -1,7 +1,7 @@
 """`python -m realdata`: compare, apply and export SAE checkpoints; run the experiment on a model.
 
-Command line only. `run` and `tune` need the environment of `make setup-realdata`, the others that
-of `make setup`.
+Command line only. What reads a language model (`run`, `tune`, `collect --text`, `page --text`)
+needs the environment of `make setup-realdata`, the rest that of `make setup`.
 """
 
 import argparse
@@ -140,7 +140,12 @@ def _labels(names: Sequence[str]) -> list[str]:
 
 def _add_apply(p: argparse.ArgumentParser) -> None:
     _add_location(p, "checkpoint", "a local folder or file, or a hub id owner/name")
-    p.add_argument("input", type=Path, metavar="INPUT.npy", help="activations (n, d)")
+    p.add_argument(
+        "input",
+        type=Path,
+        metavar="INPUT.npy",
+        help="activations (n, d), or a folder of collected ones",
+    )
     _add_out(p, "folder for latents.npy and reconstruction.npy")
 
 
@@ -162,15 +167,210 @@ def _export(options: argparse.Namespace, command: str) -> None:
     print(export_checkpoint(options.checkpoint, options.revision, options.out))
 
 
+def _add_collect(p: argparse.ArgumentParser) -> None:
+    from realdata.activations.standardisation import STANDARDISATIONS
+
+    p.formatter_class = argparse.RawDescriptionHelpFormatter
+    p.epilog = """examples:
+  python -m realdata collect --text folder:notes --model smollm2-135m --layer 11 --out out/store
+  python -m realdata collect --activations x.npy --out out/store
+then:
+  python -m realdata train out/store --K 256 --m 16 --steps 1000 --lr 0.02 --out out/sae
+  python -m realdata compare A B --activations out/store"""
+    p.add_argument(
+        "--activations",
+        type=Path,
+        metavar="FILE.npy",
+        help="activations (n, d) that are there already: all rows are kept, no model is needed,"
+        " and --model, --layer and --hook are what checkpoints will say of them",
+    )
+    _add_reading(p, None)
+    p.add_argument(
+        "--standardise",
+        default=STANDARDISATIONS[0],
+        help=f"what training sees, of {', '.join(STANDARDISATIONS)}"
+        f" (default: {STANDARDISATIONS[0]})",
+    )
+    _add_out(p, "folder for the activations: new, or of the same collection to go on with it")
+
+
+def _collect(options: argparse.Namespace, command: str) -> None:
+    from realdata.activations.collection import collect
+    from realdata.activations.given import collect_given
+    from realdata.activations.rule import CollectionSettings
+    from realdata.models.hooks import hook_of_layer
+
+    if (options.text is None) == (options.activations is None):
+        raise InputError("expected --text CORPUS with --model NAME, or --activations FILE.npy")
+    settings = CollectionSettings(standardise=options.standardise)
+    if options.activations is not None:
+        hook = options.hook if options.layer is None else hook_of_layer(options.layer)
+        store = collect_given(
+            options.activations,
+            options.out,
+            standardise=options.standardise,
+            model=options.model,
+            hook=hook,
+        )
+    else:
+        corpus = _corpus(options)
+        check_writable(options.out)
+        model, text = _read_by_model(options, corpus)
+        store = collect(model, text, options.out, settings)
+    left_out = store.counts.dropped_norm
+    print(
+        f"{store.n:,} activations of width {store.d}"
+        + (f"; {left_out:,} above three times the median norm left out" if left_out else ""),
+        file=sys.stderr,
+    )
+    print(options.out)
+
+
+def _add_page(p: argparse.ArgumentParser) -> None:
+    p.epilog = (
+        "example: python -m realdata page A B --text folder:notes --model smollm2-135m --layer 11"
+        " --out out/page.html"
+    )
+    _add_location(p, "checkpoints", "a local folder or file, or a hub id owner/name", nargs=2)
+    p.add_argument(
+        "--activations",
+        type=Path,
+        metavar="STORE",
+        help="a folder of collected activations: their text is searched, no model is needed",
+    )
+    _add_reading(p, 20_000)
+    p.add_argument("--latents", type=int, default=24, help="first latents of A (default: 24)")
+    p.add_argument("--labels", nargs=2, metavar="NAME", help="names of A and B on the page")
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/page.html"),
+        metavar="FILE.html",
+        help="the page, which quotes the text (default: out/page.html)",
+    )
+
+
+def _page(options: argparse.Namespace, command: str) -> None:
+    from realdata.activations.store import ActivationStore
+    from realdata.checkpoints import load
+    from realdata.report.checkpoint_page import (
+        check_pair,
+        checkpoint_page,
+        elsewhere,
+        latents_on_store,
+        latents_on_text,
+    )
+    from realdata.report.page import PageSettings, check_page, write_page
+
+    check_integer("--latents", options.latents, 1)
+    names: Sequence[str] = options.checkpoints
+    labels = _labels(names) if options.labels is None else options.labels
+    if len(set(labels)) < len(labels):
+        raise InputError(f"--labels {' '.join(labels)}: expected two different names")
+    check_page(options.out)
+    if (options.text is None) == (options.activations is None):
+        raise InputError("expected --text CORPUS with --model NAME, or --activations STORE")
+    store = None if options.activations is None else ActivationStore.open(options.activations)
+    corpus = None if options.text is None else _corpus(options)
+    both = {label: load(name, options.revision) for label, name in zip(labels, names, strict=True)}
+    check_pair(both)
+    if store is not None:
+        found = latents_on_store(store, both)
+    else:
+        model, text = _read_by_model(options, corpus)
+        found = latents_on_text(model, text, both)
+    for label, own in both.items():
+        if (said := elsewhere(own, found.model, found.hook)) is not None:
+            print(
+                f"{label} says that it is of {said}: it is read on {found.model} at {found.hook}",
+                file=sys.stderr,
+            )
+    print(
+        f"{found.text.n:,} tokens of {found.corpus}; the page quotes this text: it is for"
+        " reading, not for publication",
+        file=sys.stderr,
+    )
+    write_page(options.out, checkpoint_page(found, both, PageSettings(options.latents)))
+    print(options.out)
+
+
+def _add_reading(p: argparse.ArgumentParser, tokens: int | None) -> None:
+    """Add what `page` and `collect` share: a text, and the model that reads it."""
+    from realdata.models.sources import MODELS
+    from realdata.text.parts import READABLE, WHOLE
+
+    p.add_argument(
+        "--text",
+        metavar="CORPUS",
+        help="folder:PATH (.txt, .md, .rst and .jsonl files), docstrings:PACKAGE,"
+        " source:PACKAGE, or a name in realdata.text.corpora, such as python-docs",
+    )
+    p.add_argument("--model", help=f"that reads the text, of {', '.join(MODELS)}")
+    p.add_argument("--layer", type=int, help="hidden_states[LAYER] (default: the model's own)")
+    p.add_argument("--hook", help="or a hook point, as blocks.10.hook_resid_post")
+    p.add_argument(
+        "--part",
+        default=WHOLE,
+        help=f"of the text, of {', '.join(READABLE)} (default: {WHOLE}); the others are those"
+        " that `run` trains on and holds out",
+    )
+    p.add_argument(
+        "--tokens",
+        type=int,
+        default=tokens,
+        help=f"the most to read (default: {'all' if tokens is None else f'{tokens:,}'})",
+    )
+    p.add_argument("--context", type=int, default=128, help="tokens a context (default: 128)")
+
+
+def _corpus(options: argparse.Namespace) -> Any:
+    """Return the corpus that is asked for, all that needs no model having been checked."""
+    from realdata.models.loading import chosen_hook
+    from realdata.models.sources import MODELS
+    from realdata.text.corpora import find_corpus
+    from realdata.text.parts import READABLE
+
+    corpus = find_corpus(options.text)
+    if options.model is None:
+        raise InputError(f"--text {options.text}: expected --model NAME, which reads it")
+    check_choice("model", options.model, MODELS)
+    chosen_hook(MODELS[options.model], options.layer, options.hook)
+    check_choice("--part", options.part, READABLE)
+    check_integer("--context", options.context, 2)
+    if options.tokens is not None:
+        check_integer("--tokens", options.tokens, 1)
+    for source in corpus.sources if not corpus.endless else ():
+        next(iter(source.documents()), None)
+    return corpus
+
+
+def _read_by_model(options: argparse.Namespace, corpus: Any) -> tuple[Any, Any]:
+    """Return the model that is asked for, and the text as contexts of its tokens."""
+    from realdata.models import loading as models
+    from realdata.text.parts import packed_part
+
+    model = models.load(options.model, layer=options.layer, hook=options.hook)
+    text = packed_part(
+        corpus, model.tokenise, model.bos, options.part, options.context, options.tokens
+    )
+    print(
+        f"{corpus.name} ({text.part}): {text.n_positions:,} tokens in {len(text.contexts):,}"
+        f" contexts of {len(text.names):,} documents",
+        file=sys.stderr,
+    )
+    return model, text
+
+
 def _add_redraw(p: argparse.ArgumentParser) -> None:
     p.add_argument("folder", type=Path, metavar="DIR", help="a folder that `run` wrote to")
 
 
 def _redraw(options: argparse.Namespace, command: str) -> None:
     from realdata.report.drawing import redraw
+    from realdata.report.files import rewrite_table
 
     check_writable(options.folder)
-    for path in redraw(options.folder):
+    for path in (rewrite_table(options.folder), *redraw(options.folder)):
         print(path)
 
 
@@ -396,6 +596,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
     from realdata.activations.store import ActivationStore
     from realdata.checkpoints.ours import Origin
     from realdata.training.distributed import started_processes
+    from realdata.training.logs import Log, ProgressBar
     from realdata.training.trainer import Budget, Hardware, Job, RunSpec, rows_of, train
 
     check_writable(options.out)
@@ -423,8 +624,12 @@ def _train(options: argparse.Namespace, command: str) -> None:
         save_every=options.save_every,
         hardware=Hardware(device=options.device, precision=options.precision),
     )
-    with started_processes(options.device) as processes, limited_threads(options.threads):
-        train(job, rows_of(store), store.standardisation, processes=processes)
+    with (
+        started_processes(options.device) as processes,
+        limited_threads(options.threads),
+        ProgressBar(options.steps) if processes.is_first else Log() as bar,
+    ):
+        train(job, rows_of(store), store.standardisation, processes=processes, progress=bar)
         if processes.is_first:
             print(options.out / name)
 
@@ -440,8 +645,14 @@ COMMANDS: Mapping[
         "compare": (_add_compare, _compare, "Stab and Ord of two or more checkpoints"),
         "apply": (_add_apply, _apply, "latents and reconstructions of activations"),
         "export": (_add_export, _export, "write a checkpoint of ours as a SAELens checkpoint"),
+        "collect": (
+            _add_collect,
+            _collect,
+            "activations of a text, or of a .npy file, to train on",
+        ),
+        "page": (_add_page, _page, "two checkpoints' latents side by side with their top text"),
         "run": (_add_run, _run, "the whole experiment: collect, train, compare, draw"),
-        "redraw": (_add_redraw, _redraw, "the figures of a finished experiment, once more"),
+        "redraw": (_add_redraw, _redraw, "table.md and figures of a finished experiment, again"),
         "tune": (_add_tune, _tune, "choose each method's learning rate"),
         "train": (_add_train, _train, "one SAE on collected activations, by torchrun too"),
     }

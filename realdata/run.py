@@ -34,11 +34,12 @@ from realdata.experiment.jobs import (
 )
 from realdata.experiment.provenance import provenance
 from realdata.experiment.stores import Stores, collect_all, data_hash
+from realdata.latents.contexts import SearchedText
 from realdata.latents.sparse import SparseLatents
 from realdata.models.language import LanguageModel
 from realdata.models.sources import MODELS
 from realdata.report.files import write_report
-from realdata.report.page import PageHeader, SearchedText, Side, render, write_page
+from realdata.report.page import PageHeader, Side, render, write_page
 from realdata.text.corpora import Corpus
 
 # Whose first latents the page shows, if it was trained; else the last method's.

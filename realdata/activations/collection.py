@@ -5,15 +5,13 @@ A killed collection goes on at the first missing shard and ends with the same by
 
 import errno
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from jaxtyping import Float32, Num
 
 from osae_theory.errors import InputError
 from osae_theory.files import write_atomically
@@ -25,6 +23,7 @@ from realdata.activations.rule import (
     calibrate,
     kept_rows,
 )
+from realdata.activations.shards import shard_rows, write_manifest, write_npz, write_shard
 from realdata.activations.standardisation import Standardisation, fit_standardisation
 from realdata.activations.store import (
     FORMAT,
@@ -32,15 +31,11 @@ from realdata.activations.store import (
     ActivationStore,
     damaged,
     load_npz,
-    manifest_hash,
     read_manifest,
 )
 from realdata.models.disk import check_disk, sha256_of
 from realdata.models.language import LanguageModel
 from realdata.text.packing import PackedText
-
-# Rounding a float16 store may add to a dimension, relative to its standard deviation.
-_HALF_TOLERANCE = 1e-3
 
 
 def collect(
@@ -150,7 +145,7 @@ class _Collection:
         manifest = self._begun()
         done = len(manifest["shards"])
         calibration = self._calibration(manifest)
-        self._write_manifest(manifest)
+        write_manifest(self.folder, manifest)
         bar = tqdm(
             total=self.n_shards,
             initial=done,
@@ -161,7 +156,7 @@ class _Collection:
         with bar:
             for number in range(done, self.n_shards):
                 manifest["shards"].append(self._shard(number, calibration))
-                self._write_manifest(manifest)
+                write_manifest(self.folder, manifest)
                 bar.update()
         self._finish(manifest, calibration)
 
@@ -224,7 +219,7 @@ class _Collection:
             return calibration
         else:
             calibration = calibrate(self.model, self.text, self.settings)
-        _write_npz(path, {"centre": calibration.centre})
+        write_npz(path, {"centre": calibration.centre})
         manifest["norm_limit"] = calibration.norm_limit
         return calibration
 
@@ -240,23 +235,22 @@ class _Collection:
             places.append(np.stack([at + context, position], axis=1))
             at += len(x)
         x = np.concatenate(rows)
-        half, peak, error = _half(x, calibration.centre)
-        fits = self.settings.precision == "auto" and error <= _HALF_TOLERANCE
-        name = f"{number:05d}"
-        entry = _write_npy(self.folder / f"{name}.npy", half if fits else x)
-        where = np.concatenate(places).astype(np.int32)
-        entry["max_abs"] = peak
-        entry["half_error"] = error if np.isfinite(error) else None
-        entry["places"] = _write_npy(self.folder / f"{name}.places.npy", where)
-        return entry
+        return write_shard(
+            self.folder,
+            number,
+            x,
+            np.concatenate(places),
+            calibration.centre,
+            self.settings.precision,
+        )
 
     def _finish(self, manifest: dict[str, Any], calibration: Calibration) -> None:
         fitted = self._standardisation(manifest, calibration)
-        _write_npz(
+        write_npz(
             self.folder / "fitted.npz",
             {"mean": fitted.mean, "scale": fitted.scale, "centre": calibration.centre},
         )
-        _write_npz(
+        write_npz(
             self.folder / "text.npz",
             {
                 "contexts": self.text.contexts,
@@ -287,7 +281,7 @@ class _Collection:
         }
         manifest["counts"] = asdict(counts)
         manifest["complete"] = True
-        self._write_manifest(manifest)
+        write_manifest(self.folder, manifest)
         (self.folder / "calibration.npz").unlink(missing_ok=True)
 
     def _standardisation(
@@ -295,66 +289,8 @@ class _Collection:
     ) -> Standardisation:
         if self.fitted_on is not None:
             return self.fitted_on.standardisation
-
-        def chunks() -> Iterator[np.ndarray]:
-            for entry in manifest["shards"]:
-                stored = np.load(self.folder / entry["file"], mmap_mode="r", allow_pickle=False)
-                x = np.asarray(stored, dtype=np.float32)
-                if len(x):
-                    yield x + calibration.centre if stored.dtype == np.float16 else x
-
-        return fit_standardisation(chunks(), self.model.d, self.settings.standardise)
-
-    def _write_manifest(self, manifest: dict[str, Any]) -> None:
-        whole = {**manifest, "sha256": manifest_hash(manifest)}
-        text = json.dumps(whole, indent=1, sort_keys=True)
-        write_atomically(
-            self.folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8")
-        )
-
-
-def _half(
-    x: Float32[np.ndarray, "n d"], centre: Float32[np.ndarray, " d"]
-) -> tuple[np.ndarray, float, float]:
-    """Return `x` - `centre` in float16, its largest entry, and the rounding it costs.
-
-    The cost is that of the worst dimension: the error's root mean square over the dimension's
-    standard deviation; infinite on overflow.
-    """
-    centred = x - centre
-    peak = float(np.abs(centred).max(initial=0.0))
-    if peak > float(np.finfo(np.float16).max):
-        return np.empty((0, 0), dtype=np.float16), peak, float("inf")
-    half = centred.astype(np.float16)
-    if not len(x):
-        return half, peak, 0.0
-    error = half.astype(np.float64) + centre - x
-    rms = np.sqrt(np.mean(error**2, axis=0))
-    spread = x.std(axis=0, dtype=np.float64)
-    ratio = np.divide(rms, spread, out=np.where(rms > 0, np.inf, 0.0), where=spread > 0)
-    return half, peak, float(ratio.max())
-
-
-def _write_npy(path: Path, array: Num[np.ndarray, "..."]) -> dict[str, Any]:
-    write_atomically(path, lambda temporary: _save(np.save, temporary, array))
-    return {
-        "file": path.name,
-        "sha256": sha256_of(path),
-        "shape": list(array.shape),
-        "dtype": str(array.dtype),
-    }
-
-
-def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    write_atomically(path, lambda temporary: _save(np.savez, temporary, **arrays))
-
-
-def _save(how: Callable[..., None], path: Path, *array: np.ndarray, **arrays: np.ndarray) -> None:
-    with path.open("wb") as file:
-        how(file, *array, **arrays)
-        file.flush()
-        # The manifest names the file next: its bytes must be there first, whatever happens.
-        os.fsync(file.fileno())
+        chunks = shard_rows(self.folder, manifest["shards"], calibration.centre)
+        return fit_standardisation(chunks, self.model.d, self.settings.standardise)
 
 
 def _check_fitted_on(store: ActivationStore, model: LanguageModel) -> None:

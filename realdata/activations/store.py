@@ -169,7 +169,18 @@ class ActivationStore:
             yield x if raw else self.standardisation.apply(x)
 
     def places(self, indices: Int[np.ndarray, " n"]) -> Places:
-        """Return where activations come from."""
+        """Return where activations come from.
+
+        Raises
+        ------
+        InputError
+            If that is not known (see `has_text`).
+        """
+        if not self.has_text:
+            raise InputError(
+                f"{self.folder} has no text, as it was made of given activations: expected a"
+                " collection by a language model"
+            )
         context, position = (self._places[indices, i].astype(np.int64) for i in (0, 1))
         opened = int(self.manifest["text"]["opened"])
         return Places(
@@ -179,6 +190,15 @@ class ActivationStore:
             offset=self.context_start[context].astype(np.int64) + position - opened,
             token=self.contexts[context, position].astype(np.int64),
         )
+
+    @property
+    def has_text(self) -> bool:
+        """Return whether it is known where activations come from: not so of given ones."""
+        return self.contexts.size > 0
+
+    def token_text(self, token: int) -> str:
+        """Return the text of a token id that the contexts hold."""
+        return self._names["tokens"][str(token)]
 
     def snippet(self, index: int, before: int = 12, after: int = 6) -> tuple[str, str, str]:
         """Return the text before an activation's token, the token, and the text after it.

@@ -3,8 +3,9 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,17 +13,30 @@ from torch import Tensor
 
 from osae_theory.errors import InputError
 from osae_theory.files import (
-    check_file,
     check_writable,
     nearest_folder,
     refused_by_system,
     write_atomically,
 )
+from realdata.activations.given import open_matrix
+from realdata.activations.store import ActivationStore
 from realdata.checkpoints import load
 from realdata.checkpoints.form import CHUNK, SparseAutoencoder
 
 LATENTS = "latents.npy"
 RECONSTRUCTION = "reconstruction.npy"
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Activations (n, d) that are read a slice at a time: an array, or a store."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many there are, and their width."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
 
 
 def apply_checkpoint(
@@ -35,7 +49,8 @@ def apply_checkpoint(
     location, revision : str, str or None
         The checkpoint; see `realdata.checkpoints.load`.
     input_npy : Path
-        Activations (n, d), finite floating-point numbers, read in chunks.
+        Activations (n, d), finite floating-point numbers, or a folder of collected ones; read in
+        chunks.
     out_dir : Path
         Made if it is not there. Files of these names are replaced.
 
@@ -78,12 +93,13 @@ def _check_input_is_kept(input_npy: Path, paths: tuple[Path, ...]) -> None:
             )
 
 
-def read_activations(path: Path, autoencoder: SparseAutoencoder, location: str) -> Any:
-    """Return the array (n, d) in a .npy file, memory-mapped, once all of it is known to be usable.
+def read_activations(path: Path, autoencoder: SparseAutoencoder, location: str) -> Rows:
+    """Return activations (n, d) that stay on disk, once all of them are known to be usable.
 
     Parameters
     ----------
     path : Path
+        A .npy file, or a folder of collected activations: of these the model's own values.
     autoencoder : SparseAutoencoder
         Whose width the activations must have.
     location : str
@@ -94,11 +110,11 @@ def read_activations(path: Path, autoencoder: SparseAutoencoder, location: str) 
     InputError
         If the file cannot be read, is of another kind or width, or holds NaN or Inf.
     """
-    x = _open(path)
-    if x.dtype.kind != "f" or x.dtype.itemsize not in (2, 4, 8):
-        raise InputError(f"{path} is of {x.dtype}: expected floating-point numbers")
-    if x.ndim != 2 or x.shape[0] == 0:
-        raise InputError(f"{path} has shape {x.shape}: expected (n, {autoencoder.d})")
+    x = (
+        _StoredRows(ActivationStore.open(path))
+        if path.is_dir()
+        else open_matrix(path, str(autoencoder.d))
+    )
     if x.shape[1] != autoencoder.d:
         raise InputError(
             f"{path} has activations of width {x.shape[1]}: expected {autoencoder.d}, the width "
@@ -112,19 +128,21 @@ def read_activations(path: Path, autoencoder: SparseAutoencoder, location: str) 
     return x
 
 
-def _open(path: Path) -> np.ndarray:
-    check_file(path, "a .npy array")
-    try:
-        x = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{path} cannot be read ({reason}): expected a .npy array") from error
-    if not isinstance(x, np.ndarray):
-        raise InputError(f"{path} is an archive: expected a .npy array")
-    return x
+@dataclass(frozen=True, eq=False)
+class _StoredRows:
+    """A store's activations as the model gave them."""
+
+    store: ActivationStore
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.store.n, self.store.d
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        return self.store.rows(np.arange(*rows.indices(self.store.n)), raw=True)
 
 
-def row_chunks(x: np.ndarray, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
+def row_chunks(x: Rows, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
     """Yield (first row, rows) of activations (n, d), in the precision of a checkpoint."""
     to = np.float64 if dtype == torch.float64 else np.float32
     for first in range(0, x.shape[0], CHUNK):
@@ -143,9 +161,7 @@ def _check_room(folder: Path, n: int, autoencoder: SparseAutoencoder) -> None:
         )
 
 
-def _write(
-    autoencoder: SparseAutoencoder, x: np.ndarray, latents: Path, reconstruction: Path
-) -> None:
+def _write(autoencoder: SparseAutoencoder, x: Rows, latents: Path, reconstruction: Path) -> None:
     n = x.shape[0]
     with latents.open("wb") as first_file, reconstruction.open("wb") as second_file:
         _begin(first_file, (n, autoencoder.K), autoencoder.dtype)

@@ -102,14 +102,14 @@ def curve_points(frame: pd.DataFrame) -> list[CurvePoint]:
             seeds=int(row["seeds"]),
             # A score that points of this kind do not have is an empty cell, its count too.
             estimates={
-                name: _estimate(row, name) for name in names if not pd.isna(row[f"{name}_n"])
+                name: row_estimate(row, name) for name in names if not pd.isna(row[f"{name}_n"])
             },
         )
         for row in frame.to_dict("records")
     ]
 
 
-def _estimate(row: Mapping[Any, Any], name: str) -> Estimate:
+def row_estimate(row: Mapping[Any, Any], name: str) -> Estimate:
     """Return one estimate of a row; a column that an earlier version did not write is None."""
     names = ("low", "high", *(field.name for field in fields(Estimate) if field.name != "ci95"))
     found = {key: _plain(row.get(f"{name}_{key}"), key) for key in names}

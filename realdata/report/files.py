@@ -2,22 +2,29 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from osae_theory.errors import InputError
 from osae_theory.files import write_atomically
-from realdata.consistency.collection import point_frame, score_frame
-from realdata.consistency.differences import difference_frame
+from osae_theory.metrics.intervals import Estimate
+from realdata.consistency.collection import CurvePoint, point_frame, score_frame
+from realdata.consistency.differences import DIFFERENT, Difference, difference_frame
 from realdata.experiment.analysis import MOVED_BELOW, Analysis
 from realdata.experiment.presets import Preset
 from realdata.report import tables
 from realdata.report.drawing import (
     AGAINST_INITIALISATION,
+    CURVES,
     OVER_TRAINING,
+    POINTS,
     RESULT,
+    curve_points,
     drawn,
+    row_estimate,
     write_figures,
 )
 
@@ -33,12 +40,89 @@ def write_report(
     where it is, all is. Each file is written whole or not at all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write_text(folder / TABLE, table_text(preset, analysis, origin["command"]))
+    shown = tables.Shown.of(analysis)
+    _write_text(folder / TABLE, table_text(preset, shown, origin["command"]))
     curves = curve_frame(analysis)
     _write_frames(folder, analysis, curves)
     result = document(preset, analysis, origin)
     write_figures(folder, drawn(result, curves))
     _write_text(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+
+
+def rewrite_table(folder: Path) -> Path:
+    """Write TABLE of a results folder again, from what the folder stores; return its path.
+
+    Raises
+    ------
+    InputError
+        If the folder is not one of results, or lacks a table that it had.
+    """
+    try:
+        found = dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+        origin = found["provenance"]
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in origin["preset"].items()
+        }
+        text = table_text(Preset(**values), _stored(folder, found), origin["command"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{str(folder)!r} cannot be drawn ({type(error).__name__}): expected a folder with the"
+            f" {RESULT} and {CURVES} of `python -m realdata run`, and its other tables"
+        ) from error
+    _write_text(folder / TABLE, text)
+    return folder / TABLE
+
+
+def _stored(folder: Path, found: Mapping[str, Any]) -> tables.Shown:
+    """Return what the tables show, from a results folder and the document in it."""
+    curves = pd.read_csv(folder / CURVES)
+    points = {name: curve_points(curves[curves["of"] == name]) for name in POINTS}
+    # Where a result had no differences or stitching, there is no file.
+    differences, stitching = (
+        pd.read_csv(path) if path.exists() else pd.DataFrame()
+        for path in (folder / "differences.csv", folder / "stitching.csv")
+    )
+    if bool(found["stitching"]) == stitching.empty:
+        raise ValueError("stitching.csv is not that of the result")
+    return tables.Shown(
+        runs=found["runs"],
+        prefixes=tuple(found["prefixes"]),
+        chance={int(prefix): level["stab"] for prefix, level in found["chance"].items()},
+        points=points,
+        differences=list(map(_difference, differences.to_dict("records"))),
+        drift=points[AGAINST_INITIALISATION],
+        equal={
+            name: (one["rule"], list(map(_point, one["points"])))
+            for name, one in found["equal"].items()
+        },
+        stitching=stitching,
+        diverged=found["diverged"],
+        wide=found["wide"],
+    )
+
+
+def _difference(row: Mapping[Any, Any]) -> Difference:
+    """Return the difference that `realdata.consistency.differences` made a row of."""
+    known: dict[str, Any] = {
+        field.name: row_estimate(row, field.name) if field.name in DIFFERENT else row[field.name]
+        for field in fields(Difference)
+    }
+    return Difference(**known)
+
+
+def _point(known: Mapping[str, Any]) -> CurvePoint:
+    """Return the point that `realdata.report.tables.point_document` made plain values of."""
+    labels = {field.name for field in fields(CurvePoint)}
+    return CurvePoint(
+        **{name: value for name, value in known.items() if name in labels},
+        estimates={
+            name: Estimate(
+                **{**value, "ci95": None if value["ci95"] is None else tuple(value["ci95"])}
+            )
+            for name, value in known.items()
+            if name not in labels
+        },
+    )
 
 
 def document(preset: Preset, analysis: Analysis, origin: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,10 +156,10 @@ def document(preset: Preset, analysis: Analysis, origin: Mapping[str, Any]) -> d
     }
 
 
-def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
+def table_text(preset: Preset, shown: tables.Shown, command: str) -> str:
     """Return all tables for readers, with their captions."""
-    K, short = analysis.prefixes[-1], tables.short_prefix(analysis.prefixes)
-    chance = ", ".join(f"{analysis.chance[p].signed.mean:.3f} at {p}" for p in sorted({short, K}))
+    K, short = shown.prefixes[-1], tables.short_prefix(shown.prefixes)
+    chance = ", ".join(f"{shown.chance[p]:.3f} at {p}" for p in sorted({short, K}))
     seen = preset.n_steps * preset.batch_size
     intervals = (
         "± half of the 95% confidence interval by the jackknife over seeds (none below three"
@@ -87,19 +171,28 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
         f" activations ({seen:,}, drawn again and again from about {preset.training_tokens:,} a"
         f" corpus). Made by `{command}`.\n\n"
     )
-    lost = f"\nDiverged: {', '.join(analysis.diverged)}.\n" if analysis.diverged else ""
+    said = tables.summary_text(shown)
+    lost = f"\nDiverged: {', '.join(shown.diverged)}.\n" if shown.diverged else ""
     body = tables.markdown(
         (
             (
+                "In short",
+                tables.summary_table(shown),
+                f"Stab and Ord across seeds: means over pairs {intervals}. FVU on"
+                f" {preset.corpora[0]}, held out: mean over runs, with Student's interval. Latents"
+                " stand as trained unless a row says sorted. What was measured how, and every kind"
+                " of pair and order, is below.",
+            ),
+            (
                 "Fit on held-out text",
-                tables.fit_table(analysis),
+                tables.fit_table(shown),
                 "Means ± standard deviations over runs. FVU in standardised units. CE recovered:"
                 " of the cross-entropy that zeros in the activations' place cost. Seconds are"
                 " processor time of one thread, a run's share of its job.",
             ),
             (
                 "Consistency of decoders",
-                tables.consistency_table(analysis),
+                tables.consistency_table(shown),
                 f"Means over pairs {intervals}. Signed cosines in standardised coordinates. Stab"
                 f" by chance: {chance}. Ord is over pairs of latents that are both active on the"
                 " training text of their own run, left out is the share of the others; it is 0 by"
@@ -111,35 +204,35 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
             ),
             (
                 "Consistency of activations on held-out text (Stab_Z, Ord_Z)",
-                tables.consistency_table(analysis, "activations"),
+                tables.consistency_table(shown, "activations"),
                 "As above, with correlations of latents in place of cosines, and latents that are"
                 f" constant on the held-out text left out of Ord_Z too; means {intervals}.",
             ),
             (
                 "Differences from the plain SAE sorted afterwards",
-                tables.difference_table(analysis),
+                tables.difference_table(shown),
                 "Stab and Ord of decoders minus those of the plain top-m SAE, whose latents were"
                 " put into the order in the column minus; over pairs of the same seeds and"
                 f" corpora, {intervals}.",
             ),
             (
                 "Checkpoints chosen otherwise than at the end",
-                tables.equal_table(analysis),
+                tables.equal_table(shown),
                 f"Cross-seed pairs, all {K} atoms, dead ones too; held-out loss is the FVU. Seconds"
                 " differ from"
                 " machine to machine, so that what is compared at equal seconds does too.",
             ),
             (
                 "Against each run's own initialisation",
-                tables.drift_table(analysis),
+                tables.drift_table(shown),
                 "Share of the atoms in a band of positions that moved: cosine to the same atom at"
                 f" initialisation below {MOVED_BELOW:g}.",
             ),
             (
                 "Stitching",
-                tables.stitching_table(analysis),
+                tables.stitching_table(shown),
                 f"Latents of a top-m SAE of {preset.wide:,} on the first corpus"
-                f" ({_wide_fit(analysis)}), in percent, after the paper's Table 2, whose figures"
+                f" ({_wide_fit(shown)}), in percent, after the paper's Table 2, whose figures"
                 " (Gemma-2-2B, 65,536 latents into 4,096) are in the column paper's, in the order"
                 " of the first three. Novel: greatest cosine below 0.7, a threshold of ours, and"
                 " below 0.5 for comparison; by effect: those that lower the MSE when added alone."
@@ -147,11 +240,11 @@ def table_text(preset: Preset, analysis: Analysis, command: str) -> str:
             ),
         )
     )
-    return opening + body + lost
+    return opening + (f"{said}\n\n" if said else "") + body + lost
 
 
-def _wide_fit(analysis: Analysis) -> str:
-    wide = analysis.wide
+def _wide_fit(shown: tables.Shown) -> str:
+    wide = shown.wide
     return "" if wide is None else f"FVU {wide['fvu']:.3f} and {wide['dead_share']:.1%} dead"
 
 

@@ -1,6 +1,7 @@
-"""Logs of a training: JSON lines always, TensorBoard and Weights & Biases where asked for."""
+"""Logs of a training: JSON lines always, TensorBoard, Weights & Biases or a bar if asked for."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -123,6 +124,43 @@ class Several(Log):
         """Close each."""
         for log in self._logs:
             log.close()
+
+
+class ProgressBar(Log):
+    """A bar on standard error: steps, loss, and active latents while their number still falls.
+
+    It appears with the first entry, so that a training which is gone on with starts where it was.
+
+    Parameters
+    ----------
+    n_steps : int
+        Of the whole training.
+    """
+
+    def __init__(self, n_steps: int) -> None:
+        self._n_steps = n_steps
+        self._bar: Any = None
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Show an entry; several runs' losses each by its name."""
+        from tqdm import tqdm
+
+        done = entry["step"]
+        if self._bar is None:
+            self._bar = tqdm(
+                total=self._n_steps, initial=done - 1, desc="train", unit="step", file=sys.stderr
+            )
+        losses = entry["loss"] or {}
+        names = ["loss"] if len(losses) == 1 else [f"loss {name}" for name in losses]
+        shown = {name: f"{loss:.4g}" for name, loss in zip(names, losses.values(), strict=True)}
+        self._bar.set_postfix(shown | {"active": entry["active"]}, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.refresh()
+            self._bar.close()
 
 
 LOGS: Mapping[str, Callable[[Path], Log]] = MappingProxyType(

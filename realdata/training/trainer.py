@@ -251,6 +251,7 @@ def train(
     *,
     processes: Processes = ALONE,
     on_step: Callable[[int], None] | None = None,
+    progress: Log | None = None,
 ) -> None:
     """Train the runs of a job that are not finished, or go on with them.
 
@@ -267,6 +268,8 @@ def train(
         then selects among each process's own part.
     on_step : callable, optional
         Called with the number of steps done.
+    progress : Log, optional
+        Given an entry after every step, as the log is after some.
 
     Raises
     ------
@@ -281,7 +284,7 @@ def train(
     goes_on = job.state_file.is_file()
     torch.set_float32_matmul_precision(job.hardware.precision)
     made = job if goes_on else replace(job, runs=pending)
-    _Training(made, data, standardisation, processes).run(on_step)
+    _Training(made, data, standardisation, processes).run(on_step, progress)
 
 
 class _Training:
@@ -314,7 +317,7 @@ class _Training:
         self.clock = time.process_time if on_cpu else time.perf_counter
         self.seconds = 0.0
 
-    def run(self, on_step: Callable[[int], None] | None) -> None:
+    def run(self, on_step: Callable[[int], None] | None, progress: Log | None) -> None:
         """Go on from the saved state, if there is one, to the end."""
         job, trainer = self.job, self.trainer
         snapshots = set(job.budget.snapshot_steps)
@@ -332,6 +335,8 @@ class _Training:
                 # A snapshot's line must be in the log before the state says that it is done.
                 if done % job.save_every == 0 and done < job.budget.n_steps:
                     self._save()
+                if progress is not None:
+                    progress.write(self._entry(losses))
                 if on_step is not None:
                     on_step(done)
         self._finish()

@@ -120,7 +120,8 @@ def test_a_collection_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(
         original(path, how)
         step()  # and just after
 
-    monkeypatch.setattr("realdata.activations.collection.write_atomically", write)
+    for module in ("collection", "shards"):
+        monkeypatch.setattr(f"realdata.activations.{module}.write_atomically", write)
     folder = tmp_path / "killed"
     for attempt in range(1, 200):
         moments, stop_at = 0, attempt

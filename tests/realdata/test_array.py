@@ -92,7 +92,7 @@ def test_it_has_no_latents_to_apply_or_to_sort_by(tmp_path, write):
         (np.array([["a"]]), "cannot be read"),
         (np.ones((2, 3), np.longdouble), "cannot be read"),
     ],
-    ids=str,
+    ids=["vector", "cube", "empty", "integers", "complex", "nan", "objects", "text", "long"],
 )
 def test_what_is_no_matrix_of_numbers_is_refused_with_its_file(tmp_path, array, said):
     location = in_npy(tmp_path, array)

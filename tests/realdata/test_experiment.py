@@ -202,11 +202,13 @@ def test_the_same_command_again_trains_nothing_and_writes_the_same(done, monkeyp
     assert "latent" in found.page.read_text()
 
 
-def test_figures_drawn_again_from_the_results_are_the_same(done, tmp_path):
+def test_figures_and_tables_made_again_from_the_results_are_the_same(done, tmp_path, capsys):
     out = done[0] / "out"
-    for name in ("result.json", "curves.csv"):
+    for name in ("result.json", "curves.csv", "differences.csv", "stitching.csv"):
         shutil.copy(out / name, tmp_path)
     assert main(["redraw", str(tmp_path)]) == 0
+    assert str(tmp_path / "table.md") in capsys.readouterr().out.splitlines()
+    assert (tmp_path / "table.md").read_bytes() == (out / "table.md").read_bytes()
     drawn = {path.name: path.read_bytes() for path in out.glob("*.png")}
     assert drawn == {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
 

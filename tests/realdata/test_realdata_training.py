@@ -16,13 +16,14 @@ from safetensors.torch import load_file, save_file
 from fake_language import CORPORA, D, TableModel, small_preset
 from osae_theory.errors import InputError
 from osae_theory.sae import DataOrder, Run, RunSeeds, Trainer
+from realdata.__main__ import main
 from realdata.activations.standardisation import Standardisation
 from realdata.checkpoints import load
 from realdata.checkpoints.ours import Origin
 from realdata.experiment.stores import collect_all
 from realdata.training import trainer as training
 from realdata.training.distributed import Processes
-from realdata.training.logs import JsonLines, make_log
+from realdata.training.logs import JsonLines, Log, ProgressBar, make_log
 from realdata.training.methods import METHODS
 from realdata.training.trainer import Budget, Hardware, Job, RowsInMemory, RunSpec, rows_of, train
 
@@ -405,3 +406,55 @@ def test_two_processes_train_as_one_with_the_union_of_their_batches(tmp_path):
             torch.testing.assert_close(two[name][key], tensor, rtol=1e-4, atol=1e-5)
     start, end = (one[f"osae-seed-0/tokens-{n * 64}/sae.safetensors"] for n in (0, 30))
     assert float((end["decoder"] - start["decoder"]).abs().max()) > 0.05
+
+
+class Kept(Log):
+    def __init__(self):
+        self.entries = []
+
+    def write(self, entry):
+        self.entries.append(entry)
+
+
+def test_progress_has_every_step_with_the_losses_of_the_log(tmp_path):
+    made, kept = job(tmp_path), Kept()
+    train(made, RowsInMemory(activations()), fitted(), progress=kept)
+    assert [entry["step"] for entry in kept.entries] == list(range(1, 61))
+    logged = {line["step"]: line["loss"] for line in JsonLines.read(made.log_file)}
+    shown = {entry["step"]: entry["loss"] for entry in kept.entries}
+    assert {step: shown[step] for step in logged if step} == {
+        step: loss for step, loss in logged.items() if step
+    }
+
+
+def test_the_bar_shows_steps_loss_and_active_latents_on_standard_error(capsys):
+    with ProgressBar(20) as bar:
+        for step in (11, 12, 20):
+            bar.write({"step": step, "loss": {"seed-0": 0.123456 / step}, "active": 24 - step})
+    out, said = capsys.readouterr()
+    assert out == ""
+    last = said.rsplit("\r", 1)[-1]
+    assert "20/20" in last
+    assert "loss=0.006173" in last
+    assert "active=4" in last
+    # It goes on from step 10: nothing before counts into the rate.
+    assert "10/20" in said.split("\r")[1]
+
+
+def test_a_bar_without_an_entry_says_nothing(capsys):
+    with ProgressBar(20):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_train_prints_its_folder_alone_and_the_loss_beside(tmp_path, capsys):
+    store = collect_all(TableModel(), small_preset(corpora=("one",)), tmp_path / "c", CORPORA)
+    options = "--K 16 --m 3 --steps 12 --batch-size 64 --lr 0.003".split()
+    arguments = ["train", str(store["one"].training.folder), *options, "--out", str(tmp_path / "o")]
+    for shown in ("12/12", ""):  # the second time it is finished
+        capsys.readouterr()
+        assert main(arguments) == 0
+        out, said = capsys.readouterr()
+        assert out == f"{tmp_path / 'o' / 'osae-seed-0'}\n"
+        assert shown in said
+        assert ("loss=" in said) == bool(shown)
