@@ -32,6 +32,10 @@ command -v timeout > /dev/null || fail "no timeout command: expected that of GNU
 if [ -e "$out" ] && [ -n "$(ls -A "$out" 2>&1)" ]; then
     fail "'$out' is not an empty folder: expected a new or empty one"
 fi
+case "$python" in
+    /*) ;;
+    */*) python="$PWD/$python" ;;
+esac
 case "$out" in
     /*) ;;
     *) out="$PWD/$out" ;;
