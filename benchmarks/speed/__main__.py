@@ -2,13 +2,16 @@
 
 All contenders of a shape are timed in turn, round by round, on the same data; what is
 printed are medians of ratios between contenders of the same round. Prints, with --json, one
-document a shape: {"shape", "ratios", "spread", "losses", "peers", "memory", ...}.
+document a shape: {"shape", "ratios", "spread", "losses", "peers", "memory", ...}. With
+--device cuda loss and gradients alone are timed, on a GPU (`benchmarks.speed.on_device`).
 """
 
 import argparse
 import json
 import shlex
 import sys
+import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,10 +20,10 @@ from tqdm import tqdm
 
 from benchmarks.files import save_figure, write_text
 from benchmarks.provenance import versions
-from benchmarks.speed import report, study
-from benchmarks.speed.shapes import SHAPES
+from benchmarks.speed import on_device, report, study
+from benchmarks.speed.shapes import OF_GPU, SHAPES, Shape
 from osae_theory.command_line import Parser, run
-from osae_theory.errors import InputError, check_choice, check_integer
+from osae_theory.errors import InputError, JobError, check_choice, check_integer
 from osae_theory.files import check_writable
 
 MODULE = "benchmarks.speed"
@@ -36,7 +39,12 @@ RESULT = "result.json"
 def parser() -> Parser:
     """Return the command line's parser."""
     p = Parser(MODULE, "Time the exact ordered loss against other ways and other libraries.")
-    p.add_argument("--shape", help=f"one of {', '.join(SHAPES)} (default: all, one by one)")
+    p.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    p.add_argument(
+        "--shape",
+        help=f"one of {', '.join(SHAPES)} (default: all, one by one; on a CPU not those of a GPU,"
+        f" {' and '.join(OF_GPU)})",
+    )
     p.add_argument("--peers", action="store_true", help="time other libraries too")
     p.add_argument(
         "--peers-python",
@@ -64,17 +72,11 @@ def parser() -> Parser:
 
 def plans(options: argparse.Namespace) -> list[study.Plan]:
     """Return what a command line asks for; raise InputError where it cannot be done."""
-    if options.shape is not None:
-        check_choice("shape", options.shape, SHAPES)
-    if options.rounds is not None:
-        check_integer("--rounds", options.rounds, 1, _MOST)
+    _check(options)
     if options.threads is not None:
         check_integer("--threads", options.threads, 1, _MOST)
-    check_writable(options.out)
     found = []
-    for name, shape in SHAPES.items():
-        if options.shape not in (None, name):
-            continue
+    for name, shape in _chosen(options):
         rounds = options.rounds or _ROUNDS.get(name, _FEW_ROUNDS)
         cores = options.threads or cpu_count(only_physical_cores=True)
         threads = 1 if name == "toy" and options.threads is None else cores
@@ -85,6 +87,37 @@ def plans(options: argparse.Namespace) -> list[study.Plan]:
     if options.peers:
         study.check_peers(options.peers_python)
     return found
+
+
+def device_plans(options: argparse.Namespace) -> list[on_device.Plan]:
+    """Return what a command line asks of a GPU; raise InputError where it cannot be done."""
+    _check(options)
+    if options.peers:
+        raise InputError("--peers with --device cuda: expected cpu, where their steps are built")
+    if options.threads is not None:
+        raise InputError(f"--threads = {options.threads} with --device cuda: expected none there")
+    return [
+        on_device.Plan(
+            name, shape, options.rounds or _ROUNDS.get(name, _FEW_ROUNDS), 2, _STEPS.get(name, 1)
+        )
+        for name, shape in _chosen(options)
+    ]
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.shape is not None:
+        check_choice("shape", options.shape, SHAPES)
+    if options.rounds is not None:
+        check_integer("--rounds", options.rounds, 1, _MOST)
+    check_writable(options.out)
+
+
+def _chosen(options: argparse.Namespace) -> list[tuple[str, Shape]]:
+    """Return the shape that is named, or all that are a device's."""
+    if options.shape is not None:
+        return [(options.shape, SHAPES[options.shape])]
+    on_gpu = options.device == "cuda"
+    return [(name, shape) for name, shape in SHAPES.items() if on_gpu or name not in OF_GPU]
 
 
 def redraw(folder: Path) -> list[Path]:
@@ -108,6 +141,10 @@ def do(options: argparse.Namespace, command: str) -> None:
         check_writable(options.out)
         print("\n".join(map(str, redraw(options.out))))
         return
+    check_choice("--device", options.device, on_device.DEVICES)
+    if options.device == "cuda":
+        _do_on_device(options, command)
+        return
     planned = plans(options)
     peak = study.memory()
     documents = [
@@ -130,6 +167,36 @@ def do(options: argparse.Namespace, command: str) -> None:
         name = document["shape"]["name"]
         save_figure(report.figure(document), options.out / f"{name}.png")
     print(json.dumps(whole | {"provenance": origin}) if options.json else table)
+
+
+def _do_on_device(options: argparse.Namespace, command: str) -> None:
+    """Measure on a GPU, write the document and its table, and print one of them."""
+    planned = device_plans(options)
+    device = on_device.usable(options.device)
+    kernels = on_device.kernels_on(device)
+    if kernels.reason is not None:
+        warnings.warn(kernels.reason, RuntimeWarning, stacklevel=1)
+    documents, failed = [], []
+    for plan in tqdm(planned, desc="shapes", unit="shape", file=sys.stderr):
+        try:
+            documents.append(on_device.measure(plan, device, kernels))
+        except JobError as error:
+            failed.append(str(error))
+    if not documents:
+        raise JobError("; ".join(failed))
+    described = on_device.described_device(device)
+    whole = documents[0] if options.shape is not None else {"shapes": documents}
+    whole = whole | {
+        "device": described,
+        "kernels": asdict(kernels),
+        "provenance": {"command": command, "versions": versions()},
+    }
+    write_text(options.out / RESULT, json.dumps(whole, indent=2, allow_nan=False))
+    table = report.device_markdown(documents, described, command)
+    write_text(options.out / "table.md", table)
+    print(json.dumps(whole) if options.json else table)
+    if failed:
+        raise JobError(f"not measured: {'; '.join(failed)}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,13 +20,21 @@ from osae_theory.objectives import (
 from osae_theory.prefixes import PrefixLaw, equal_group_ends
 from osae_theory.sae import TopMSAE
 from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
+from osae_theory.sae.kernels import (
+    EncoderGradients,
+    PrefixGradients,
+    encoder_gradients,
+    prefix_gradients,
+    select_sparse,
+)
 from osae_theory.seeds import Axis, generator, torch_generator
 
 Way = Callable[[Float[Tensor, "n d"]], None]
+_CPU = torch.device("cpu")
 # Entries of the largest array that a loop over prefixes keeps for its backward pass.
 _MOST_ENTRIES = 2**29
 # Pairs of latents up to which the Gram forms, with their K x K arrays, are tried.
-_MOST_PAIRS = 2**25
+MOST_PAIRS = 2**25
 
 
 def ways(shape: Shape, seed: int = 0) -> dict[str, Way]:
@@ -41,13 +49,13 @@ def ways(shape: Shape, seed: int = 0) -> dict[str, Way]:
         },
     }
     found = {
-        "plain dense": by_autograd(model, shape, _plain_loss),
+        "plain dense": by_autograd(model, shape, plain_loss),
         "plain sparse": _embedding_bag(model, shape),
     }
     found |= {f"{name}, fused": fused(model, shape, law) for name, law in laws.items()}
     dense = {"exact, residual Gram": nested_dropout_loss, "exact, Gram": nested_dropout_loss_gram}
-    for name, loss in dense.items() if shape.K**2 <= _MOST_PAIRS else ():
-        found[name] = by_autograd(model, shape, _with_law(loss, laws["exact"]))
+    for name, loss in dense.items() if shape.K**2 <= MOST_PAIRS else ():
+        found[name] = by_autograd(model, shape, with_law(loss, laws["exact"]))
     for n in (5, 50, shape.K):
         if n * shape.batch * shape.d <= _MOST_ENTRIES:
             ends = equal_group_ends(shape.K, n)
@@ -55,18 +63,38 @@ def ways(shape: Shape, seed: int = 0) -> dict[str, Way]:
     return found
 
 
-def initialised(shape: Shape, seed: int = 0) -> TopMSAE:
+def initialised(shape: Shape, seed: int = 0, device: torch.device = _CPU) -> TopMSAE:
     """Return one SAE at its initialisation."""
-    return TopMSAE.initialised(shape.d, shape.K, [generator(seed, Axis.INITIALISATION)])
+    generators = [generator(seed, Axis.INITIALISATION)]
+    return TopMSAE.initialised(shape.d, shape.K, generators).to(device)
 
 
-def fused(model: TopMSAE, shape: Shape, law: PrefixLaw) -> Way:
-    """Return the way that training takes: compiled, over active latents only."""
-    survival = torch.tensor(law.survival, dtype=torch.float32)[None]
+def fused(model: TopMSAE, shape: Shape, law: PrefixLaw, backend: str = "auto") -> Way:
+    """Return the way that training takes: compiled, over active latents only where that pays."""
+    survival = _survival(law, model.atoms.device)[None]
     out, workspace = ModelGradients.like(model), Workspace()
 
     def way(batch: Float[Tensor, "n d"]) -> None:
-        fill_gradients(model, batch[None], survival, shape.m, None, "auto", out, workspace)
+        fill_gradients(model, batch[None], survival, shape.m, None, backend, out, workspace)
+
+    return way
+
+
+def by_kernels(model: TopMSAE, shape: Shape, law: PrefixLaw, backend: str) -> Way:
+    """Return the way over active latents only, by a backend's kernels, whether it pays or not."""
+    survival = _survival(law, model.atoms.device)[None]
+    out = ModelGradients.like(model)
+    slopes = EncoderGradients(out.encoder, out.encoder_bias)
+
+    @torch.no_grad()
+    def way(batch: Float[Tensor, "n d"]) -> None:
+        x = batch[None]
+        codes = select_sparse(model.preactivations(x), shape.m, backend=backend)
+        values = torch.empty_like(codes.values)
+        loss = x.new_empty(1, dtype=torch.float64)
+        into = PrefixGradients(loss, values, out.atoms, None)
+        prefix_gradients(x, codes, model.atoms, survival, backend=backend, out=into)
+        encoder_gradients(x, codes.indices, values, shape.K, backend=backend, out=slopes)
 
     return way
 
@@ -80,7 +108,7 @@ def by_autograd(
     def way(batch: Float[Tensor, "n d"]) -> None:
         encoder, bias, atoms = leaves
         values, places = _selected(batch, encoder, bias, shape.m)
-        codes = torch.zeros(len(batch), shape.K).scatter(-1, places, values)
+        codes = batch.new_zeros(len(batch), shape.K).scatter(-1, places, values)
         _backward(loss(batch, codes, atoms), leaves)
 
     return way
@@ -103,15 +131,23 @@ def _backward(loss: Tensor, leaves: tuple[Tensor, Tensor, Tensor]) -> None:
     loss.backward()
 
 
-def _plain_loss(batch: Tensor, codes: Tensor, atoms: Tensor) -> Tensor:
+def plain_loss(batch: Tensor, codes: Tensor, atoms: Tensor) -> Tensor:
+    """Return the full residual's squared error, summed over the batch."""
     return (batch - codes @ atoms).square().sum()
 
 
-def _with_law(
-    loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], law: PrefixLaw
+def with_law(
+    loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    law: PrefixLaw,
+    device: torch.device = _CPU,
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    survival = torch.tensor(law.survival, dtype=torch.float32)
+    """Return a loss of all prefixes with the survival weights of a law."""
+    survival = _survival(law, device)
     return lambda batch, codes, atoms: loss(batch, codes, atoms, survival)
+
+
+def _survival(law: PrefixLaw, device: torch.device) -> Tensor:
+    return torch.tensor(law.survival, dtype=torch.float32, device=device)
 
 
 def _loop(ends: tuple[int, ...]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -164,11 +200,11 @@ def agreement(shape: Shape, seed: int = 0) -> Mapping[str, float]:
     return found
 
 
-def encoder_product(shape: Shape, seed: int = 0) -> Way:
+def encoder_product(shape: Shape, model: TopMSAE | None = None) -> Way:
     """Return the encoder's matrix product alone: the floor of every way."""
-    encoder, bias, _ = _leaves(initialised(shape, seed))
+    encoder, bias, _ = _leaves(initialised(shape) if model is None else model)
     weights, offset = encoder.detach(), bias.detach()
-    out = torch.empty(shape.batch, shape.K)
+    out = weights.new_empty(shape.batch, shape.K)
 
     def way(batch: Float[Tensor, "n d"]) -> None:
         torch.addmm(offset, batch, weights, out=out)

@@ -91,6 +91,58 @@ def markdown(documents: Sequence[Mapping[str, Any]], command: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def device_table(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return every contender on a device: its ratio, tokens a second, its own peak memory."""
+    columns: dict[str, dict[str, str]] = {}
+    for document in documents:
+        s = document["shape"]
+        title = f"{s['name']} (d {s['d']:,}, K {s['K']:,}, m {s['m']}, batch {s['batch']:,})"
+        gone = {one["contender"]: "out of memory" for one in document["out_of_memory"]}
+        gone |= dict.fromkeys(document["failed"], "failed") | document["left_out"]
+        columns[title] = gone | {
+            name: _device_cell(document, name, rate)
+            for name, rate in document["tokens_a_second"].items()
+        }
+    table = pd.DataFrame(columns).fillna("–")
+    table.index.name = ""
+    return table
+
+
+def _device_cell(document: Mapping[str, Any], name: str, rate: float) -> str:
+    ratio, peak = document["losses"].get(name), document["peak_bytes"][name]
+    parts = [] if ratio is None else [_text(ratio)]
+    parts.append(f"{rate / 1e6:,.3g} M/s")
+    return "; ".join(parts if peak is None else [*parts, f"{peak / 2**20:,.0f} MiB"])
+
+
+def device_markdown(
+    documents: Sequence[Mapping[str, Any]], device: Mapping[str, Any], command: str
+) -> str:
+    """Return the report of a device as Markdown."""
+    driver = f", driver {device['driver']}" if device["driver"] else ""
+    parts = [
+        "Loss and gradients without optimiser: over a plain dense top-m SAE by automatic"
+        " differentiation (medians of paired ratios, quartiles in brackets); millions of tokens a"
+        " second; peak memory above what was there before.",
+        f"On {device['name']}{driver}, with torch {device['torch']} and triton"
+        f" {device['triton']}; kernels by {documents[0]['kernel']}.",
+        device_table(documents).to_markdown(),
+    ]
+    for document in documents:
+        name, s = document["shape"]["name"], document["shape"]
+        named = "; ".join(f"{key} {value:.3f}" for key, value in document["ratios"].items())
+        parts.append(f"{name}: {named}. As trained: {document['as_trained']}.")
+        if document["out_of_memory"]:
+            met = "; ".join(
+                f"{one['contender']} at batch {one['batch']:,}" for one in document["out_of_memory"]
+            )
+            batch = f"all were timed at batch {s['batch']:,}, of {document['asked_batch']:,} asked"
+            parts.append(f"{name}: out of memory: {met}; {batch}.")
+        parts += [f"{name}: {who} failed: {why}." for who, why in document["failed"].items()]
+    parts.append(f"Made by `{command}`.")
+    return "\n\n".join(parts) + "\n"
+
+
 def figure(document: Mapping[str, Any]) -> Figure:
     """Draw what each way costs, how the cost grows with the number of prefixes, and the peers'."""
     rows: list[Any] = [["losses", "growth"]]

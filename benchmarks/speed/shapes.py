@@ -37,7 +37,13 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "toy": Shape(80, 100, 5, 1024),
         "lm": Shape(640, 4096, 80, 1024),
         "wide": Shape(512, 16_384, 32, 512),
+        "gemma": Shape(2304, 4096, 80, 4096),
+        "gemma-wide": Shape(2304, 65_536, 80, 4096),
     }
 )
+# Those of a GPU: on a CPU they are timed only where they are named.
+OF_GPU = ("gemma", "gemma-wide")
+# At these not everything is timed.
+WIDE = ("wide", *OF_GPU)
 # Where peak memory is measured.
 MEMORY = Shape(512, 65_536, 64, 1024)

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.peers.measure import interleaved
 from benchmarks.speed import arithmetic, costs, losses, steps
 from benchmarks.speed.memory import step_memory
-from benchmarks.speed.shapes import MEMORY, Shape
+from benchmarks.speed.shapes import MEMORY, WIDE, Shape
 from benchmarks.speed.timing import Ratio, paired, relative_to
 from osae_theory import __version__
 from osae_theory.errors import InputError
@@ -82,7 +82,7 @@ def measure(plan: Plan, peak: Mapping[str, Any]) -> dict[str, Any]:
         ratios["all_prefixes_over_one"] = prefixes[plan.shape.K]
         sizes = (
             {}
-            if plan.name == "wide"
+            if plan.name in WIDE
             else costs.over_sizes(plan.shape, plan.rounds, plan.warmup, plan.steps)
         )
         agreement = dict(losses.agreement(plan.shape))
@@ -152,19 +152,19 @@ def contenders(name: str, shape: Shape) -> list[dict[str, Any]]:
         found += [
             {"peer": peer, "kind": "batchtopk", "matched": matched}
             for peer in libraries
-            if peer != "sparsify" and name != "wide"
+            if peer != "sparsify" and name not in WIDE
         ]
         found += [
             {"peer": peer, "kind": "ordered", "matched": matched}
             for peer in ("saelens", "dictionary_learning")
         ]
         for peer in ("saelens", "dictionary_learning"):
-            for n in (5, 10, 50) if name != "wide" else (5,):
+            for n in (5, 10, 50) if name not in WIDE else (5,):
                 found.append(
                     {"peer": peer, "kind": "matryoshka", "prefixes": n, "matched": matched}
                 )
     # Every index a prefix: at the toy shape as it is, at the middle one on fewer samples.
-    if name != "wide":
+    if name not in WIDE:
         few = {"batch": shape.batch if name == "toy" else 32}
         found += [
             {"peer": peer, "kind": "matryoshka", "prefixes": "all", **few}
