@@ -13,17 +13,17 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from jaxtyping import Float32, Num
+from jaxtyping import Num
 
 from osae_theory.errors import InputError
 from osae_theory.files import write_atomically
+from realdata.activations.rounding import Rounded, restored
 from realdata.activations.rule import (
     Calibration,
     CollectionSettings,
     Counts,
-    activation_batches,
     calibrate,
-    kept_rows,
+    kept_activations,
 )
 from realdata.activations.standardisation import Standardisation, fit_standardisation
 from realdata.activations.store import (
@@ -38,9 +38,6 @@ from realdata.activations.store import (
 from realdata.models.disk import check_disk, sha256_of
 from realdata.models.language import LanguageModel
 from realdata.text.packing import PackedText
-
-# Rounding a float16 store may add to a dimension, relative to its standard deviation.
-_HALF_TOLERANCE = 1e-3
 
 
 def collect(
@@ -83,7 +80,7 @@ def collect(
     """
     settings = settings or CollectionSettings()
     if fitted_on is not None:
-        _check_fitted_on(fitted_on, model)
+        check_fitted_on(fitted_on, model)
     collection = _Collection(model, text, folder, settings, fitted_on)
     if not collection.is_complete():
         try:
@@ -139,7 +136,8 @@ class _Collection:
         check_disk(
             self.folder,
             int(left * (4 * self.model.d + 8) * 1.02) + 50_000_000,
-            f"{left:,} activations of width {self.model.d}",
+            f"{left:,} activations of width {self.model.d}; with --stream, run and train store"
+            " only a sample",
         )
         return False
 
@@ -232,21 +230,13 @@ class _Collection:
         """Compute and write one shard; return its entry in the manifest."""
         first = number * self.settings.shard
         contexts = self.text.contexts[first : first + self.settings.shard]
-        rows, places, at = [], [], first
-        for x in activation_batches(self.model, contexts, self.settings.batch):
-            keep = kept_rows(x, calibration.norm_limit)
-            rows.append(x[keep])
-            context, position = np.nonzero(keep)
-            places.append(np.stack([at + context, position], axis=1))
-            at += len(x)
-        x = np.concatenate(rows)
-        half, peak, error = _half(x, calibration.centre)
-        fits = self.settings.precision == "auto" and error <= _HALF_TOLERANCE
+        x, where = kept_activations(self.model, contexts, self.settings.batch, calibration)
+        where[:, 0] += first
+        rounded = Rounded.of(x, calibration.centre, self.settings.precision)
         name = f"{number:05d}"
-        entry = _write_npy(self.folder / f"{name}.npy", half if fits else x)
-        where = np.concatenate(places).astype(np.int32)
-        entry["max_abs"] = peak
-        entry["half_error"] = error if np.isfinite(error) else None
+        entry = _write_npy(self.folder / f"{name}.npy", rounded.values)
+        entry["max_abs"] = rounded.peak
+        entry["half_error"] = rounded.error if np.isfinite(rounded.error) else None
         entry["places"] = _write_npy(self.folder / f"{name}.places.npy", where)
         return entry
 
@@ -299,9 +289,8 @@ class _Collection:
         def chunks() -> Iterator[np.ndarray]:
             for entry in manifest["shards"]:
                 stored = np.load(self.folder / entry["file"], mmap_mode="r", allow_pickle=False)
-                x = np.asarray(stored, dtype=np.float32)
-                if len(x):
-                    yield x + calibration.centre if stored.dtype == np.float16 else x
+                if len(stored):
+                    yield restored(stored, calibration.centre)
 
         return fit_standardisation(chunks(), self.model.d, self.settings.standardise)
 
@@ -311,28 +300,6 @@ class _Collection:
         write_atomically(
             self.folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8")
         )
-
-
-def _half(
-    x: Float32[np.ndarray, "n d"], centre: Float32[np.ndarray, " d"]
-) -> tuple[np.ndarray, float, float]:
-    """Return `x` - `centre` in float16, its largest entry, and the rounding it costs.
-
-    The cost is that of the worst dimension: the error's root mean square over the dimension's
-    standard deviation; infinite on overflow.
-    """
-    centred = x - centre
-    peak = float(np.abs(centred).max(initial=0.0))
-    if peak > float(np.finfo(np.float16).max):
-        return np.empty((0, 0), dtype=np.float16), peak, float("inf")
-    half = centred.astype(np.float16)
-    if not len(x):
-        return half, peak, 0.0
-    error = half.astype(np.float64) + centre - x
-    rms = np.sqrt(np.mean(error**2, axis=0))
-    spread = x.std(axis=0, dtype=np.float64)
-    ratio = np.divide(rms, spread, out=np.where(rms > 0, np.inf, 0.0), where=spread > 0)
-    return half, peak, float(ratio.max())
 
 
 def _write_npy(path: Path, array: Num[np.ndarray, "..."]) -> dict[str, Any]:
@@ -357,7 +324,8 @@ def _save(how: Callable[..., None], path: Path, *array: np.ndarray, **arrays: np
         os.fsync(file.fileno())
 
 
-def _check_fitted_on(store: ActivationStore, model: LanguageModel) -> None:
+def check_fitted_on(store: ActivationStore, model: LanguageModel) -> None:
+    """Raise InputError unless a store is of this model at its hook point."""
     found = tuple(store.manifest[key] for key in ("model", "weights", "hook"))
     wanted = (model.name, model.weights, model.hook)
     if found != wanted:

@@ -119,6 +119,8 @@ def test_a_budget_is_the_presets_own():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"block": -1}, "block = -1"),
+        ({"block": 65}, "block = 65: expected a multiple of 64"),
         ({"m": 300}, "m = 300: expected at most K = 256"),
         ({"other_m": (300,)}, "m = 300: expected at most K = 256"),
         ({"K": 0}, "K = 0"),
