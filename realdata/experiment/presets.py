@@ -190,6 +190,26 @@ _PRESETS = (
         rates_of=_GEMMA,
         note="4-bit weights, dequantised; layer 9",
     ),
+    # The paper's dictionary and seeds on a model and on text that install. Sized so that the
+    # trainings take ten minutes of an H100 by `realdata.experiment.plan`.
+    replace(
+        _OFFLINE,
+        name="smollm2-135m-paper",
+        corpora=("debian-prose", "debian-manuals"),
+        training_tokens=2_000_000,
+        evaluation_tokens=200_000,
+        K=4096,
+        m=80,
+        n_steps=1500,
+        batch_size=4096,
+        n_seeds=5,
+        other_m=(),
+        wide=0,
+        snapshots=_PAPER_SNAPSHOTS,
+        rates_of=_STUDY,
+        note="4-bit weights, dequantised; layer 11; learning rates borrowed from K = 512; not run"
+        " here",
+    ),
     replace(
         _PAPER,
         name="pythia-70m",
