@@ -273,6 +273,7 @@ def _add_run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=int, metavar="BASE", help="the first seed")
     p.add_argument("--lr", type=number, help="learning rate of every method (default: tuned)")
     _add_stream(p, "of a training part only a sample is stored")
+    p.add_argument("--dry-run", action="store_true", help="say what it would take, and do nothing")
     p.add_argument("--wide", type=int, help="latents of the SAE to be stitched in; 0 for none")
     p.add_argument(
         "--other-m", type=int, nargs="*", metavar="M", help="further m, for FVU against L0"
@@ -330,6 +331,11 @@ def _run(options: argparse.Namespace, command: str) -> None:
     from realdata.training.trainer import Hardware
 
     preset = preset_of(options)
+    if options.dry_run:
+        from realdata.experiment.plan import Plan, described
+
+        print(described(Plan(preset=preset, streamed=options.stream), options.workers))
+        return
     check_device(options.device)
     check_logs(options.log)
     check_writable(options.out, files=(TABLE, RESULT))
