@@ -442,6 +442,7 @@ _OVERRIDES: Mapping[str, str] = MappingProxyType(
         "seed": "seed",
         "wide": "wide",
         "splice": "splice_contexts",
+        "block": "block",
     }
 )
 
@@ -466,6 +467,10 @@ def preset_of(options: argparse.Namespace) -> Any:
     # What was not named follows what was: the wide SAE stays as many times wider.
     K, m = given.get("K", preset.K), given.get("m", preset.m)
     given.setdefault("wide", preset.wide * K // preset.K)
+    if getattr(options, "stream", False):
+        from realdata.activations.blocks import BLOCK
+
+        given.setdefault("block", preset.block or BLOCK)
     others = getattr(options, "other_m", None)
     if others is None:
         others = [other for other in preset.other_m if other <= K and other != m]
@@ -479,6 +484,8 @@ def _add_run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seeds", type=int, help="runs of each method on each corpus")
     p.add_argument("--seed", type=int, metavar="BASE", help="the first seed")
     p.add_argument("--lr", type=number, help="learning rate of every method (default: tuned)")
+    _add_stream(p, "of a training part only a sample is stored")
+    p.add_argument("--dry-run", action="store_true", help="say what it would take, and do nothing")
     p.add_argument("--wide", type=int, help="latents of the SAE to be stitched in; 0 for none")
     p.add_argument(
         "--other-m", type=int, nargs="*", metavar="M", help="further m, for FVU against L0"
@@ -491,6 +498,23 @@ def _add_run(p: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("out/realdata"),
         help="folder for tables and figures (default: out/realdata)",
+    )
+
+
+def _add_stream(p: argparse.ArgumentParser, text: str) -> None:
+    from realdata.activations.blocks import BLOCK
+
+    p.add_argument(
+        "--stream",
+        action="store_true",
+        help=f"compute activations when they are needed instead of storing them: {text}",
+    )
+    p.add_argument(
+        "--block",
+        type=int,
+        metavar="CONTEXTS",
+        help="go through the text so many contexts at a time and shuffle inside each block; 0 to"
+        f" shuffle over all activations (default: {BLOCK} with --stream, else 0)",
     )
 
 
@@ -519,6 +543,11 @@ def _run(options: argparse.Namespace, command: str) -> None:
     from realdata.training.trainer import Hardware
 
     preset = preset_of(options)
+    if options.dry_run:
+        from realdata.experiment.plan import Plan, described
+
+        print(described(Plan(preset=preset, streamed=options.stream), options.workers))
+        return
     check_device(options.device)
     check_logs(options.log)
     check_writable(options.out, files=(TABLE, RESULT))
@@ -539,6 +568,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
         hardware=Hardware(device=options.device, precision=options.precision),
         logs=tuple(options.log),
         command=command,
+        streamed=options.stream,
     )
     model = models.load(preset.model, hook=preset.hook, device=options.device)
     found = perform(experiment, model)
@@ -576,7 +606,11 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     from realdata.training.methods import METHODS
 
     p.add_argument("store", type=Path, help="a folder of collected activations")
-    p.add_argument("--method", default="osae", help=f"of {', '.join(METHODS)} (default: osae)")
+    p.add_argument(
+        "--method",
+        default="osae",
+        help=f"of {', '.join(METHODS)} (default: osae); several, comma-separated, train together",
+    )
     p.add_argument("--K", type=int, required=True, help="latents")
     # torchrun takes --m for an abbreviation of its own options.
     p.add_argument("--m", "--active", type=int, required=True, help="active latents")
@@ -585,6 +619,13 @@ def _add_train(p: argparse.ArgumentParser) -> None:
     p.add_argument("--lr", type=number, required=True, help="learning rate")
     _add_arithmetic(p, default="fast")
     p.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    p.add_argument(
+        "--seeds", type=int, default=1, help="so many SAEs, with the seeds from --seed on (1)"
+    )
+    _add_stream(p, "STORE names the model and the text, and has the standardisation")
+    p.add_argument(
+        "--tokens", type=int, help="of the text, with --stream (default: as many as in STORE)"
+    )
     p.add_argument("--save-every", type=int, default=200, help="steps (default: 200)")
     p.add_argument("--threads", type=int, default=1, help="of each process (default: 1)")
     _add_hardware(p)
@@ -593,45 +634,72 @@ def _add_train(p: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
+    from realdata.activations.blocks import BLOCK, StoreBlocks
     from realdata.activations.store import ActivationStore
+    from realdata.activations.stream import ActivationStream, stream_like
     from realdata.checkpoints.ours import Origin
     from realdata.training.distributed import started_processes
     from realdata.training.logs import Log, ProgressBar
-    from realdata.training.trainer import Budget, Hardware, Job, RunSpec, rows_of, train
+    from realdata.training.methods import method_names
+    from realdata.training.rows import rows_of
+    from realdata.training.trainer import Budget, Hardware, Job, RunSpec, train_together
 
+    check_integer("--seeds", options.seeds, 1)
+    if options.tokens is not None and not options.stream:
+        raise InputError(f"--tokens {options.tokens}: expected --stream with it")
+    block = options.block
+    if block is None:
+        block = BLOCK if options.stream else 0
+    check_integer("--block", block, 1 if options.stream else 0)
+    methods = method_names(options.method)
     check_writable(options.out)
     store = ActivationStore.open(options.store)
-    text = store.manifest["text"]
-    name = f"{options.method}-seed-{options.seed}"
-    job = Job(
-        method=options.method,
-        runs=(RunSpec(name, options.seed, options.lr),),
-        budget=Budget(
-            K=options.K,
-            m=options.m,
-            n_steps=options.steps,
-            batch_size=options.batch_size,
-            arithmetic=options.arithmetic,
-        ),
-        folder=options.out,
-        origin=Origin(
-            method=options.method,
-            model=store.manifest["model"],
-            hook=store.manifest["hook"],
-            dataset=text["corpus"],
-            dataset_hash=text["text_hash"],
-        ),
-        save_every=options.save_every,
-        hardware=Hardware(device=options.device, precision=options.precision),
-    )
     with (
         started_processes(options.device) as processes,
         limited_threads(options.threads),
         ProgressBar(options.steps) if processes.is_first else Log() as bar,
     ):
-        train(job, rows_of(store), store.standardisation, processes=processes, progress=bar)
+        if options.stream and processes.count > 1:
+            raise InputError(f"--stream on {processes.count} processes: expected one")
+        text = store.manifest["text"]
+        if options.stream:
+            data = stream_like(store, block, tokens=options.tokens, device=options.device)
+        else:
+            data = StoreBlocks(store, block) if block else rows_of(store)
+        jobs = [
+            Job(
+                method=method,
+                runs=tuple(
+                    RunSpec(f"{method}-seed-{seed}", seed, options.lr)
+                    for seed in range(options.seed, options.seed + options.seeds)
+                ),
+                budget=Budget(
+                    K=options.K,
+                    m=options.m,
+                    n_steps=options.steps,
+                    batch_size=options.batch_size,
+                    arithmetic=options.arithmetic,
+                    block=block,
+                ),
+                folder=options.out,
+                origin=Origin(
+                    method=method,
+                    model=store.manifest["model"],
+                    hook=store.manifest["hook"],
+                    dataset=text["corpus"],
+                    dataset_hash=text["text_hash"],
+                ),
+                save_every=options.save_every,
+                hardware=Hardware(device=options.device, precision=options.precision),
+                data=data.text.token_hash if isinstance(data, ActivationStream) else "",
+            )
+            for method in methods
+        ]
+        train_together(jobs, data, store.standardisation, processes=processes, progress=bar)
         if processes.is_first:
-            print(options.out / name)
+            for job in jobs:
+                for run in job.runs:
+                    print(options.out / run.name)
 
 
 # By name: what adds a command's options, what does it, and what it is for.
@@ -654,7 +722,7 @@ COMMANDS: Mapping[
         "run": (_add_run, _run, "the whole experiment: collect, train, compare, draw"),
         "redraw": (_add_redraw, _redraw, "table.md and figures of a finished experiment, again"),
         "tune": (_add_tune, _tune, "choose each method's learning rate"),
-        "train": (_add_train, _train, "one SAE on collected activations, by torchrun too"),
+        "train": (_add_train, _train, "SAEs on collected or streamed activations, by torchrun too"),
     }
 )
 

@@ -31,6 +31,7 @@ from realdata.experiment.jobs import (
     planned_other_m,
     planned_wide,
     train_all,
+    train_streamed,
 )
 from realdata.experiment.provenance import provenance
 from realdata.experiment.stores import Stores, collect_all, data_hash
@@ -91,12 +92,17 @@ def perform(
     preset, n_threads = experiment.preset, experiment.n_workers
     seconds: dict[str, float] = {}
     with _stage("collect", seconds), limited_threads(n_threads):
-        stores = collect_all(model, preset, experiment.cache / "activations", corpora)
+        folder, streamed = experiment.cache / "activations", experiment.streamed
+        stores = collect_all(model, preset, folder, corpora, streamed=streamed)
     with _stage("train", seconds):
         wide, tasks = planned_wide(experiment, stores), planned(experiment, stores)
         other_m = planned_other_m(experiment, stores)
         # The wide one takes longest: it starts first.
-        train_all([*wide, *tasks, *other_m], experiment.n_workers)
+        every = [*wide, *tasks, *other_m]
+        if streamed:
+            train_streamed(every, stores, model, n_threads)
+        else:
+            train_all(every, experiment.n_workers)
     with _stage("evaluate", seconds):
         runs = _evaluated(experiment, tasks, stores)
         others = _evaluated(experiment, other_m, stores)

@@ -19,9 +19,8 @@ from realdata.activations.rule import (
     Calibration,
     CollectionSettings,
     Counts,
-    activation_batches,
     calibrate,
-    kept_rows,
+    kept_activations,
 )
 from realdata.activations.shards import shard_rows, write_manifest, write_npz, write_shard
 from realdata.activations.standardisation import Standardisation, fit_standardisation
@@ -78,7 +77,7 @@ def collect(
     """
     settings = settings or CollectionSettings()
     if fitted_on is not None:
-        _check_fitted_on(fitted_on, model)
+        check_fitted_on(fitted_on, model)
     collection = _Collection(model, text, folder, settings, fitted_on)
     if not collection.is_complete():
         try:
@@ -134,7 +133,8 @@ class _Collection:
         check_disk(
             self.folder,
             int(left * (4 * self.model.d + 8) * 1.02) + 50_000_000,
-            f"{left:,} activations of width {self.model.d}",
+            f"{left:,} activations of width {self.model.d}; with --stream, run and train store"
+            " only a sample",
         )
         return False
 
@@ -227,21 +227,10 @@ class _Collection:
         """Compute and write one shard; return its entry in the manifest."""
         first = number * self.settings.shard
         contexts = self.text.contexts[first : first + self.settings.shard]
-        rows, places, at = [], [], first
-        for x in activation_batches(self.model, contexts, self.settings.batch):
-            keep = kept_rows(x, calibration.norm_limit)
-            rows.append(x[keep])
-            context, position = np.nonzero(keep)
-            places.append(np.stack([at + context, position], axis=1))
-            at += len(x)
-        x = np.concatenate(rows)
+        x, where = kept_activations(self.model, contexts, self.settings.batch, calibration)
+        where[:, 0] += first
         return write_shard(
-            self.folder,
-            number,
-            x,
-            np.concatenate(places),
-            calibration.centre,
-            self.settings.precision,
+            self.folder, number, x, where, calibration.centre, self.settings.precision
         )
 
     def _finish(self, manifest: dict[str, Any], calibration: Calibration) -> None:
@@ -293,7 +282,8 @@ class _Collection:
         return fit_standardisation(chunks, self.model.d, self.settings.standardise)
 
 
-def _check_fitted_on(store: ActivationStore, model: LanguageModel) -> None:
+def check_fitted_on(store: ActivationStore, model: LanguageModel) -> None:
+    """Raise InputError unless a store is of this model at its hook point."""
     found = tuple(store.manifest[key] for key in ("model", "weights", "hook"))
     wanted = (model.name, model.weights, model.hook)
     if found != wanted:

@@ -163,5 +163,18 @@ def activation_batches(
         yield x
 
 
+def kept_activations(
+    model: LanguageModel, contexts: Int32[np.ndarray, "n t"], batch: int, calibration: Calibration
+) -> tuple[Float32[np.ndarray, "rows d"], Int32[np.ndarray, "rows 2"]]:
+    """Return the activations of contexts that are kept, and each one's context and position."""
+    rows, places = [], []
+    for number, x in enumerate(activation_batches(model, contexts, batch)):
+        keep = kept_rows(x, calibration.norm_limit)
+        rows.append(x[keep])
+        context, position = np.nonzero(keep)
+        places.append(np.stack([number * batch + context, position], axis=1))
+    return np.concatenate(rows), np.concatenate(places).astype(np.int32)
+
+
 def _norms(x: Float32[np.ndarray, "*shape d"]) -> Float[np.ndarray, "*shape"]:
     return np.linalg.norm(x.astype(np.float64), axis=-1)

@@ -10,11 +10,9 @@ import numpy as np
 from jaxtyping import Float32, Int, Num
 
 from osae_theory.files import write_atomically
+from realdata.activations.rounding import Rounded, restored
 from realdata.activations.store import MANIFEST, manifest_hash
 from realdata.models.disk import sha256_of
-
-# Rounding a float16 store may add to a dimension, relative to its standard deviation.
-_HALF_TOLERANCE = 1e-3
 
 
 def write_shard(
@@ -42,12 +40,11 @@ def write_shard(
     precision : str
         As in `realdata.activations.rule.CollectionSettings`.
     """
-    half, peak, error = _half(x, centre)
-    fits = precision == "auto" and error <= _HALF_TOLERANCE
+    rounded = Rounded.of(x, centre, precision)
     name = f"{number:05d}"
-    entry = _write_npy(folder / f"{name}.npy", half if fits else x)
-    entry["max_abs"] = peak
-    entry["half_error"] = error if np.isfinite(error) else None
+    entry = _write_npy(folder / f"{name}.npy", rounded.values)
+    entry["max_abs"] = rounded.peak
+    entry["half_error"] = rounded.error if np.isfinite(rounded.error) else None
     entry["places"] = _write_npy(folder / f"{name}.places.npy", places.astype(np.int32))
     return entry
 
@@ -58,9 +55,8 @@ def shard_rows(
     """Yield the activations of shards that have any, by their entries in the manifest."""
     for entry in entries:
         stored = np.load(folder / entry["file"], mmap_mode="r", allow_pickle=False)
-        x = np.asarray(stored, dtype=np.float32)
-        if len(x):
-            yield x + centre if stored.dtype == np.float16 else x
+        if len(stored):
+            yield restored(stored, centre)
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -73,28 +69,6 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     whole = {**manifest, "sha256": manifest_hash(manifest)}
     text = json.dumps(whole, indent=1, sort_keys=True)
     write_atomically(folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def _half(
-    x: Float32[np.ndarray, "n d"], centre: Float32[np.ndarray, " d"]
-) -> tuple[np.ndarray, float, float]:
-    """Return `x` - `centre` in float16, its largest entry, and the rounding it costs.
-
-    The cost is that of the worst dimension: the error's root mean square over the dimension's
-    standard deviation; infinite on overflow.
-    """
-    centred = x - centre
-    peak = float(np.abs(centred).max(initial=0.0))
-    if peak > float(np.finfo(np.float16).max):
-        return np.empty((0, 0), dtype=np.float16), peak, float("inf")
-    half = centred.astype(np.float16)
-    if not len(x):
-        return half, peak, 0.0
-    error = half.astype(np.float64) + centre - x
-    rms = np.sqrt(np.mean(error**2, axis=0))
-    spread = x.std(axis=0, dtype=np.float64)
-    ratio = np.divide(rms, spread, out=np.where(rms > 0, np.inf, 0.0), where=spread > 0)
-    return half, peak, float(ratio.max())
 
 
 def _write_npy(path: Path, array: Num[np.ndarray, "..."]) -> dict[str, Any]:

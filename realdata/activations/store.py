@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32
 
 from osae_theory.errors import InputError
-from realdata.activations.rule import Calibration, Counts, Places
+from realdata.activations.rounding import restored
+from realdata.activations.rule import Calibration, CollectionSettings, Counts, Places
 from realdata.activations.standardisation import Standardisation
 from realdata.models.disk import sha256_of
 
@@ -125,6 +126,21 @@ class ActivationStore:
         return int(self.manifest["d"])
 
     @property
+    def n_shards(self) -> int:
+        """Return the number of shards."""
+        return len(self._shards)
+
+    @property
+    def settings(self) -> CollectionSettings:
+        """Return how it was collected; InputError where it is not of a text's contexts."""
+        try:
+            return CollectionSettings(**self.manifest["settings"])
+        except TypeError as error:
+            raise InputError(
+                f"{self.folder} is not of a text: expected a store of a text's contexts"
+            ) from error
+
+    @property
     def counts(self) -> Counts:
         """Return how many positions were kept and dropped."""
         return Counts(**self.manifest["counts"])
@@ -164,9 +180,13 @@ class ActivationStore:
 
     def chunks(self, *, raw: bool = False) -> Iterator[Float32[np.ndarray, "_ d"]]:
         """Yield all activations in their order, a shard at a time."""
-        for number in range(len(self._shards)):
-            x = self._raw(number, slice(None))
-            yield x if raw else self.standardisation.apply(x)
+        for number in range(self.n_shards):
+            yield self.shard(number, raw=raw)
+
+    def shard(self, number: int, *, raw: bool = False) -> Float32[np.ndarray, "_ d"]:
+        """Return the activations of a shard, from 0 to `n_shards` - 1, in their order."""
+        x = self._raw(number, slice(None))
+        return x if raw else self.standardisation.apply(x)
 
     def places(self, indices: Int[np.ndarray, " n"]) -> Places:
         """Return where activations come from.
@@ -219,10 +239,7 @@ class ActivationStore:
         )
 
     def _raw(self, number: int, which: Any) -> Float32[np.ndarray, "n d"]:
-        stored = self._shards[number][which]
-        if stored.dtype == np.float16:
-            return stored.astype(np.float32) + self.calibration.centre
-        return np.asarray(stored, dtype=np.float32)
+        return restored(self._shards[number][which], self.calibration.centre)
 
 
 def load_npz(path: Path) -> dict[str, np.ndarray]:

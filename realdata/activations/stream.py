@@ -1,36 +1,36 @@
 """Activations as they are needed, by the rule of `realdata.activations.rule`, without a store."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
 
-from osae_theory.errors import check_integer
-from osae_theory.seeds import Axis, generator
-from realdata.activations.rule import (
-    Calibration,
-    CollectionSettings,
-    activation_batches,
-    calibrate,
-    kept_rows,
-)
-from realdata.activations.standardisation import Standardisation, fit_standardisation
+from osae_theory.errors import InputError
+from realdata.activations.blocks import check_block
+from realdata.activations.collection import check_fitted_on
+from realdata.activations.rounding import Rounded, restored
+from realdata.activations.rule import Calibration, CollectionSettings, kept_activations
+from realdata.activations.standardisation import Standardisation
+from realdata.activations.store import ActivationStore
 from realdata.models.language import LanguageModel
-from realdata.text.packing import PackedText
+from realdata.models.loading import load
+from realdata.text.corpora import Corpus, find_corpus
+from realdata.text.packing import TRAINING, PackedText, PackingSettings, pack
 
 
 @dataclass(frozen=True, eq=False)
 class ActivationStream:
-    """Activations computed as they are needed and never stored.
+    """The blocks of a text's activations, each computed when it is read and never stored.
+
+    They hold the bits that a store of the text would hold, rounded by shard as there.
 
     Attributes
     ----------
     model, text, settings : as given to `stream`
-    calibration : Calibration
-        As that of a store of the same text.
-    standardisation : Standardisation
-        Fitted on the calibration contexts alone: an estimate of a store's.
+    calibration, standardisation : Calibration, Standardisation
+        As those of the store that was given to `stream`.
+    size : int
+        Contexts of a block.
     """
 
     model: LanguageModel
@@ -38,59 +38,117 @@ class ActivationStream:
     settings: CollectionSettings
     calibration: Calibration
     standardisation: Standardisation
+    size: int
 
-    def batches(
-        self, size: int, *, buffer: int = 65_536, seed: int = 0, passes: int = 1
-    ) -> Iterator[Float32[np.ndarray, "size d"]]:
-        """Yield shuffled batches of standardised activations.
+    @property
+    def n(self) -> int:
+        """How many blocks there are."""
+        return -(-len(self.text.contexts) // self.size)
 
-        Parameters
-        ----------
-        size : int
-            Rows of a batch; what is left at the end, shorter than one, is not given.
-        buffer : int
-            Rows that are mixed: filled, shuffled, given out down to one half, filled again.
-            At least twice `size`.
-        seed : int
-            Of the order.
-        passes : int
-            Times to go through the text.
+    @property
+    def d(self) -> int:
+        """The width of an activation."""
+        return self.model.d
+
+    def read(self, number: int) -> Float32[np.ndarray, "rows d"]:
+        """Return the activations of a block, from 0 to n - 1, in their order.
+
+        Raises
+        ------
+        InputError
+            If the model gives activations that are not finite.
         """
-        check_integer("size", size, 1)
-        check_integer("buffer", buffer, 2 * size)
-        check_integer("passes", passes, 1)
-        random = generator(seed, Axis.DATA_ORDER)
-        held: list[np.ndarray] = []
-        for _ in range(passes):
-            for x in activation_batches(self.model, self.text.contexts, self.settings.batch):
-                held.append(x[kept_rows(x, self.calibration.norm_limit)])
-                if sum(map(len, held)) >= buffer:
-                    mixed = _mixed(held, random)
-                    n_given = (len(mixed) - buffer // 2) // size * size
-                    yield from self._cut(mixed[:n_given], size)
-                    held = [mixed[n_given:]]
-        yield from self._cut(_mixed(held, random), size)
+        first = number * self.size
+        end = min(first + self.size, len(self.text.contexts))
+        starts = range(first, end, self.settings.shard)
+        return np.concatenate([self._shard(start, end) for start in starts])
 
-    def _cut(self, x: np.ndarray, size: int) -> Iterator[Float32[np.ndarray, "size d"]]:
-        for start in range(0, len(x) - size + 1, size):
-            yield self.standardisation.apply(x[start : start + size])
+    def _shard(self, start: int, end: int) -> Float32[np.ndarray, "rows d"]:
+        contexts = self.text.contexts[start : min(start + self.settings.shard, end)]
+        x, _ = kept_activations(self.model, contexts, self.settings.batch, self.calibration)
+        centre = self.calibration.centre
+        stored = Rounded.of(x, centre, self.settings.precision).values
+        return self.standardisation.apply(restored(stored, centre))
+
+
+def stream_like(
+    store: ActivationStore,
+    size: int,
+    *,
+    tokens: int | None = None,
+    device: str = "cpu",
+    corpus: Corpus | None = None,
+    model: LanguageModel | None = None,
+) -> ActivationStream:
+    """Return a stream of the text that a store is a part of: its contexts, and those after them.
+
+    Parameters
+    ----------
+    store : ActivationStore
+        Of the training part of a corpus. It names model, hook point, corpus and length of a
+        context; norm limit and standardisation are the store's.
+    size : int
+        As in `stream`.
+    tokens : int, optional
+        Positions of the text, counted as in `realdata.text.packing.PackingSettings`; by default
+        those of the store.
+    device : str
+        Of the model.
+    corpus, model : optional
+        In place of those of the registries.
+
+    Raises
+    ------
+    InputError
+        As in `stream`; if the store is not of a training part, or the text is not the one that
+        it was collected from.
+    """
+    named = store.manifest["text"]
+    if named["part"] != TRAINING:
+        raise InputError(
+            f"{store.folder} is of the {named['part']} part: expected the {TRAINING} part"
+        )
+    check_block(size, store.settings.shard)
+    corpus = corpus or find_corpus(named["corpus"])
+    model = model or load(store.manifest["model"], hook=store.manifest["hook"], device=device)
+    n, context = store.contexts.shape
+    packing = PackingSettings(
+        context=context, training_tokens=n * (context - 1) if tokens is None else tokens
+    )
+    text = pack(corpus, model.tokenise, model.bos, packing).training
+    # An endless corpus is read as far as it is needed, and its order depends on that.
+    both = min(n, len(text.contexts))
+    same = np.array_equal(text.contexts[:both], store.contexts[:both])
+    if not (same or (corpus.endless and tokens is not None)):
+        raise InputError(f"{store.folder}: expected its text, but {corpus.name} has changed since")
+    return stream(model, text, store, size)
 
 
 def stream(
-    model: LanguageModel, text: PackedText, settings: CollectionSettings | None = None
+    model: LanguageModel, text: PackedText, fitted_on: ActivationStore, size: int
 ) -> ActivationStream:
-    """Return the activations of a text as a stream that stores nothing.
+    """Return the activations of a text as blocks that are not stored.
 
-    The rule is a store's own; the standardisation is fitted on the calibration contexts.
+    Parameters
+    ----------
+    model : LanguageModel
+        The model at its hook point.
+    text : PackedText
+        The contexts.
+    fitted_on : ActivationStore
+        A collection, of a part of the text or of another, whose settings, norm limit and
+        standardisation are used.
+    size : int
+        Contexts of a block: a multiple of the contexts of a shard.
+
+    Raises
+    ------
+    InputError
+        If `size` is no such multiple, or `fitted_on` is of another model.
     """
-    settings = settings or CollectionSettings()
-    calibration = calibrate(model, text, settings)
-    chunks = activation_batches(model, text.contexts[: settings.calibration], settings.batch)
-    kept = (x[kept_rows(x, calibration.norm_limit)] for x in chunks)
-    fitted = fit_standardisation((x for x in kept if len(x)), model.d, settings.standardise)
-    return ActivationStream(model, text, settings, calibration, fitted)
-
-
-def _mixed(held: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
-    rows = np.concatenate(held)
-    return rows[random.permutation(len(rows))]
+    settings = fitted_on.settings
+    check_block(size, settings.shard)
+    check_fitted_on(fitted_on, model)
+    return ActivationStream(
+        model, text, settings, fitted_on.calibration, fitted_on.standardisation, size
+    )

@@ -1,27 +1,32 @@
-"""The trainings of an experiment, planned and spread over worker processes."""
+"""The trainings of an experiment: planned, and spread over worker processes or fed together."""
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+from osae_theory.errors import InputError
+from osae_theory.threads import limited_threads
 from osae_theory.workers import in_workers
+from realdata.activations.blocks import StoreBlocks
 from realdata.activations.store import ActivationStore
+from realdata.activations.stream import stream
 from realdata.checkpoints.ours import Origin
 from realdata.experiment.presets import Preset
 from realdata.experiment.provenance import code_fingerprint
 from realdata.experiment.stores import Stores, data_hash
+from realdata.models.language import LanguageModel
+from realdata.training.rows import Rows, rows_of
 from realdata.training.trainer import (
     Budget,
     Hardware,
     Job,
-    Rows,
     RunSpec,
     is_finished,
-    rows_of,
     train,
+    train_together,
 )
 
 # Runs trained together: more would gain little on a CPU, and lose more when interrupted.
@@ -53,6 +58,8 @@ class Experiment:
         Steps between two saved states of a training.
     command : str
         The command line, for the provenance.
+    streamed : bool
+        Activations of the training parts are computed when they are needed and not stored.
     """
 
     preset: Preset
@@ -64,6 +71,11 @@ class Experiment:
     logs: tuple[str, ...] = ()
     save_every: int = 200
     command: str = ""
+    streamed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.streamed and self.preset.block == 0:
+            raise InputError("block = 0: expected at least 1 where activations are streamed")
 
 
 @dataclass(frozen=True)
@@ -93,23 +105,21 @@ def planned(experiment: Experiment, stores: Mapping[str, Stores]) -> list[Traini
         task
         for dataset in preset.corpora
         for method in preset.methods
-        for task in _tasks(
-            experiment, stores[dataset].training, method, preset.seeds, budget, rates[method]
-        )
+        for task in _tasks(experiment, stores[dataset], method, preset.seeds, budget, rates[method])
     ]
 
 
 def planned_other_m(experiment: Experiment, stores: Mapping[str, Stores]) -> list[TrainingTask]:
     """Return the trainings at other numbers of active latents, on the first corpus."""
     preset, rates = experiment.preset, experiment.learning_rates
-    store = stores[preset.corpora[0]].training
+    own = stores[preset.corpora[0]]
     budget = replace(budget_of(preset), snapshots=(0.0, 1.0))
     return [
         task
         for m in preset.other_m
         for method in preset.methods
         for task in _tasks(
-            experiment, store, method, preset.seeds[:1], replace(budget, m=m), rates[method]
+            experiment, own, method, preset.seeds[:1], replace(budget, m=m), rates[method]
         )
     ]
 
@@ -120,22 +130,23 @@ def planned_wide(experiment: Experiment, stores: Mapping[str, Stores]) -> list[T
     if preset.wide == 0:
         return []
     budget = replace(budget_of(preset), K=preset.wide, snapshots=(0.0, 1.0))
-    store, rate = stores[preset.corpora[0]].training, experiment.learning_rates[WIDE]
+    own, rate = stores[preset.corpora[0]], experiment.learning_rates[WIDE]
     # A seed of its own: a narrow SAE of the same seed would start with the wide one's first atoms.
     seed = preset.seeds[-1] + 1
-    return _tasks(experiment, store, WIDE_METHOD, (seed,), budget, rate)
+    return _tasks(experiment, own, WIDE_METHOD, (seed,), budget, rate)
 
 
 def _tasks(
     experiment: Experiment,
-    store: ActivationStore,
+    own: Stores,
     method: str,
     seeds: Sequence[int],
     budget: Budget,
     rate: float,
 ) -> list[TrainingTask]:
-    text = store.manifest["text"]
-    identity = (method, rate, budget, experiment.hardware, data_hash(store), code_fingerprint())
+    store, text = own.training, own.training.manifest["text"]
+    data = [data_hash(store), *([own.streamed.token_hash] if own.streamed is not None else [])]
+    identity = (method, rate, budget, experiment.hardware, *data, code_fingerprint())
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:10]
     name = f"{store.folder.name}-{method}-K{budget.K}-m{budget.m}-{digest}"
     origin = Origin(
@@ -178,13 +189,36 @@ def train_all(tasks: Sequence[TrainingTask], n_workers: int) -> None:
 
 def train_task(task: TrainingTask) -> int:
     """Train one task; return its number of runs."""
-    data, store = _opened(task.store)
-    train(task.job, data, store.standardisation)
+    rows, store = _opened(task.store)
+    block = task.job.budget.block
+    train(task.job, StoreBlocks(store, block) if block else rows(), store.standardisation)
     return len(task.job.runs)
 
 
+def train_streamed(
+    tasks: Sequence[TrainingTask],
+    stores: Mapping[str, Stores],
+    model: LanguageModel,
+    n_threads: int,
+) -> None:
+    """Train the runs that are not finished, all of a corpus from one pass of the model over it."""
+    from tqdm import tqdm
+
+    for name, own in stores.items():
+        jobs = [task.job for task in tasks if task.store == own.training.folder]
+        left = sum(not is_finished(job.folder / run.name) for job in jobs for run in job.runs)
+        if own.streamed is None or left == 0:
+            continue
+        blocks = stream(model, own.streamed, own.training, jobs[0].budget.block)
+        desc = f"{left} runs on {name}"
+        with limited_threads(n_threads), tqdm(desc=desc, unit="step", file=sys.stderr) as bar:
+            train_together(
+                jobs, blocks, blocks.standardisation, on_step=lambda _, bar=bar: bar.update()
+            )
+
+
 @lru_cache(maxsize=1)
-def _opened(folder: Path) -> tuple[Rows, ActivationStore]:
-    """Return a store and its rows, kept for the next task of this process."""
+def _opened(folder: Path) -> tuple[Callable[[], Rows], ActivationStore]:
+    """Return a store and what gives its rows, both kept for the next task of this process."""
     store = ActivationStore.open(folder)
-    return rows_of(store), store
+    return cache(lambda: rows_of(store)), store

@@ -21,7 +21,10 @@ from realdata.models.sources import MODELS
 _LIBRARIES = ("numba", "numpy", "scipy", "torch", "transformers", "transformer-lens")
 # What decides the weights of a run, besides its configuration and data.
 _TRAINING = ("sae/**/*.py", "objectives.py", "portable/*.py", "prefixes/*.py", "seeds.py")
-_TRAINING_HERE = ("training/trainer.py", "training/methods.py", "training/distributed.py")
+_TRAINING_HERE = (
+    *("training/trainer.py", "training/methods.py", "training/distributed.py"),
+    *("training/order.py", "training/rows.py", "activations/blocks.py", "activations/rounding.py"),
+)
 
 
 def provenance(
@@ -46,11 +49,21 @@ def provenance(
         },
         "corpora": {
             name: {part: _text(getattr(own, part)) for part in ("training", "evaluation")}
+            | _streamed(own)
             for name, own in stores.items()
         },
         "learning_rates": dict(learning_rates),
         "preset": asdict(preset),
     }
+
+
+def _streamed(own: Stores) -> dict[str, Any]:
+    """Return what was trained on where that was streamed: the training store is a sample then."""
+    if own.streamed is None:
+        return {}
+    text = own.streamed
+    hashes = {"text_hash": text.text_hash, "token_hash": text.token_hash}
+    return {"streamed": hashes | {"contexts": list(text.contexts.shape)}}
 
 
 def _text(store: Any) -> dict[str, Any]:

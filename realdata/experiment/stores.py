@@ -1,4 +1,9 @@
-"""The activations of an experiment: both parts of each corpus, found again or collected."""
+"""The activations of an experiment: both parts of each corpus, found again or collected.
+
+Where the training part is streamed, a sample of it is collected: its first contexts, which are in
+a random order. Norm limit and standardisation are the sample's, and what is measured on training
+text, such as which latents are dead, is measured on it.
+"""
 
 import hashlib
 import json
@@ -14,17 +19,34 @@ from realdata.models.language import LanguageModel
 from realdata.text.corpora import Corpus, find_corpus
 from realdata.text.packing import PackedText, PackingSettings, pack
 
+# Activations of a streamed training part that are collected.
+SAMPLE = 200_000
+
 
 @dataclass(frozen=True, eq=False)
 class Stores:
-    """The activations of one corpus, standardised on the first corpus's training part."""
+    """The activations of one corpus, standardised on the first corpus's training part.
+
+    Attributes
+    ----------
+    training, evaluation : ActivationStore
+        The two parts; of a training part that is streamed, a sample.
+    streamed : PackedText or None
+        The whole training part, where its activations are computed when they are needed.
+    """
 
     training: ActivationStore
     evaluation: ActivationStore
+    streamed: PackedText | None = None
 
 
 def collect_all(
-    model: LanguageModel, preset: Preset, cache: Path, corpora: Mapping[str, Corpus] | None = None
+    model: LanguageModel,
+    preset: Preset,
+    cache: Path,
+    corpora: Mapping[str, Corpus] | None = None,
+    *,
+    streamed: bool = False,
 ) -> dict[str, Stores]:
     """Return the activations of each corpus of a preset, collecting what is not there.
 
@@ -38,6 +60,8 @@ def collect_all(
         Folder for collections, each in a folder named by its settings.
     corpora : mapping of str to Corpus, optional
         In place of `realdata.text.corpora.find_corpus`.
+    streamed : bool
+        Collect a sample of each training part only.
 
     Raises
     ------
@@ -55,15 +79,20 @@ def collect_all(
     for name in preset.corpora:
         corpus = find_corpus(name) if corpora is None else corpora[name]
         text = pack(corpus, model.tokenise, model.bos, packing)
+        kept = text.training.first(sample_contexts(preset)) if streamed else text.training
         folders = [
-            cache / _folder_name(model, preset, part, fitted_on)
-            for part in (text.training, text.evaluation)
+            cache / _folder_name(model, preset, part, fitted_on) for part in (kept, text.evaluation)
         ]
-        training = collect(model, text.training, folders[0], settings, fitted_on=fitted_on)
+        training = collect(model, kept, folders[0], settings, fitted_on=fitted_on)
         fitted_on = fitted_on or training
         evaluation = collect(model, text.evaluation, folders[1], settings, fitted_on=fitted_on)
-        stores[name] = Stores(training, evaluation)
+        stores[name] = Stores(training, evaluation, text.training if streamed else None)
     return stores
+
+
+def sample_contexts(preset: Preset) -> int:
+    """Return how many contexts of a streamed training part are collected."""
+    return -(-min(SAMPLE, preset.training_tokens) // (preset.context - 1))
 
 
 def _folder_name(

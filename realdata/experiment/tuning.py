@@ -24,7 +24,8 @@ from realdata.experiment.provenance import code_fingerprint, versions
 from realdata.experiment.stores import data_hash
 from realdata.latents.quality import run_quality
 from realdata.training.methods import LEARNING_RATES
-from realdata.training.trainer import Job, RowsInMemory, RunSpec, run_record, snapshot_folder, train
+from realdata.training.rows import RowsInMemory
+from realdata.training.trainer import Job, RunSpec, run_record, snapshot_folder, train
 
 CANDIDATES = (0.0006, 0.0012, 0.0025, 0.005, 0.01, 0.02, 0.04)
 _HELD_OUT = 0.1
@@ -151,7 +152,7 @@ def _job(
     seed = derived_seed(0, Axis.TUNING)
     text: Mapping[str, Any] = store.manifest["text"]
     K = preset.wide if name == WIDE else preset.K
-    budget = replace(budget_of(preset), K=K, snapshots=(0.0, 1.0))
+    budget = replace(budget_of(preset), K=K, snapshots=(0.0, 1.0), block=0)
     identity = (budget, _HELD_OUT, data_hash(store), code_fingerprint())
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:10]
     return Job(

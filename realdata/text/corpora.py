@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from osae_theory.errors import check_choice
+from realdata.text.debian import DebianPackage
 from realdata.text.python_text import STDLIB, Docstrings, SourceFiles, TopicHelp
 from realdata.text.sources import HubDataset, Source, TextFolder
 
@@ -32,6 +33,20 @@ class Corpus:
 _CORPORA = (
     Corpus("python-docs", (TopicHelp(), Docstrings(STDLIB))),
     Corpus("python-source", (SourceFiles(STDLIB),)),
+    Corpus(
+        "debian-prose",
+        (
+            DebianPackage("anarchism", "usr/share/doc/anarchism/markdown/*.md*"),
+            DebianPackage("python3.11-doc", "usr/share/doc/python3.11/html/_sources/*.rst.txt"),
+        ),
+    ),
+    Corpus(
+        "debian-manuals",
+        (
+            DebianPackage("perl-doc", "usr/share/perl/5.*/pod/*.pod", "pod"),
+            DebianPackage("manpages-dev", "usr/share/man/man[23]/*.[23].gz", "roff"),
+        ),
+    ),
     Corpus(
         "pile-uncopyrighted",
         (HubDataset("monology/pile-uncopyrighted"),),

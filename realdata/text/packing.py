@@ -8,7 +8,7 @@ context, is left out, so that there is no padding.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import numpy as np
@@ -103,6 +103,18 @@ class PackedText:
     def n_positions(self) -> int:
         """Return the number of positions, without the first of each context."""
         return self.contexts.shape[0] * (self.contexts.shape[1] - 1)
+
+    def first(self, n: int) -> "PackedText":
+        """Return the first `n` contexts, or all where there are not so many."""
+        contexts = self.contexts[:n]
+        dropped = self.contexts.shape[0] - contexts.shape[0]
+        return replace(
+            self,
+            contexts=contexts,
+            document=self.document[:n],
+            start=self.start[:n],
+            n_left_out=self.n_left_out + dropped * (contexts.shape[1] - self.opened),
+        )
 
     @property
     def token_hash(self) -> str:

@@ -140,6 +140,7 @@ class ProgressBar(Log):
     def __init__(self, n_steps: int) -> None:
         self._n_steps = n_steps
         self._bar: Any = None
+        self._losses: dict[str, float] = {}
 
     def write(self, entry: Mapping[str, Any]) -> None:
         """Show an entry; several runs' losses each by its name."""
@@ -150,7 +151,8 @@ class ProgressBar(Log):
             self._bar = tqdm(
                 total=self._n_steps, initial=done - 1, desc="train", unit="step", file=sys.stderr
             )
-        losses = entry["loss"] or {}
+        # Jobs that are trained together give an entry each.
+        losses = self._losses = self._losses | (entry["loss"] or {})
         names = ["loss"] if len(losses) == 1 else [f"loss {name}" for name in losses]
         shown = {name: f"{loss:.4g}" for name, loss in zip(names, losses.values(), strict=True)}
         self._bar.set_postfix(shown | {"active": entry["active"]}, refresh=False)

@@ -1,4 +1,4 @@
-"""Training of SAEs on stored activations: several runs in one pass, resumable to the same bits.
+"""Training of SAEs on activations: several runs in one pass, resumable to the same bits.
 
 A job is some runs of one method on one corpus. It keeps, in its own folder,
 
@@ -14,14 +14,13 @@ A job is some runs of one method on one corpus. It keeps, in its own folder,
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float32, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -30,7 +29,6 @@ from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.files import write_atomically
 from osae_theory.sae import (
-    DataOrder,
     LearningRateSchedule,
     Run,
     RunSeeds,
@@ -38,62 +36,17 @@ from osae_theory.sae import (
     Trainer,
     TrainingConfig,
 )
+from realdata.activations.blocks import Blocks, Pass
 from realdata.activations.standardisation import Standardisation
-from realdata.activations.store import ActivationStore
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 from realdata.training.distributed import ALONE, Processes
 from realdata.training.logs import JsonLines, Log, make_log
 from realdata.training.methods import METHODS
+from realdata.training.order import ShuffledBlocks, ShuffledRows
+from realdata.training.rows import Rows
 
 RECORD = "run.json"
 PRECISIONS = ("highest", "high", "medium")
-# Activations beyond this many bytes stay on disk and are read row by row.
-IN_MEMORY = 2 * 1024**3
-
-
-@runtime_checkable
-class Rows(Protocol):
-    """Standardised activations by number: an array in memory, or a store on disk."""
-
-    @property
-    def n(self) -> int:
-        """How many there are."""
-        ...
-
-    @property
-    def d(self) -> int:
-        """Their width."""
-        ...
-
-    def rows(self, indices: Int[np.ndarray, " b"]) -> Float32[np.ndarray, "b d"]:
-        """Return those with these numbers."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class RowsInMemory:
-    """An array of standardised activations."""
-
-    values: Float32[np.ndarray, "n d"]
-
-    @property
-    def n(self) -> int:
-        """How many there are."""
-        return self.values.shape[0]
-
-    @property
-    def d(self) -> int:
-        """Their width."""
-        return self.values.shape[1]
-
-    def rows(self, indices: Int[np.ndarray, " b"]) -> Float32[np.ndarray, "b d"]:
-        """Return those with these numbers."""
-        return self.values[indices]
-
-
-def rows_of(store: ActivationStore, limit: int = IN_MEMORY) -> Rows:
-    """Return a store's activations, in memory if they take at most `limit` bytes there."""
-    return RowsInMemory(store.read_all()) if 4 * store.n * store.d <= limit else store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +65,9 @@ class Budget:
         Shares of the training at which checkpoints are kept.
     arithmetic : str
         See `osae_theory.sae.TrainingConfig`.
+    block : int
+        Contexts of a block inside which activations are shuffled, the blocks one after the
+        other, so that none need be stored; 0 to shuffle over all activations.
     """
 
     K: int
@@ -122,6 +78,7 @@ class Budget:
     decay_from: float = 0.5
     snapshots: tuple[float, ...] = (0.0, 1.0)
     arithmetic: str = "fast"
+    block: int = 0
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
@@ -195,6 +152,8 @@ class Job:
         Where to log besides the JSON lines: "tensorboard", "wandb".
     hardware : Hardware
         Where it runs.
+    data : str
+        What tells its activations from others of the same origin, if there are such.
     """
 
     method: str
@@ -205,6 +164,7 @@ class Job:
     save_every: int = 200
     logs: tuple[str, ...] = ()
     hardware: Hardware = field(default_factory=Hardware)
+    data: str = ""
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, METHODS)
@@ -215,7 +175,7 @@ class Job:
     @property
     def key(self) -> str:
         """Return a hash of all that decides the numbers of this job, for its own files."""
-        values = (self.method, self.runs, self.budget, self.hardware, self.origin)
+        values = (self.method, self.runs, self.budget, self.hardware, self.origin, self.data)
         return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
     @property
@@ -246,11 +206,11 @@ def snapshot_folder(run: Path, tokens: int) -> Path:
 
 def train(
     job: Job,
-    data: Rows,
+    data: Rows | Blocks,
     standardisation: Standardisation,
     *,
     processes: Processes = ALONE,
-    on_step: Callable[[int], None] | None = None,
+    on_step: Callable[[int], object] | None = None,
     progress: Log | None = None,
 ) -> None:
     """Train the runs of a job that are not finished, or go on with them.
@@ -259,8 +219,9 @@ def train(
     ----------
     job : Job
         What to train.
-    data : Rows
-        The standardised training activations.
+    data : Rows or Blocks
+        The standardised training activations: blocks of `job.budget.block` contexts, or rows
+        where that is 0.
     standardisation : Standardisation
         What was done to them; it is stored with each checkpoint.
     processes : Processes
@@ -274,54 +235,140 @@ def train(
     Raises
     ------
     InputError
-        If the device is not there, the batch cannot be shared out, or a saved state is damaged.
+        If the device is not there, the batch cannot be shared out, the data are not what the
+        budget says, or a saved state is damaged.
     """
+    train_together(
+        [job], data, standardisation, processes=processes, on_step=on_step, progress=progress
+    )
+
+
+def train_together(
+    jobs: Sequence[Job],
+    data: Rows | Blocks,
+    standardisation: Standardisation,
+    *,
+    processes: Processes = ALONE,
+    on_step: Callable[[int], object] | None = None,
+    progress: Log | None = None,
+) -> None:
+    """Train several jobs at once, so that blocks are read, or computed, once for all of them.
+
+    A job ends with the bits it would have had alone. Each is taken up from its own saved state:
+    the job that is furthest behind takes the next step.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        With the same block and batch size.
+    data, standardisation, processes, on_step, progress
+        As in `train`.
+
+    Raises
+    ------
+    InputError
+        As in `train`, or if the jobs' blocks or batch sizes differ.
+    """
+    begun = [made for job in jobs if (made := _left(job)) is not None]
+    if not begun:
+        return
+    size = data.size if isinstance(data, Blocks) else 0
+    if {job.budget.block for job in begun} != {size}:
+        blocks = sorted({job.budget.block for job in begun})
+        raise InputError(f"block = {blocks[0]}: expected {size}, as the activations are given")
+    if len({job.budget.batch_size for job in begun}) > 1:
+        raise InputError("jobs that are trained together: expected one batch size")
+    torch.set_float32_matmul_precision(begun[0].hardware.precision)
+    if not isinstance(data, Blocks):
+        for job in begun:
+            source = ShuffledRows(data, job.budget.batch_size, _seeds(job), processes)
+            for _ in _Training(job, source, standardisation, processes).run(on_step, progress):
+                pass
+        return
+    with closing(Pass(data)) as way:
+        sources = [
+            ShuffledBlocks(way, job.budget.batch_size, _seeds(job), processes) for job in begun
+        ]
+        trainings = [
+            _Training(job, source, standardisation, processes)
+            for job, source in zip(begun, sources, strict=True)
+        ]
+        _train_along(way, dict(zip(trainings, sources, strict=True)), on_step, progress)
+
+
+def _left(job: Job) -> Job | None:
+    """Return what is left to train of a job, if anything is."""
     pending = tuple(run for run in job.runs if not is_finished(job.folder / run.name))
     if not pending:
-        return
+        return None
     # A job that was killed while its records were written goes on as it began; runs that were
     # finished in other company have no part in this one.
     goes_on = job.state_file.is_file()
-    torch.set_float32_matmul_precision(job.hardware.precision)
-    made = job if goes_on else replace(job, runs=pending)
-    _Training(made, data, standardisation, processes).run(on_step, progress)
+    return job if goes_on else replace(job, runs=pending)
+
+
+def _train_along(
+    way: Pass,
+    trainings: Mapping["_Training", ShuffledBlocks],
+    on_step: Callable[[int], object] | None,
+    progress: Log | None,
+) -> None:
+    """Take the steps of trainings in turn, so that they need the same blocks at the same time."""
+    under_way = {training: training.run(on_step, progress) for training in trainings}
+    try:
+        # Each stands where its saved state left it before the first block is asked for.
+        for steps in under_way.values():
+            next(steps)
+        while under_way:
+            behind = min(under_way, key=lambda training: training.trainer.n_done)
+            if next(under_way[behind], None) is None:
+                del under_way[behind]
+            way.let_go(min((trainings[each].visit for each in under_way), default=0))
+    finally:
+        for steps in under_way.values():
+            steps.close()
 
 
 class _Training:
     """A job under way."""
 
     def __init__(
-        self, job: Job, data: Rows, standardisation: Standardisation, processes: Processes
+        self,
+        job: Job,
+        source: ShuffledRows | ShuffledBlocks,
+        standardisation: Standardisation,
+        processes: Processes,
     ) -> None:
         budget, method = job.budget, METHODS[job.method]
-        self.job, self.data, self.standardisation = job, data, standardisation
+        self.job, self.source, self.standardisation = job, source, standardisation
         self.processes = processes
         self.device = check_device(job.hardware.device)
         schedule = method.schedule(budget.K)
-        seeds = [RunSeeds.same(run.seed) for run in job.runs]
         rates = [run.learning_rate for run in job.runs]
+        self.batch_size = source.batch_size
         self.trainer = Trainer(
-            data.d,
+            source.d,
             budget.K,
-            [Run(own, rate, schedule) for own, rate in zip(seeds, rates, strict=True)],
+            [Run(own, rate, schedule) for own, rate in zip(_seeds(job), rates, strict=True)],
             budget.config(method.activation),
             device=self.device,
             all_reduce=processes.all_reduce,
             world_size=processes.count,
         )  # fmt: skip
-        self.batch_size = min(budget.batch_size, data.n)
-        self.order = DataOrder(data.n, self.batch_size, seeds)
-        self.part = processes.part(self.batch_size)
-        # On a CPU its own time: what else the machine does should not count.
-        on_cpu = self.device.type == "cpu"
-        self.clock = time.process_time if on_cpu else time.perf_counter
+        # On a CPU its own time: what else the machine does should not count. Beside a thread that
+        # computes blocks that time would be the thread's too.
+        alone_on_cpu = self.device.type == "cpu" and isinstance(source, ShuffledRows)
+        self.clock = time.process_time if alone_on_cpu else time.perf_counter
         self.seconds = 0.0
 
-    def run(self, on_step: Callable[[int], None] | None, progress: Log | None) -> None:
-        """Go on from the saved state, if there is one, to the end."""
+    def run(
+        self, on_step: Callable[[int], object] | None, progress: Log | None
+    ) -> Generator[int, None, None]:
+        """Go on from the saved state, if there is one, to the end; yield the steps done."""
         job, trainer = self.job, self.trainer
         snapshots = set(job.budget.snapshot_steps)
         self._restore()
+        yield trainer.n_done
         with self._log() as log:
             if trainer.n_done == 0:
                 self._snapshot(log, None)
@@ -339,12 +386,12 @@ class _Training:
                     progress.write(self._entry(losses))
                 if on_step is not None:
                     on_step(done)
+                yield done
         self._finish()
 
     def _step(self) -> list[float]:
+        rows = self.source.next()
         started = self.clock()
-        places = self.order.next()[:, self.part].numpy()
-        rows = self.data.rows(places.ravel()).reshape(*places.shape, self.data.d)
         losses = self.trainer.step(torch.from_numpy(rows).to(self.device)).tolist()
         self.seconds += self.clock() - started
         return losses
@@ -420,7 +467,7 @@ class _Training:
         if not self.processes.is_first:
             return
         state = {f"trainer.{name}": value for name, value in self.trainer.state().items()}
-        state |= {f"order.{name}": value for name, value in self.order.state().items()}
+        state |= {f"order.{name}": value for name, value in self.source.state().items()}
         tensors = {name: value.cpu().contiguous() for name, value in state.items()}
         metadata = {"seconds": repr(self.seconds)}
         self.job.folder.mkdir(parents=True, exist_ok=True)
@@ -437,7 +484,7 @@ class _Training:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 self.seconds = float(file.metadata()["seconds"])
             self.trainer.restore(_under("trainer.", state))
-            self.order.restore(_under("order.", state))
+            self.source.restore(_under("order.", state))
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{path} is damaged: delete it, and the training starts anew"
@@ -462,6 +509,10 @@ class _Training:
                 lambda path, text=text: path.write_text(text, encoding="utf-8"),
             )
         self.job.state_file.unlink(missing_ok=True)
+
+
+def _seeds(job: Job) -> list[RunSeeds]:
+    return [RunSeeds.same(run.seed) for run in job.runs]
 
 
 def _of_run(entry: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,41 +1,156 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from osae_theory.errors import InputError
-from realdata.activations.stream import stream
-from tiny_language import SETTINGS, TEXT, TinyModel, loop_over_positions
+from realdata.activations.blocks import Blocks, Pass, StoreBlocks
+from realdata.activations.collection import collect
+from realdata.activations.stream import stream, stream_like
+from realdata.text.corpora import Corpus
+from realdata.text.packing import PackingSettings, pack
+from tiny_language import SETTINGS, TEXT, Alphabet, TinyModel, text_split
+
+ALPHABET = Corpus("alphabet", (Alphabet(60),))
 
 
-def test_a_stream_gives_every_row_of_the_store_once_a_pass_and_stores_nothing(tmp_path, store):
-    streamed = stream(TinyModel(), TEXT.training, replace(SETTINGS, calibration=27))
-    batches = list(streamed.batches(4, buffer=40, seed=1))
-    x = np.concatenate(batches)
-    assert {len(batch) for batch in batches} == {4}
-    expected = store.manifest["counts"]["kept"] // 4 * 4
-    assert abs(len(x) - expected) <= 4
-    limit = streamed.calibration.norm_limit
-    rows, _ = loop_over_positions(TinyModel(), TEXT.training, limit)
-    every = streamed.standardisation.apply(rows)
-    # All but the few at the end that fill no batch: each is one of the rows, and none is twice.
-    values, counts = np.unique(np.concatenate([every, x]), axis=0, return_counts=True)
-    own, own_counts = np.unique(every, axis=0, return_counts=True)
-    np.testing.assert_array_equal(values, own)
-    assert (counts <= 2 * own_counts).all()
-    assert len(x) == len(every) // 4 * 4
-    np.testing.assert_allclose(every.mean(axis=0), 0, atol=1e-5)
+def every(blocks):
+    return np.concatenate([blocks.read(number) for number in range(blocks.n)])
 
 
-def test_a_stream_is_shuffled_by_its_seed(store):
-    streamed = stream(TinyModel(), TEXT.training, SETTINGS)
-    one, same, other = (
-        np.concatenate(list(streamed.batches(4, buffer=40, seed=seed))) for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one, other)
-    assert streamed.calibration.norm_limit == store.calibration.norm_limit
-    twice = np.concatenate(list(streamed.batches(4, buffer=40, seed=1, passes=2)))
-    assert len(twice) >= 2 * len(one)
-    with pytest.raises(InputError, match="buffer = 7: expected a whole number of at least 8"):
-        next(streamed.batches(4, buffer=7))
+@pytest.mark.parametrize("size", [4, 8, 400])
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_a_stream_and_a_store_of_a_text_give_the_same_bits(tmp_path, size, precision):
+    settings = replace(SETTINGS, precision=precision)
+    store = collect(TinyModel(), TEXT.training, tmp_path / "s", settings, progress=False)
+    streamed = stream(TinyModel(), TEXT.training, store, size)
+    stored = StoreBlocks(store, size)
+    assert isinstance(streamed, Blocks)
+    assert isinstance(stored, Blocks)
+    assert (streamed.n, streamed.d) == (stored.n, stored.d) == (-(-27 // size), 5)
+    for number in range(stored.n):
+        assert streamed.read(number).tobytes() == stored.read(number).tobytes()
+    assert every(stored).tobytes() == store.read_all().tobytes()
+
+
+def test_a_stream_goes_on_past_the_sample_that_it_was_fitted_on(tmp_path):
+    sample = TEXT.training.first(8)
+    store = collect(TinyModel(), sample, tmp_path / "sample", SETTINGS, progress=False)
+    streamed = stream(TinyModel(), TEXT.training, store, 4)
+    assert streamed.n == 7
+    assert streamed.read(1).tobytes() == StoreBlocks(store, 4).read(1).tobytes()
+    assert len(every(streamed)) > store.n
+    assert streamed.calibration is store.calibration
+    assert sample.n_tokens - sample.n_left_out == 8 * 8
+    np.testing.assert_array_equal(sample.contexts, TEXT.training.contexts[:8])
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [(6, "block = 6: expected a multiple of 4"), (0, "block = 0: expected a whole number")],
+)
+def test_a_block_is_whole_shards(store, size, message):
+    with pytest.raises(InputError, match=message):
+        StoreBlocks(store, size)
+    with pytest.raises(InputError, match=message):
+        stream(TinyModel(), TEXT.training, store, size)
+
+
+def test_a_stream_of_another_model_than_its_sample_is_refused(store):
+    with pytest.raises(InputError, match=r"is of tiny at .* expected other"):
+        stream(TinyModel(name="other"), TEXT.training, store, 4)
+
+
+class Numbered:
+    """Blocks of one row, their number; it remembers who read what."""
+
+    n, size, d = 5, 1, 1
+
+    def __init__(self):
+        self.read_numbers, self.threads = [], set()
+
+    def read(self, number):
+        self.read_numbers.append(number)
+        self.threads.add(threading.current_thread())
+        return np.full((1, 1), number, dtype=np.float32)
+
+
+def test_a_pass_goes_round_from_the_visit_where_it_is_begun_and_reads_ahead_in_a_thread():
+    blocks = Numbered()
+    way = Pass(blocks, ahead=2)
+    assert [int(way.at(visit)[0, 0]) for visit in (7, 8, 9, 8, 10)] == [2, 3, 4, 3, 0]
+    way.close()
+    # Four visits were asked for, and never more than two blocks are ahead of those.
+    assert blocks.read_numbers[:4] == [2, 3, 4, 0]
+    assert len(blocks.read_numbers) <= 6
+    assert threading.current_thread() not in blocks.threads
+    assert not any(thread.is_alive() for thread in blocks.threads)
+
+
+def test_a_pass_holds_no_block_that_was_let_go():
+    with_held = Pass(Numbered())
+    for visit in range(4):
+        with_held.at(visit)
+    with_held.let_go(3)
+    assert list(with_held._held) == [3]
+    with_held.close()
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_where_the_block_is_asked_for():
+    class Broken(Numbered):
+        def read(self, number):
+            if number == 1:
+                raise InputError("the model gives NaN")
+            return super().read(number)
+
+    way = Pass(Broken())
+    way.at(0)
+    with pytest.raises(InputError, match="the model gives NaN"):
+        way.at(1)
+    way.close()
+
+
+def test_a_text_without_an_activation_is_refused_and_not_gone_through_for_ever():
+    class Empty(Numbered):
+        def read(self, number):
+            return np.empty((0, 1), dtype=np.float32)
+
+    way = Pass(Empty())
+    for visit in range(4):
+        assert len(way.at(visit)) == 0
+    with pytest.raises(InputError, match="no activation is within the norm limit"):
+        way.at(4)
+    way.close()
+
+
+def collected(folder, text):
+    return collect(TinyModel(), text, folder, SETTINGS, progress=False)
+
+
+def like(store, **given):
+    return stream_like(store, 4, corpus=ALPHABET, model=TinyModel(), **given)
+
+
+def default_split():
+    """The text that `stream_like` packs, as it is split by default."""
+
+    settings = PackingSettings(context=9, training_tokens=8 * 27)
+    return pack(ALPHABET, TinyModel().tokenise, TinyModel().bos, settings)
+
+
+def test_a_store_is_enough_to_stream_its_text_and_more_of_it(tmp_path):
+    store = collected(tmp_path / "store", default_split().training)
+    assert every(like(store)).tobytes() == store.read_all().tobytes()
+    more = like(store, tokens=8 * 40)
+    assert len(more.text.contexts) == 40
+    assert every(more)[: store.n].tobytes() == store.read_all().tobytes()
+
+
+def test_a_stream_of_a_text_that_has_changed_is_refused(tmp_path):
+    store = collected(tmp_path / "store", default_split().training)
+    with pytest.raises(InputError, match="expected its text, but alphabet has changed since"):
+        stream_like(store, 4, corpus=Corpus("alphabet", (Alphabet(61),)), model=TinyModel())
+    heldout = collected(tmp_path / "heldout", text_split().evaluation)
+    with pytest.raises(InputError, match="is of the evaluation part: expected the training part"):
+        like(heldout)

@@ -100,6 +100,16 @@ def test_the_papers_presets_carry_its_settings_and_say_that_they_were_not_run(na
     assert "not run here" in preset.note
 
 
+def test_the_papers_dictionary_and_seeds_are_there_on_a_model_and_text_that_install():
+    preset = PRESETS["smollm2-135m-paper"]
+    assert preset.model == "smollm2-135m"
+    assert (preset.K, preset.m, preset.n_seeds, len(preset.methods)) == (4096, 80, 5, 5)
+    assert preset.corpora == ("debian-prose", "debian-manuals")
+    assert preset.snapshots == PRESETS["gemma-2-2b"].snapshots
+    assert "not run here" in preset.note
+    assert "borrowed" in preset.note
+
+
 def test_presets_of_dequantised_weights_say_so():
     assert all(
         ("4-bit weights, dequantised" in preset.note) != isinstance(MODELS[preset.model], HubModel)
@@ -119,6 +129,8 @@ def test_a_budget_is_the_presets_own():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"block": -1}, "block = -1"),
+        ({"block": 65}, "block = 65: expected a multiple of 64"),
         ({"m": 300}, "m = 300: expected at most K = 256"),
         ({"other_m": (300,)}, "m = 300: expected at most K = 256"),
         ({"K": 0}, "K = 0"),

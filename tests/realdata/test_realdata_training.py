@@ -25,7 +25,8 @@ from realdata.training import trainer as training
 from realdata.training.distributed import Processes
 from realdata.training.logs import JsonLines, Log, ProgressBar, make_log
 from realdata.training.methods import METHODS
-from realdata.training.trainer import Budget, Hardware, Job, RowsInMemory, RunSpec, rows_of, train
+from realdata.training.rows import RowsInMemory, rows_of
+from realdata.training.trainer import Budget, Hardware, Job, RunSpec, train
 
 pytestmark = pytest.mark.trains
 
