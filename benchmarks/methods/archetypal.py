@@ -30,15 +30,21 @@ from benchmarks.training.portable_autograd import Operations, row_sums
 from osae_theory.portable import matmul, standard_normal
 from osae_theory.seeds import Axis, generator
 
-RELAXATION = Parameter(
-    "relaxation",
-    "real",
-    "largest norm of an atom's part outside the mixture, in units of the candidates' typical norm,"
-    " at least 0",
-    # Where it never binds, atoms are free; an optimum there is not at an edge.
-    candidates=(0.3, 1.0, 3.0, 10.0, 30.0),
-    at_least=0,
-)
+
+def _relaxation(candidates: tuple[float, ...]) -> Parameter:
+    return Parameter(
+        "relaxation",
+        "real",
+        "largest norm of an atom's part outside the mixture, in units of the candidates' typical"
+        " norm, at least 0",
+        candidates=candidates,
+        at_least=0,
+    )
+
+
+# Where it never binds, atoms are free: an optimum there is not at an edge.
+RELAXATION = _relaxation((0.3, 1.0, 3.0, 10.0, 30.0))
+RANDOM_RELAXATION = _relaxation((0.0, 0.1, 0.3, 1.0, 3.0))
 _CANDIDATES_AN_ATOM = 5
 _SAMPLES_A_CANDIDATE = 100
 _ITERATIONS = 8
@@ -147,6 +153,6 @@ METHODS = (
         "archetypal-random",
         "archetypal SAE (random candidates)",
         lambda start, params: Archetypal(start, params, random_points),
-        (RELAXATION,),
+        (RANDOM_RELAXATION,),
     ),
 )

@@ -40,7 +40,7 @@ BANDWIDTH = Parameter(
     "bandwidth",
     "real",
     "width of the rectangle kernel, in units of a code's typical size, above 0",
-    candidates=(0.3, 0.5, 0.8),
+    candidates=(0.1, 0.3, 0.8),
     above=0,
 )
 STRENGTH = Parameter(

@@ -10,7 +10,7 @@ EVERY = (
     *("osae-resampled", "osae-refined"),
     *("osae-exact", "osae-exact-by-sample", "osae-exact-resorted", "osae-exact-resampled"),
     "osae-exact-refined",
-    *("aligned", "consensus", "decoder-decay"),
+    *("aligned", "archetypal", "consensus", "decoder-decay"),
     *("ksvd", "mod", "minibatch", "kmeans", "pca", "fastica", "samples"),
     *("frozen-decoder", "softly-frozen-decoder", "truth-encoder", "truth-pursuit"),
 )
