@@ -41,7 +41,7 @@ from osae_theory.workers import in_workers
 MODULE = "benchmarks.peers.synthetic"
 D, K, BATCH = 48, 128, 512
 N_TUNING_DRAWS = 2
-RATES = (0.0003, 0.001, 0.003, 0.01)
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 # Steps without firing after which a latent is dead and enters the auxiliary loss.
 DEAD_AFTER = 100
 N_HELDOUT = 50_000

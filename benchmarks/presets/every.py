@@ -1,4 +1,4 @@
-"""Every method that has been tuned, at the cell of the paper's Table 1."""
+"""Every method, at the cell of the paper's Table 1."""
 
 from benchmarks.contracts import Preset
 from benchmarks.presets._methods import EVERY

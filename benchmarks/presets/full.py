@@ -1,4 +1,4 @@
-"""Every method that has been tuned, on the paper's toy model over four axes: for a cluster."""
+"""Every method, on the paper's toy model over four axes: for a cluster."""
 
 from benchmarks.contracts import Preset
 from benchmarks.presets._methods import EVERY
