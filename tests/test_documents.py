@@ -253,6 +253,14 @@ def test_the_readmes_make_targets_exist():
         assert re.search(rf"^{target}:", makefile, flags=re.M)
 
 
+def test_the_page_of_integrations_says_what_its_table_says():
+    page = " ".join((ROOT / "docs/integrations.md").read_text().split())
+    table = (ROOT / "results/synth-sae/table.md").read_text()
+    said = re.findall(r"\d\.\d{3} ± \d\.\d{3}", page)
+    assert len(said) > 5
+    assert [estimate for estimate in said if estimate not in table] == []
+
+
 def test_the_example_of_the_fused_loss_runs_and_gives_gradients():
     [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/speed.md").read_text(), flags=re.S)
     names: dict = {}
