@@ -100,7 +100,7 @@ def test_methods_that_cannot_be_are_one_sentence(text, given, message):
 
 def test_a_method_that_has_not_been_tuned_says_how(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / f"{name}.json")
-    with pytest.raises(InputError, match="benchmarks.tune --methods jumprelu"):
+    with pytest.raises(InputError, match=r"benchmarks\.tune --methods jumprelu"):
         catalogue.variant("jumprelu")
 
 
