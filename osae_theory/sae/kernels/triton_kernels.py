@@ -253,7 +253,7 @@ def _walk_samples(
                 x, counts, indices, values, steps, rests, atoms, places,
                 losses[begin:], slopes[begin:], rows, d_x, n, s, d, K, first, width,
                 SUM=_SUMS.get(number, tl.float32), BLOCK=block,
-                num_warps=1, **_FUSED,
+                num_warps=1, **_FUSED,  # pyright: ignore[reportCallIssue]
             )  # fmt: skip
             _add_rows[S * K, triton.cdiv(now * block, _TILE[1])](
                 rows, by_latent.starts, by_latent.ends, sums, d, first, width,
