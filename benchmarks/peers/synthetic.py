@@ -52,7 +52,7 @@ _THEIRS = "sae_lens"
 # Title, bounds, and whether more is better; None where neither is.
 _METRICS = {
     "explained_variance": ("explained variance", (-np.inf, 1.0), True),
-    "mcc": ("MCC, |cosine|", (0.0, 1.0), True),
+    "mcc": ("MCC, absolute cosine", (0.0, 1.0), True),
     "stab": ("Stab(D, D\\*)", (-1.0, 1.0), True),
     "uniqueness": ("uniqueness", (0.0, 1.0), True),
     "f1": ("F1", (0.0, 1.0), True),
