@@ -32,7 +32,7 @@ from osae_theory.command_line import Parser, run
 from osae_theory.errors import JobError, check_integer
 from osae_theory.files import check_writable
 from osae_theory.metrics import chance_stability, match, order_by, orderedness
-from osae_theory.metrics.intervals import estimate
+from osae_theory.metrics.intervals import Estimate, estimate
 from osae_theory.prefixes import matryoshka_group_ends
 from osae_theory.progress import progress
 from osae_theory.seeds import Axis, derived_seed
@@ -232,7 +232,9 @@ def _columns(rows: torch.Tensor) -> Float[np.ndarray, "d K"]:
     return rows.detach().double().numpy().T.copy()
 
 
-def tasks(names: Iterable[str], seeds: Sequence[int], rate: float, n: int, folder: Path) -> Any:
+def tasks(
+    names: Iterable[str], seeds: Sequence[int], rate: float, n: int, folder: Path
+) -> list[Task]:
     """Return the trainings of some contestants on some draws at one rate."""
     return [
         Task(name, seed, rate, n, folder / "runs" / f"{name}-{seed}-{rate:g}-{n}.json")
@@ -288,22 +290,22 @@ def do(options: argparse.Namespace) -> None:
 
 
 def _best_rate(name: str, tried: Mapping[Task, Mapping[str, float]]) -> float:
-    by_rate = {
+    explained = {
         rate: float(
             np.mean(
                 [
                     found["explained_variance"]
                     for task, found in tried.items()
-                    if task.name == name and task.rate == rate
+                    if (task.name, task.rate) == (name, rate)
                 ]
             )
         )
         for rate in RATES
     }
-    finite = {rate: value for rate, value in by_rate.items() if np.isfinite(value)}
+    finite = [rate for rate in RATES if np.isfinite(explained[rate])]
     if not finite:
         raise JobError(f"{name}: no learning rate of {RATES} trains to the end")
-    best = max(finite, key=lambda rate: finite[rate])
+    best = max(finite, key=lambda rate: explained[rate])
     if best in (RATES[0], RATES[-1]):
         raise JobError(
             f"{name}: the best learning rate, {best:g}, is at the edge of {RATES}: expected one"
@@ -343,7 +345,7 @@ def write_results(
         "runs": {name: [dict(one) for one in own] for name, own in runs.items()},
         "chance_stab": asdict(chance),
         "ceiling_ord": ceiling,
-        "comparisons": [_plain(one) for found in comparisons.values() for one in found],
+        "comparisons": [asdict(one) for found in comparisons.values() for one in found],
         "provenance": versions,
     }
     write_text(folder / RESULT, json.dumps(document, indent=2) + "\n")
@@ -369,31 +371,30 @@ def table_of(
     comparisons: Mapping[str, Sequence[Comparison]],
 ) -> pd.DataFrame:
     """Return a row a measurement, a column a contestant."""
-    columns: dict[str, dict[str, str]] = {}
-    for name, own in runs.items():
-        cells = {}
-        for metric, (title, bounds, better) in _METRICS.items():
-            found = estimate([one[metric] for one in own], bounds=bounds)
-            cells[title] = _shown(found.mean, found.ci95)
-            means = {n: float(np.mean([o[metric] for o in r])) for n, r in runs.items()}
-            if better is not None and name in leaders(comparisons[metric], means, better):
-                cells[title] = f"**{cells[title]}**"
-        cells["learning rate"] = f"{rates[name]:g}"
-        columns[CONTESTANTS[name].title] = cells
-    table = pd.DataFrame(columns)
+    rows: dict[str, dict[str, str]] = {}
+    for metric, (title, bounds, better) in _METRICS.items():
+        found = {
+            name: estimate([one[metric] for one in own], bounds=bounds)
+            for name, own in runs.items()
+        }
+        means = {name: one.mean for name, one in found.items()}
+        best = () if better is None else leaders(comparisons[metric], means, better)
+        rows[title] = {
+            CONTESTANTS[name].title: f"**{_shown(one)}**" if name in best else _shown(one)
+            for name, one in found.items()
+        }
+    rows["learning rate"] = {CONTESTANTS[name].title: f"{rate:g}" for name, rate in rates.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index")
     table.index.name = ""
     return table
 
 
-def _shown(mean: float | None, interval: tuple[float, float] | None) -> str:
-    if mean is None:
+def _shown(found: Estimate) -> str:
+    if found.mean is None:
         return "–"
+    interval = found.ci95
     half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.3f}"
-    return f"{mean:.3f}{half}"
-
-
-def _plain(comparison: Comparison) -> dict[str, Any]:
-    return asdict(comparison)
+    return f"{found.mean:.3f}{half}"
 
 
 def main(arguments: list[str] | None = None) -> int:

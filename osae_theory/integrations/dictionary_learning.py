@@ -17,7 +17,8 @@ from torch import Tensor
 
 from osae_theory.errors import check_integer
 from osae_theory.integrations.laws import law_of
-from osae_theory.integrations.ordered import n_active, ordered_loss
+from osae_theory.integrations.ordered import ordered_loss
+from osae_theory.sae.schedules import warmed_active
 
 
 class LossLog(NamedTuple):
@@ -85,7 +86,7 @@ class OrderedTopKTrainer(TopKTrainer):
         centred = x - self.ae.b_dec
         scores = torch.relu(self.ae.encoder(centred))
         share = step / self.k_anneal_steps if self.k_anneal_steps else 1.0
-        active = n_active(share, self.ae.dict_size, int(self.k))
+        active = warmed_active(share, self.ae.dict_size, int(self.k))
         found = ordered_loss(centred, scores, self.ae.decoder.weight.mT, self.survival, active)
         if step > self.threshold_start_step:
             self.update_threshold(found.top_values)

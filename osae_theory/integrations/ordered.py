@@ -34,11 +34,6 @@ class Ordered:
     reconstruction: Float[Tensor, "n d"]
 
 
-def n_active(share: float, K: int, m: int) -> int:
-    """Return how many latents are active when a share in [0, 1] of the k warm-up is done."""
-    return m + round((K - m) * (1 - min(max(share, 0.0), 1.0)))
-
-
 def ordered_loss(
     x: Float[Tensor, "n d"],
     scores: Float[Tensor, "n K"],

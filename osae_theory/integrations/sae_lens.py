@@ -37,8 +37,9 @@ from sae_lens.util import temporary_seed  # pyright: ignore[reportMissingImports
 
 from osae_theory.errors import InputError, check_integer
 from osae_theory.integrations.laws import law_of
-from osae_theory.integrations.ordered import n_active, ordered_loss
+from osae_theory.integrations.ordered import ordered_loss
 from osae_theory.prefixes import PrefixLaw
+from osae_theory.sae.schedules import warmed_active
 from osae_theory.seeds import Axis, derived_seed
 
 _WARMUP = "k_warm_up"
@@ -175,7 +176,7 @@ class PrefixTopKTrainingSAE(TopKTrainingSAE):
             norms = self.W_dec.norm(dim=-1)
             hidden_pre, scale = hidden_pre * norms, 1 / norms
         share = step_input.coefficients.get(_WARMUP, 1.0)
-        active = n_active(share, self.cfg.d_sae, self.cfg.k)
+        active = warmed_active(share, self.cfg.d_sae, self.cfg.k)
         found = ordered_loss(
             target - self.b_dec, hidden_pre, self.W_dec, self.survival, active, scale
         )

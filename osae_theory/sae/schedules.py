@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from osae_theory.errors import check_integer, check_real
 
 
+def warmed_active(share: float, K: int, m: int) -> int:
+    """Return how many latents are active when a share, from 0 on, of the k warm-up is done."""
+    return m + round((K - m) * max(1 - share, 0.0))
+
+
 @dataclass(frozen=True)
 class SparsityWarmup:
     """k warm-up: the number of active latents falls linearly from K to m (section 3.1).
@@ -22,8 +27,7 @@ class SparsityWarmup:
 
     def active_at(self, step: int, n_steps: int, K: int, m: int) -> int:
         """Return the number of active latents at step `step` of `n_steps` (from 0)."""
-        remaining = 1 - step / (self.share * n_steps) if self.share > 0 else 0.0
-        return m + round((K - m) * max(remaining, 0.0))
+        return warmed_active(step / (self.share * n_steps) if self.share > 0 else 1.0, K, m)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ import torch
 
 from osae_theory.errors import InputError
 from osae_theory.integrations.laws import law_of
-from osae_theory.integrations.ordered import n_active, ordered_loss
+from osae_theory.integrations.ordered import ordered_loss
 from osae_theory.objectives import nested_dropout_loss_loop
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.sae import select_top_m
@@ -56,10 +56,6 @@ def test_a_sample_without_a_positive_score_is_left_whole():
     found = ordered_loss(x, -scores.abs(), atoms, torch.tensor(PrefixLaw.uniform(11).survival), 3)
     torch.testing.assert_close(found.loss, x.square().sum() / len(x))
     assert not found.codes.any()
-
-
-def test_the_warm_up_falls_from_all_latents_to_m():
-    assert [n_active(share, 100, 5) for share in (0.0, 0.5, 1.0, 2.0)] == [100, 53, 5, 5]
 
 
 @pytest.mark.parametrize(
