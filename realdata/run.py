@@ -100,7 +100,7 @@ def perform(
         # The wide one takes longest: it starts first.
         every = [*wide, *tasks, *other_m]
         if streamed:
-            train_streamed(every, stores, model, n_threads)
+            train_streamed(every, stores, model)
         else:
             train_all(every, experiment.n_workers)
     with _stage("evaluate", seconds):

@@ -55,7 +55,7 @@ fi
 cd "$root" || fail "'$root' cannot be entered: expected the project's folder"
 
 check() {
-    timeout --kill-after=10 "$1" "$python" -m benchmarks.speed.gpu_check "${@:2}" \
+    timeout --kill-after=4 "$1" "$python" -m benchmarks.speed.gpu_check "${@:2}" \
         --out "$out" ${tiny[@]+"${tiny[@]}"}
 }
 

@@ -217,7 +217,8 @@ def direct_check(shape: Shape, dtype: torch.dtype, device: torch.device) -> dict
         found = {"values": torch.empty_like(values), "atoms": torch.empty_like(atoms)}
         found["x"] = torch.empty_like(x)
         module.prefix_gradients(
-            x, indices, values, atoms, survival.to(x.dtype), loss,
+            x, indices, values, atoms,
+            survival.to(torch.promote_types(x.dtype, torch.float32)), loss,
             found["values"], found["atoms"], found["x"],
         )  # fmt: skip
         found |= {"loss": loss, "encoder": torch.empty_like(atoms)}

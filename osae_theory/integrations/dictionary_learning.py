@@ -88,7 +88,8 @@ class OrderedTopKTrainer(TopKTrainer):
         share = step / self.k_anneal_steps if self.k_anneal_steps else 1.0
         active = warmed_active(share, self.ae.dict_size, int(self.k))
         found = ordered_loss(centred, scores, self.ae.decoder.weight.mT, self.survival, active)
-        if step > self.threshold_start_step:
+        # While more are active the least value is not one that the threshold is for.
+        if step > self.threshold_start_step and active == int(self.k):
             self.update_threshold(found.top_values)
         self.effective_l0 = active
         self.num_tokens_since_fired += len(x)

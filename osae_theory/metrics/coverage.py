@@ -14,7 +14,7 @@ from osae_theory.portable import matmul
 CLUSTERED = 0.5
 # Atoms nearer than this to the span of those before them add no direction to it: what float32
 # leaves of such a direction is noise.
-_DEPENDENT = 1e-5
+DEPENDENT = 1e-5
 
 
 @at_the_door
@@ -149,6 +149,6 @@ def _basis(columns: Float[np.ndarray, "d k"]) -> Float[np.ndarray, "d rank"]:
             for direction in found:
                 rest -= np.sum(direction * rest) * direction
         norm = np.sqrt(np.sum(rest * rest))
-        if norm > _DEPENDENT:
+        if norm > DEPENDENT:
             found.append(rest / norm)
     return np.ascontiguousarray(np.array(found).reshape(-1, len(columns)).T)

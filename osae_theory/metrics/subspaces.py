@@ -8,6 +8,7 @@ from scipy.linalg import orth, subspace_angles
 
 from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError
+from osae_theory.metrics.coverage import DEPENDENT
 from osae_theory.metrics.matching import unit_columns
 
 
@@ -84,4 +85,4 @@ def _basis(D: Float[np.ndarray, "d K"]) -> Float[np.ndarray, "d rank"]:
     """Return orthonormal columns of the same span, which the norms of the atoms do not change."""
     units = unit_columns(D)
     units = units[:, units.any(axis=0)]
-    return orth(units) if units.shape[1] else units
+    return orth(units, rcond=DEPENDENT) if units.shape[1] else units

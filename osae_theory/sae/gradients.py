@@ -264,7 +264,8 @@ def _fill_dense(
     latents = model.preactivations(centred)
     codes = select_top_m(latents, active, model.activation)
     bias = out.decoder_bias
-    found = nested_dropout_gradients(centred, codes, model.atoms, survival, bias is not None)
+    weights = survival.to(model.atoms.dtype)
+    found = nested_dropout_gradients(centred, codes, model.atoms, weights, bias is not None)
     if samples is not None:
         found = _with_full_dense(centred, codes, model.atoms, samples, found)
     slopes = found.codes.mul_(codes != 0)

@@ -293,7 +293,10 @@ class Trainer:
                 found = run.schedule.survival_at(step, n_steps, stream)
             # The kernels read as many weights as there are atoms, whatever they are given.
             weights.append(found if type(run.schedule) in _OWN else check_survival(found, K))
-        return torch.from_numpy(np.stack(weights)).to(self.model.atoms)
+        atoms = self.model.atoms
+        # In half precision neighbouring weights would become equal, and prefixes groups.
+        dtype = torch.promote_types(atoms.dtype, torch.float32)
+        return torch.from_numpy(np.stack(weights)).to(atoms.device, dtype)
 
     def _penalty(self) -> Float[Tensor, " K"] | None:
         """Return the slope of this step's penalty on each latent's codes."""

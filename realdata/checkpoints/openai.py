@@ -82,7 +82,8 @@ def _content(source: Source) -> tuple[Tensors, Config]:
     content = read_torch(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}: expected a state dictionary")
-    return Tensors(unwrapped(content), path), Config(content, path)
+    values = unwrapped(content)
+    return Tensors(values, path), Config(values, path)
 
 
 def _options(config: Config) -> Config:

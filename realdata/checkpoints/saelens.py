@@ -404,4 +404,5 @@ def _metadata(config: Config) -> Mapping[str, Any]:
         "k": "k",
         "version": "sae_lens_version",
     }
-    return MappingProxyType({"format": FORMAT.name, **given.plain(names)})
+    kind = {"transcoder": True} if config.get("architecture") in _TRANSCODERS else {}
+    return MappingProxyType({"format": FORMAT.name, **given.plain(names), **kind})

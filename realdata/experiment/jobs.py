@@ -9,7 +9,7 @@ from pathlib import Path
 
 from osae_theory.errors import InputError
 from osae_theory.threads import limited_threads
-from osae_theory.workers import in_workers
+from osae_theory.workers import THREADS_PER_WORKER, in_workers
 from realdata.activations.blocks import StoreBlocks
 from realdata.activations.store import ActivationStore
 from realdata.activations.stream import stream
@@ -199,9 +199,11 @@ def train_streamed(
     tasks: Sequence[TrainingTask],
     stores: Mapping[str, Stores],
     model: LanguageModel,
-    n_threads: int,
 ) -> None:
-    """Train the runs that are not finished, all of a corpus from one pass of the model over it."""
+    """Train the runs that are not finished, all of a corpus from one pass of the model over it.
+
+    On one thread, beside that of the model, so that the weights are those of a stored training.
+    """
     from tqdm import tqdm
 
     for name, own in stores.items():
@@ -211,7 +213,10 @@ def train_streamed(
             continue
         blocks = stream(model, own.streamed, own.training, jobs[0].budget.block)
         desc = f"{left} runs on {name}"
-        with limited_threads(n_threads), tqdm(desc=desc, unit="step", file=sys.stderr) as bar:
+        with (
+            limited_threads(THREADS_PER_WORKER),
+            tqdm(desc=desc, unit="step", file=sys.stderr) as bar,
+        ):
             train_together(
                 jobs, blocks, blocks.standardisation, on_step=lambda _, bar=bar: bar.update()
             )

@@ -22,6 +22,9 @@ _LIBRARIES = ("numba", "numpy", "scipy", "torch", "transformers", "transformer-l
 # What decides the weights of a run, besides its configuration and data.
 _TRAINING = ("sae/**/*.py", "objectives.py", "portable/*.py", "prefixes/*.py", "seeds.py")
 _TRAINING_HERE = (
+    "activations/rule.py",
+    "activations/standardisation.py",
+    "activations/stream.py",
     *("training/trainer.py", "training/methods.py", "training/distributed.py"),
     *("training/order.py", "training/rows.py", "activations/blocks.py", "activations/rounding.py"),
 )

@@ -165,6 +165,8 @@ def table_text(preset: Preset, shown: tables.Shown, command: str) -> str:
         "± half of the 95% confidence interval by the jackknife over seeds (none below three"
         " seeds; [low, high] where it ends at -1 or 1)"
     )
+    # Beside a thread that computes blocks, processor time would be that thread's too.
+    seconds = "those of the clock" if preset.block else "processor time of one thread"
     opening = (
         f"# {preset.name}: {preset.model} at {preset.hook}\n\n{preset.note}. K = {K}, m ="
         f" {preset.m}; {preset.n_seeds} seeds; {preset.n_steps:,} steps of {preset.batch_size:,}"
@@ -188,7 +190,7 @@ def table_text(preset: Preset, shown: tables.Shown, command: str) -> str:
                 tables.fit_table(shown),
                 "Means ± standard deviations over runs. FVU in standardised units. CE recovered:"
                 " of the cross-entropy that zeros in the activations' place cost. Seconds are"
-                " processor time of one thread, a run's share of its job.",
+                f" {seconds}, a run's share of its job.",
             ),
             (
                 "Consistency of decoders",

@@ -105,7 +105,7 @@ def plain_pod(text: str) -> str:
 
 
 # Requests whose arguments are text; the fonts alternate between the arguments of the second kind.
-_TEXT_REQUESTS = frozenset(("B", "I", "SM", "SH", "SS", "IP", "TP", "SB", "TQ"))
+_TEXT_REQUESTS = frozenset(("B", "I", "SM", "SH", "SS", "IP", "SB"))
 _JOINED_REQUESTS = frozenset(("BI", "BR", "IB", "IR", "RB", "RI"))
 _ARGUMENT = re.compile(r'"((?:[^"]|"")*)"|(\S+)')
 _ROFF_ESCAPES: Mapping[str, str] = MappingProxyType(
@@ -160,14 +160,17 @@ def plain_roff(text: str) -> str:
         elif name in _TEXT_REQUESTS or name in _JOINED_REQUESTS:
             joint = "" if name in _JOINED_REQUESTS else " "
             before = [""] if name in ("SH", "SS") else []
-            given = (quoted or bare for quoted, bare in _ARGUMENT.findall(rest))
-            lines += [*before, _unescaped(joint.join(given))]
+            given = [quoted or bare for quoted, bare in _ARGUMENT.findall(rest)]
+            # The second argument of IP is a width.
+            lines += [*before, _unescaped(joint.join(given[:1] if name == "IP" else given))]
     return _few_blank_lines("\n".join(lines))
 
 
 def _unescaped(line: str) -> str:
     line = re.sub(r'\\".*', "", line)
     line = _ROFF_FONT.sub("", line)
+    # \[xx] is another way to write \(xx.
+    line = re.sub(r"\\\[(..)\]", r"\\(\1", line)
     return _ROFF_ESCAPE.sub(lambda found: _ROFF_ESCAPES.get(found[0], ""), line)
 
 

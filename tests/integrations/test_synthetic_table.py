@@ -7,13 +7,13 @@ import pytest
 pytestmark = pytest.mark.peers
 
 pytest.importorskip("sae_lens")
-from benchmarks.peers import synthetic  # noqa: E402
+from benchmarks.peers import synthetic, synthetic_runs  # noqa: E402
 
 
 @pytest.fixture
 def small(monkeypatch):
     for name, value in (("N_HELDOUT", 2000), ("N_FOR_ORDER", 4000), ("BATCH", 128)):
-        monkeypatch.setattr(synthetic, name, value)
+        monkeypatch.setattr(synthetic_runs, name, value)
 
 
 def task(name, tmp_path, seed=3):
@@ -22,20 +22,34 @@ def task(name, tmp_path, seed=3):
 
 @pytest.mark.parametrize("name", list(synthetic.CONTESTANTS))
 def test_every_contestant_trains_and_is_measured(name, small, tmp_path):
-    found = synthetic.measured(task(name, tmp_path))
+    found = synthetic_runs.measured(task(name, tmp_path))
     assert set(found) == {*synthetic._METRICS, "true_l0", "ceiling_ord"}
     assert np.isfinite(
         [found[metric] for metric in ("explained_variance", "mcc", "stab", "f1")]
     ).all()
     # What is kept is not trained again.
     kept = tmp_path / "runs" / f"{name}.json"
-    kept.write_text(json.dumps(found | {"mcc": 2.0}))
-    assert synthetic.measured(task(name, tmp_path))["mcc"] == 2.0
+    written = json.loads(kept.read_text())
+    kept.write_text(json.dumps(written | {"found": found | {"mcc": 2.0}}))
+    assert synthetic_runs.measured(task(name, tmp_path))["mcc"] == 2.0
+
+
+def test_a_run_by_other_code_is_made_again(small, tmp_path):
+    found = synthetic_runs.measured(task("topk", tmp_path))
+    kept = tmp_path / "runs" / "topk.json"
+    kept.write_text(json.dumps({"made_by": {"code": "older"}, "found": {"mcc": 2.0}}))
+    assert synthetic_runs.measured(task("topk", tmp_path)) == found
+
+
+@pytest.mark.parametrize("name", ["topk", "ordered"])
+def test_a_training_that_diverges_has_no_explained_variance(name, small, tmp_path):
+    one = synthetic.Task(name, 3, 1e30, 30, tmp_path / "run.json")
+    assert np.isnan(synthetic_runs.measured(one)["explained_variance"])
 
 
 def test_a_run_is_the_same_twice(small, tmp_path):
-    first = synthetic.measured(task("ordered-warmed", tmp_path / "a"))
-    assert first == synthetic.measured(task("ordered-warmed", tmp_path / "b"))
+    first = synthetic_runs.measured(task("ordered-warmed", tmp_path / "a"))
+    assert first == synthetic_runs.measured(task("ordered-warmed", tmp_path / "b"))
 
 
 def made_up(names, n=4):
