@@ -52,8 +52,8 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
         "--activations",
         type=Path,
         metavar="FILE.npy",
-        help="activations (n, d): compare by what latents do on them, too, and put each SAE's"
-        " directions into the other",
+        help="activations (n, d), or a folder of collected ones: compare by what latents do on"
+        " them, too, and put each SAE's directions into the other",
     )
     p.add_argument(
         "--sort-by",
@@ -204,6 +204,10 @@ def _collect(options: argparse.Namespace, command: str) -> None:
         raise InputError("expected --text CORPUS with --model NAME, or --activations FILE.npy")
     settings = CollectionSettings(standardise=options.standardise)
     if options.activations is not None:
+        if options.layer is not None and options.hook is not None:
+            raise InputError(
+                f"--layer {options.layer} and --hook {options.hook}: expected one of them"
+            )
         hook = options.hook if options.layer is None else hook_of_layer(options.layer)
         store = collect_given(
             options.activations,
@@ -543,6 +547,8 @@ def _run(options: argparse.Namespace, command: str) -> None:
     from realdata.training.trainer import Hardware
 
     preset = preset_of(options)
+    if options.stream and preset.block == 0:
+        raise InputError("--block 0: expected at least 1 with --stream")
     if options.dry_run:
         from realdata.experiment.plan import Plan, described
 
@@ -635,7 +641,7 @@ def _add_train(p: argparse.ArgumentParser) -> None:
 def _train(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
     from realdata.activations.blocks import BLOCK, StoreBlocks
-    from realdata.activations.store import ActivationStore
+    from realdata.activations.store import ActivationStore, manifest_hash
     from realdata.activations.stream import ActivationStream, stream_like
     from realdata.checkpoints.ours import Origin
     from realdata.training.distributed import started_processes
@@ -666,6 +672,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
             data = stream_like(store, block, tokens=options.tokens, device=options.device)
         else:
             data = StoreBlocks(store, block) if block else rows_of(store)
+        streamed = data.text.token_hash if isinstance(data, ActivationStream) else ""
         jobs = [
             Job(
                 method=method,
@@ -691,7 +698,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
                 ),
                 save_every=options.save_every,
                 hardware=Hardware(device=options.device, precision=options.precision),
-                data=data.text.token_hash if isinstance(data, ActivationStream) else "",
+                data=f"{manifest_hash(store.manifest)} {streamed}",
             )
             for method in methods
         ]

@@ -59,7 +59,7 @@ def parser() -> Parser:
         help="threads of every contender (default: 1 at toy, the machine's cores elsewhere)",
     )
     p.add_argument(
-        "--out", type=Path, default=Path("out/speed"), help="folder for results (out/speed)"
+        "--out", type=Path, help="folder for results (out/speed; out/speed-cuda on a GPU)"
     )
     p.add_argument(
         "--redraw",
@@ -109,7 +109,15 @@ def _check(options: argparse.Namespace) -> None:
         check_choice("shape", options.shape, SHAPES)
     if options.rounds is not None:
         check_integer("--rounds", options.rounds, 1, _MOST)
+    options.out = _folder(options)
     check_writable(options.out)
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """Return where results go: a device's do not take the place of the study's on a CPU."""
+    if options.out is not None:
+        return options.out
+    return Path("out/speed" if options.device == "cpu" else f"out/speed-{options.device}")
 
 
 def _chosen(options: argparse.Namespace) -> list[tuple[str, Shape]]:
@@ -124,12 +132,16 @@ def redraw(folder: Path) -> list[Path]:
     """Draw the figures of a results folder again; return their paths."""
     try:
         whole = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        drawn = {one["shape"]["name"]: report.figure(one) for one in whole.get("shapes", [whole])}
+        of_device = "device" in whole
+        shown = [] if of_device else whole.get("shapes", [whole])
+        drawn = {one["shape"]["name"]: report.figure(one) for one in shown}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{str(folder)!r} cannot be drawn ({type(error).__name__}): expected a folder with the"
             f" {RESULT} of `python -m {MODULE}`"
         ) from error
+    if of_device:
+        raise InputError(f"{str(folder)!r} is of a GPU: there are no figures of these")
     for name, figure in drawn.items():
         save_figure(figure, folder / f"{name}.png")
     return [folder / f"{name}.png" for name in drawn]
@@ -138,6 +150,7 @@ def redraw(folder: Path) -> list[Path]:
 def do(options: argparse.Namespace, command: str) -> None:
     """Measure, write tables and figures, and print them."""
     if options.redraw:
+        options.out = _folder(options)
         check_writable(options.out)
         print("\n".join(map(str, redraw(options.out))))
         return

@@ -115,7 +115,8 @@ def dictionaries(
     revision : str, optional
         Branch, tag or commit on the hub.
     activations : Path, optional
-        A .npy file (n, d), in the coordinates that the checkpoints take.
+        A .npy file (n, d), or a folder of collected ones, in the coordinates that the checkpoints
+        take.
     order : str
         A name in ORDERS. Ties, and latents that are never active, stand in an order drawn for
         each SAE, so that nothing of the trained order is left.
@@ -128,7 +129,7 @@ def dictionaries(
     """
     check_choice("order", order, ORDERS)
     if order != TRAINED and activations is None:
-        raise InputError(f"order {order!r} needs activations: expected --activations FILE.npy")
+        raise InputError(f"order {order!r} needs activations: expected --activations")
     found = []
     for place, (name, location) in enumerate(locations.items()):
         if activations is None:

@@ -6,9 +6,8 @@ unexplained (FVU) hardly rises, whatever their cosines look like; turned into ro
 says how much a wrong direction costs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields, replace
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from osae_theory.seeds import Axis, generator
 from realdata.checkpoints.form import SparseAutoencoder
 from realdata.comparison.dictionaries import Dictionary
 from realdata.comparison.matches import THRESHOLD, matched_places
-from realdata.latents.apply import read_activations, row_chunks
+from realdata.latents.apply import Rows, read_activations, row_chunks
 from realdata.latents.quality import run_quality
 from realdata.latents.sparse import LatentChunk, as_sparse
 
@@ -70,7 +69,7 @@ def substitutions(
         With their latents on the activations. A transcoder takes part with its directions only:
         it does not reconstruct what it reads.
     activations : Path
-        The .npy file (n, d) of these latents.
+        What these latents were computed of: a .npy file (n, d) or a folder of collected ones.
     threshold : float
         In [0, 1]: the signed cosine from which a pair counts as shared.
     seed : int
@@ -87,12 +86,25 @@ def substitutions(
         If there are no latents, or the activations cannot be used or do not vary.
     """
     found = []
-    for target, source in permutations(dictionaries, 2):
+    for target in dictionaries:
         autoencoder = target.autoencoder
         if not target.latents or not isinstance(autoencoder, SparseAutoencoder):
             raise InputError(f"nothing is known of {target.name}'s latents: expected activations")
-        if not autoencoder.metadata.get("transcoder", False):
-            found.append(_substitution(source, target, autoencoder, activations, threshold, seed))
+        if autoencoder.metadata.get("transcoder", False):
+            continue
+        rows = read_activations(activations, autoencoder, target.name)
+
+        def fvu(
+            changed: SparseAutoencoder, rows: Rows = rows, target: Dictionary = target
+        ) -> float:
+            return run_quality(_reconstructions(changed, target, rows)).fvu
+
+        as_it_is = fvu(autoencoder)
+        found += [
+            _substitution(source, target, autoencoder, as_it_is, fvu, threshold, seed)
+            for source in dictionaries
+            if source is not target
+        ]
     return found
 
 
@@ -106,7 +118,8 @@ def _substitution(
     source: Dictionary,
     target: Dictionary,
     autoencoder: SparseAutoencoder,
-    path: Path,
+    as_it_is: float,
+    fvu_of: Callable[[SparseAutoencoder], float],
     threshold: float,
     seed: int,
 ) -> Substitution:
@@ -121,14 +134,14 @@ def _substitution(
     latents = target.order[rows]
 
     def fvu(kept: Int[np.ndarray, " n"], taken: Int[np.ndarray, " n"]) -> float:
-        return _fvu(with_directions(autoencoder, kept, other[taken]), target, path)
+        return fvu_of(with_directions(autoencoder, kept, other[taken]))
 
     return Substitution(
         directions_of=source.name,
         sae=target.name,
         shared=int(near.sum()),
         matched=len(rows),
-        fvu=_fvu(autoencoder, target, path),
+        fvu=as_it_is,
         fvu_shared=fvu(latents[near], columns[near]),
         fvu_shared_random=fvu(latents[near], drawn[: int(near.sum())]),
         fvu_all=fvu(latents, columns),
@@ -169,15 +182,9 @@ def _norms(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 1"]:
     return np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
 
 
-def _fvu(autoencoder: SparseAutoencoder, of: Dictionary, path: Path) -> float:
-    """Return the FVU of a decoder on the latents of a dictionary."""
-    return run_quality(_reconstructions(autoencoder, of, path)).fvu
-
-
 def _reconstructions(
-    autoencoder: SparseAutoencoder, of: Dictionary, path: Path
+    autoencoder: SparseAutoencoder, of: Dictionary, x: Rows
 ) -> Iterator[tuple[Float[np.ndarray, "_ _"], LatentChunk, Float[np.ndarray, "_ _"]]]:
-    x = read_activations(path, autoencoder, of.name)
     parts = row_chunks(x, autoencoder.dtype)
     for latents, (_, part) in zip(of.latents, parts, strict=True):
         dense = torch.from_numpy(as_sparse(latents).toarray()).to(autoencoder.dtype)

@@ -178,6 +178,11 @@ class Job:
         values = (self.method, self.runs, self.budget, self.hardware, self.origin, self.data)
         return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
+    def run_key(self, run: RunSpec) -> str:
+        """Return a hash of all that decides the weights of one run, whatever its company."""
+        values = (self.method, run, self.budget, self.origin, self.data)
+        return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
     @property
     def state_file(self) -> Path:
         """Return where the state is kept while the job is under way."""
@@ -297,14 +302,26 @@ def train_together(
 
 
 def _left(job: Job) -> Job | None:
-    """Return what is left to train of a job, if anything is."""
-    pending = tuple(run for run in job.runs if not is_finished(job.folder / run.name))
+    """Return what is left to train of a job, if anything is.
+
+    Raises InputError where a finished run of the same name was made by other settings or data.
+    """
+    pending = []
+    for run in job.runs:
+        folder = job.folder / run.name
+        if not is_finished(folder):
+            pending.append(run)
+        elif run_record(folder).get("key", job.run_key(run)) != job.run_key(run):
+            raise InputError(
+                f"{folder} holds a run of other settings or activations: expected those it was"
+                " made with, or another folder"
+            )
     if not pending:
         return None
     # A job that was killed while its records were written goes on as it began; runs that were
     # finished in other company have no part in this one.
     goes_on = job.state_file.is_file()
-    return job if goes_on else replace(job, runs=pending)
+    return job if goes_on else replace(job, runs=tuple(pending))
 
 
 def _train_along(
@@ -499,6 +516,7 @@ class _Training:
         for run, lost in zip(self.job.runs, diverged, strict=True):
             record = asdict(run) | {
                 "method": self.job.method,
+                "key": self.job.run_key(run),
                 "m": self.job.budget.m,
                 "diverged": lost,
                 "snapshots": [_of_run(entry, run.name) for entry in entries],

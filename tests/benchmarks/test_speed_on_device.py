@@ -446,3 +446,15 @@ def test_the_script_goes_on_after_a_part_that_fails(tmp_path):
     ]  # fmt: skip
     assert calls[0] == f"ready {tmp_path / 'results'} --tiny"
     assert "speed=1" in calls[-1] or "tests=0" in calls[-1]
+
+
+def test_a_devices_results_have_a_folder_of_their_own_and_no_figures(
+    as_if_on_a_gpu, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["--device", "cuda", "--rounds", "1"]) == 0
+    assert (tmp_path / "out/speed-cuda/result.json").is_file()
+    assert not (tmp_path / "out/speed").exists()
+    with pytest.raises(SystemExit):
+        command.main(["--redraw", "--out", "out/speed-cuda"])
+    assert "'out/speed-cuda' is of a GPU: there are no figures of these" in capsys.readouterr().err

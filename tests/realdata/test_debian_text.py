@@ -106,6 +106,16 @@ def test_a_manual_page_is_its_text_without_requests_fonts_and_tables():
     ]
 
 
+def test_indents_are_no_text_and_both_ways_to_write_a_character_are_read():
+    page = """.TP 8
+.B \\-\\-all
+every \\[aq]one\\[aq] \\[em] or \\(aqtwo\\(aq
+.IP \\[bu] 3
+point
+"""
+    assert plain_roff(page).splitlines() == ["--all", "every 'one' -- or 'two'", "*", "point"]
+
+
 def test_a_perl_document_is_its_text_without_commands_and_codes():
     pod = """=encoding utf8
 

@@ -57,6 +57,15 @@ def of_the_library(s, x):
     return latents, rebuilt * deviation + mean
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_a_wrappers_prefix_does_not_hide_the_activation(tmp_path, prefix):
+    plain = load(written(tmp_path, state()))
+    wrapped = load(written(tmp_path, {prefix + name: value for name, value in state().items()}))
+    x = torch.randn(20, D, generator=torch.Generator().manual_seed(0))
+    assert wrapped.architecture == "TopK"
+    torch.testing.assert_close(wrapped.encode(x), plain.encode(x))
+
+
 @pytest.mark.parametrize("activation", ["TopK", "ReLU", None])
 def test_latents_and_reconstruction_are_those_of_the_librarys_class(tmp_path, activation):
     stored = state(activation=activation)

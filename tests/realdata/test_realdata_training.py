@@ -267,6 +267,13 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert steps == []
 
 
+@pytest.mark.parametrize("changes", [{"rate": 0.004}, {"data": "of another store"}])
+def test_a_finished_run_of_other_settings_or_data_is_refused(tmp_path, changes):
+    trained(tmp_path)
+    with pytest.raises(InputError, match="seed-0 holds a run of other settings or activations"):
+        trained(tmp_path, **changes)
+
+
 def test_more_runs_leave_the_finished_ones_alone(tmp_path):
     trained(tmp_path, seeds=(0, 1))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "seed-0").rglob("*")}

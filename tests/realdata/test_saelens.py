@@ -367,3 +367,9 @@ def test_a_scaling_that_is_there_but_cannot_be_read_is_not_left_out(tmp_path):
     scaler.unlink()
     scaler.mkdir()
     assert "activation_scaler.json cannot be read" in refusal(str(folder))
+
+
+@pytest.mark.parametrize("name", ["transcoder", "topk"])
+def test_a_transcoder_says_that_it_is_one(name):
+    found = load(str(FIXTURES / name)).metadata.get("transcoder", False)
+    assert found is (name == "transcoder")
