@@ -221,6 +221,10 @@ class Store:
             )
         return None
 
+    def has_arrays(self, run_id: str) -> bool:
+        """Return whether the arrays of a run are there, damaged or not."""
+        return arrays.arrays_file(self.folder, run_id).exists()
+
     def supersede(self, run_ids: Iterable[str]) -> None:
         """Let the next training that this writer adds for these runs replace what is there now.
 
