@@ -104,6 +104,7 @@ def test_a_latent_that_is_never_active_has_no_correlation(store, pair):
     shown = seed_pairs.compared(variant_named("topk"), [dead, both[1]], "trained", 7)
     assert np.isnan(shown.correlations[2]).all()
     assert np.isfinite(shown.cosines).all()
+    assert shown.matching.live is not None
     assert not shown.matching.live[2]
 
 

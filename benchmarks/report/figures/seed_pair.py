@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 from jaxtyping import Float
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 
@@ -92,7 +93,7 @@ def draw(pairs: Sequence[SeedPair], title: str) -> Figure:
         (axes[:, 2:], both, maps[2], "correlation, cosine; grey: a latent that is never active"),
     ):
         bar = figure.colorbar(
-            matplotlib.cm.ScalarMappable(norm, mapped),
+            ScalarMappable(norm, mapped),
             ax=columns.ravel().tolist(),
             location="bottom",
             shrink=0.6,
