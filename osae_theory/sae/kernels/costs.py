@@ -18,9 +18,11 @@ _TF32 = 494.5e12
 # Of one entry of n s d. An atom is read on the way there and on the way back, its gradient's row
 # written and read again; an input is read for the encoder.
 _WALK_OPERATIONS, _ENCODER_OPERATIONS = 13, 2
-# Entries of n K and of K K that pass through memory beside the dense way's products; of n K where
-# the encoder's gradient alone is dense; bytes of n K for active latents as indices.
-_LATENT_PASSES, _GRAM_PASSES, _ENCODER_PASSES, _INDEX_BYTES = 16, 17, 3, 16
+# Entries of n K and of K K that pass through memory beside the dense way's products, of n K under
+# the plain law, of n K where the encoder's gradient alone is dense; bytes of n K for active latents
+# as indices.
+_LATENT_PASSES, _GRAM_PASSES, _PLAIN_PASSES = 16, 17, 9
+_ENCODER_PASSES, _INDEX_BYTES = 3, 16
 
 
 def walk_seconds(n: int, s: int, d: int, K: int, dtype: torch.dtype) -> float:
@@ -41,15 +43,18 @@ def walk_seconds(n: int, s: int, d: int, K: int, dtype: torch.dtype) -> float:
     return walk + indices + encoder
 
 
-def dense_seconds(n: int, d: int, K: int, dtype: torch.dtype) -> float:
+def dense_seconds(n: int, d: int, K: int, dtype: torch.dtype, plain: bool = False) -> float:
     """Return the model's seconds of loss and gradients by products of whole matrices.
 
     Identity I1 around the full residual: `osae_theory.objectives.nested_dropout_gradients`.
-    Parameters as in `walk_seconds`.
+    Parameters as in `walk_seconds`; `plain` says that all survival weights are 1, which leaves out
+    whatever has K K entries.
     """
     dtype = _known(dtype)
-    operations = 8 * n * K * d + 4 * n * K * K + 4 * d * K * K
-    entries = _LATENT_PASSES * n * K + _GRAM_PASSES * K * K
+    operations, entries = 8 * n * K * d, _PLAIN_PASSES * n * K
+    if not plain:
+        operations += 4 * n * K * K + 4 * d * K * K
+        entries = _LATENT_PASSES * n * K + _GRAM_PASSES * K * K
     return operations / matrix_peak(dtype) + dtype.itemsize * entries / BANDWIDTH
 
 
