@@ -11,6 +11,7 @@ from osae_theory.objectives import nested_dropout_gradients
 from osae_theory.sae.gradients import sparse_pays
 from osae_theory.sae.kernels import costs
 from osae_theory.sae.kernels.costs import (
+    Rates,
     dense_seconds,
     encoder_walk_pays,
     matrix_peak,
@@ -47,6 +48,19 @@ def test_the_walk_at_the_papers_shape_takes_its_bytes_over_the_bandwidth(monkeyp
     rows, indices, encoder = 16 * n * s * d, 20 * n * K, 4 * n * s * d
     expected = (rows + indices + encoder) / 3.35e12
     assert walk_seconds(n, s, d, K, torch.float32) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_device_of_half_the_rates_takes_twice_as_long(monkeypatch):
+    monkeypatch.setattr(costs, "_rounds_to_tf32", lambda: False)
+    half = Rates(3.35e12 / 2, 67e12 / 2, 67e12 / 2)
+    shape, dtype = (4096, 2304, 4096), torch.float32
+    n, d, K = shape
+    assert walk_seconds(n, 80, d, K, dtype, half) == pytest.approx(
+        2 * walk_seconds(n, 80, d, K, dtype)
+    )
+    assert dense_seconds(*shape, dtype, rates=half) == pytest.approx(
+        2 * dense_seconds(*shape, dtype)
+    )
 
 
 @pytest.mark.parametrize("plain", [True, False])
