@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from osae_theory import __version__
-from osae_theory.provenance import provenance_here
+from osae_theory.provenance import provenance_here, triton_version
 from osae_theory.workers import THREADS_PER_WORKER
 
 _LIBRARIES = ("numba", "numpy", "scipy", "torch")
@@ -28,9 +28,14 @@ def provenance(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this project, of Python and of the libraries that compute."""
+    """Return the versions of this project, of Python and of the libraries that compute.
+
+    Triton's is among them where it can be imported.
+    """
+    triton = triton_version()
     return {
         "osae_theory": __version__,
         "python": platform.python_version(),
         **{library: version(library) for library in _LIBRARIES},
+        **({} if triton is None else {"triton": triton}),
     }

@@ -6,10 +6,12 @@ import re
 import subprocess
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 import osae_theory
@@ -34,6 +36,11 @@ class Provenance:
         Versions.
     backend : str
         What trained: "numba" or "triton" (compiled kernels), "plain" (numpy) or "torch".
+    triton : str or None
+        Triton's version where it can be imported.
+    device : str or None
+        Where it trained: "cpu", or the kind of a device and, of a GPU, its name; None of a run
+        that was kept before this was noted.
     """
 
     commit: str | None
@@ -47,6 +54,13 @@ class Provenance:
     numba: str
     scipy: str
     backend: str
+    triton: str | None = None
+    device: str | None = None
+
+    @property
+    def device_kind(self) -> str | None:
+        """The kind of device that trained: "cpu", "cuda", ...; None where it is not known."""
+        return device_kind(self.device, self.backend)
 
 
 @cache
@@ -58,7 +72,7 @@ def provenance_here(device: str = "cpu", arithmetic: str = "portable") -> Proven
         commit=commit,
         dirty=None if commit is None or changed is None else bool(changed),
         package=osae_theory.__version__,
-        processor=_processor(),
+        processor=processor(),
         system=platform.platform(),
         python=platform.python_version(),
         numpy=version("numpy"),
@@ -66,7 +80,19 @@ def provenance_here(device: str = "cpu", arithmetic: str = "portable") -> Proven
         numba=_version("numba"),
         scipy=version("scipy"),
         backend=backend_on(device, arithmetic),
+        triton=triton_version(),
+        device=_named(torch.device(device)),
     )
+
+
+def device_kind(device: str | None, backend: str | None) -> str | None:
+    """Return a kind of device from a `Provenance`'s device, or from its backend where it has none.
+
+    Torch computes on any kind: of "torch" alone none follows.
+    """
+    if device is not None:
+        return device.split()[0]
+    return {"numba": "cpu", "plain": "cpu", "triton": "cuda"}.get(backend or "")
 
 
 def dictionary_sha256(dictionary: Float[np.ndarray, "d K"]) -> str:
@@ -102,7 +128,22 @@ def _version(library: str) -> str:
         return "not installed"
 
 
-def _processor() -> str:
+def triton_version() -> str | None:
+    """Return Triton's version; None where it cannot be imported."""
+    try:
+        return str(import_module("triton").__version__)
+    except ImportError:
+        return None
+
+
+def _named(device: torch.device) -> str:
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return device.type
+    return f"{device.type} {torch.cuda.get_device_name(device)}"
+
+
+def processor() -> str:
+    """Return the processor's name."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

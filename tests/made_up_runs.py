@@ -39,6 +39,8 @@ PROVENANCE = Provenance(
     numba="0.61",
     scipy="1.13",
     backend="numba",
+    triton="3.9.0",
+    device="cpu",
 )
 
 

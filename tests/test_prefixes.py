@@ -22,6 +22,7 @@ from osae_theory.prefixes import (
     geometric_group_ends,
     matryoshka_group_ends,
 )
+from osae_theory.prefixes.named import LAWS
 from osae_theory.strategies import prefix_laws
 from runtime_types import end_checks
 
@@ -86,6 +87,15 @@ def test_equal_groups_end_at_the_ceilings_of_fifths(K):
 def test_geometric_groups_double_up_to_K():
     assert geometric_group_ends(100, 5) == (7, 13, 25, 50, 100)
     assert PrefixLaw.groups(3, geometric_group_ends(3, 5)).probabilities[-1] == pytest.approx(0.2)
+
+
+def test_every_named_law_is_of_as_many_atoms_as_it_is_asked_for():
+    for name, law in LAWS.items():
+        if law.takes_number and law.default is None:
+            assert law.build(7, 0.5).K == 7, name
+        else:
+            assert law.of(7).K == 7, name
+    assert (LAWS["zipf"].of(7).probabilities == PrefixLaw.zipf(7).probabilities).all()
 
 
 @pytest.mark.theory

@@ -1,9 +1,13 @@
 import hashlib
 import struct
+import sys
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
+from benchmarks.provenance import versions
 from osae_theory import __version__, provenance
 from osae_theory.provenance import dictionary_sha256, provenance_here
 
@@ -29,6 +33,25 @@ def test_provenance_names_what_computes_and_is_a_plain_value():
         value = getattr(found, field.name)
         assert value is None or isinstance(value, (str, bool))
         assert value != ""
+
+
+def test_the_kind_of_a_device_is_known_from_the_device_or_from_what_trained_there():
+    assert provenance_here().device_kind == "cpu"
+    assert provenance.device_kind("cuda NVIDIA H100", "torch") == "cuda"
+    kinds = {name: provenance.device_kind(None, name) for name in ("numba", "plain", "triton")}
+    assert kinds == {"numba": "cpu", "plain": "cpu", "triton": "cuda"}
+    assert provenance.device_kind(None, "torch") is None
+    assert provenance.device_kind(None, None) is None
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_tritons_version_is_noted_where_it_can_be_imported(installed, monkeypatch):
+    monkeypatch.setitem(
+        sys.modules, "triton", SimpleNamespace(__version__="9.9") if installed else None
+    )
+    expected = "9.9" if installed else None
+    assert provenance_here.__wrapped__().triton == expected
+    assert versions().get("triton") == expected
 
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ TEMPLATE = "page.html.jinja"
 _DIGITS = 5
 _MOST_REASONS = 50
 _ORIGIN = ("code", "commit", "dirty", "package", "processor", "system", "python", "numpy")
-_ORIGIN += ("torch", "numba", "scipy", "backend")
+_ORIGIN += ("torch", "numba", "scipy", "backend", "triton", "device")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from benchmarks.provenance import versions
 from benchmarks.speed import on_device, report, study
 from benchmarks.speed.shapes import OF_GPU, SHAPES, Shape
 from osae_theory.command_line import Parser, run
+from osae_theory.devices import check_device
 from osae_theory.errors import InputError, JobError, check_choice, check_integer
 from osae_theory.files import check_writable
 
@@ -185,7 +186,7 @@ def do(options: argparse.Namespace, command: str) -> None:
 def _do_on_device(options: argparse.Namespace, command: str) -> None:
     """Measure on a GPU, write the document and its table, and print one of them."""
     planned = device_plans(options)
-    device = on_device.usable(options.device)
+    device = check_device(options.device)
     kernels = on_device.kernels_on(device)
     if kernels.reason is not None:
         warnings.warn(kernels.reason, RuntimeWarning, stacklevel=1)

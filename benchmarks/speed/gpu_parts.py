@@ -27,10 +27,10 @@ from benchmarks.speed.on_device import (
     described_device,
     kernels_on,
     measure,
-    synchronise,
-    usable,
 )
 from benchmarks.speed.shapes import SHAPES, Shape
+from benchmarks.speed.timing import synchronise
+from osae_theory.devices import check_device
 from osae_theory.errors import JobError, described, in_one_line
 from osae_theory.files import check_writable, write_atomically
 from osae_theory.prefixes import PrefixLaw
@@ -108,7 +108,7 @@ def sizes(tiny: bool) -> Sizes:
 
 def ready(tiny: bool) -> str:
     """Return in a line what there is to check on; raise InputError where that is no GPU."""
-    device = usable(_name(tiny))
+    device = check_device(_name(tiny))
     found, kernels = described_device(device), kernels_on(device)
     driver = f", driver {found['driver']}" if found["driver"] else ""
     missing = f" ({kernels.reason})" if kernels.reason else ""
@@ -147,7 +147,7 @@ def do(part: str, out: Path, tiny: bool, stood_in: Sequence[str] = ()) -> str:
         write_atomically(out / f"{part}.json", lambda new: new.write_text(text, encoding="utf-8"))
 
     try:
-        device = usable(_name(tiny))
+        device = check_device(_name(tiny))
         kernels = kernels_on(device)
         write({"device": described_device(device), "kernels": asdict(kernels)})
         said = _PARTS[part](device, kernels, tiny, write)

@@ -19,14 +19,7 @@ from osae_theory.objectives import (
 )
 from osae_theory.prefixes import PrefixLaw, equal_group_ends
 from osae_theory.sae import TopMSAE
-from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients
-from osae_theory.sae.kernels import (
-    EncoderGradients,
-    PrefixGradients,
-    encoder_gradients,
-    prefix_gradients,
-    select_sparse,
-)
+from osae_theory.sae.gradients import ModelGradients, Workspace, fill_gradients, fill_sparse
 from osae_theory.seeds import Axis, generator, torch_generator
 
 Way = Callable[[Float[Tensor, "n d"]], None]
@@ -71,30 +64,22 @@ def initialised(shape: Shape, seed: int = 0, device: torch.device = _CPU) -> Top
 
 def fused(model: TopMSAE, shape: Shape, law: PrefixLaw, backend: str = "auto") -> Way:
     """Return the way that training takes: compiled, over active latents only where that pays."""
+    return _filling(fill_gradients, model, shape, law, backend)
+
+
+def by_kernels(model: TopMSAE, shape: Shape, law: PrefixLaw, backend: str) -> Way:
+    """Return the way over active latents only, by a backend's kernels: see `fill_sparse`."""
+    return _filling(fill_sparse, model, shape, law, backend)
+
+
+def _filling(
+    fill: Callable[..., object], model: TopMSAE, shape: Shape, law: PrefixLaw, backend: str
+) -> Way:
     survival = _survival(law, model.atoms.device)[None]
     out, workspace = ModelGradients.like(model), Workspace()
 
     def way(batch: Float[Tensor, "n d"]) -> None:
-        fill_gradients(model, batch[None], survival, shape.m, None, backend, out, workspace)
-
-    return way
-
-
-def by_kernels(model: TopMSAE, shape: Shape, law: PrefixLaw, backend: str) -> Way:
-    """Return the way over active latents only, by a backend's kernels, whether it pays or not."""
-    survival = _survival(law, model.atoms.device)[None]
-    out = ModelGradients.like(model)
-    slopes = EncoderGradients(out.encoder, out.encoder_bias)
-
-    @torch.no_grad()
-    def way(batch: Float[Tensor, "n d"]) -> None:
-        x = batch[None]
-        codes = select_sparse(model.preactivations(x), shape.m, backend=backend)
-        values = torch.empty_like(codes.values)
-        loss = x.new_empty(1, dtype=torch.float64)
-        into = PrefixGradients(loss, values, out.atoms, None)
-        prefix_gradients(x, codes, model.atoms, survival, backend=backend, out=into)
-        encoder_gradients(x, codes.indices, values, shape.K, backend=backend, out=slopes)
+        fill(model, batch[None], survival, shape.m, None, backend, out, workspace)
 
     return way
 

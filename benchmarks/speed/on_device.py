@@ -5,25 +5,23 @@ before and after each turn. A contender that is out of memory is noted, and the 
 all. Has not been run on a GPU.
 """
 
-import gc
 import platform
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
-from benchmarks.peers.measure import interleaved
 from benchmarks.speed import losses, steps
 from benchmarks.speed.shapes import Shape
-from benchmarks.speed.timing import paired
-from osae_theory.errors import InputError, JobError, check_choice, described
+from benchmarks.speed.timing import Plan, medians, named, relative_to, synchronise, timed
+from osae_theory.devices import release
+from osae_theory.errors import InputError, JobError, described
 from osae_theory.objectives import nested_dropout_loss
 from osae_theory.prefixes import PrefixLaw, equal_group_ends
+from osae_theory.provenance import processor, triton_version
 from osae_theory.sae import TopMSAE
 from osae_theory.sae.gradients import sparse_pays
 from osae_theory.sae.kernels import compiled_by, use_triton
@@ -44,29 +42,6 @@ _HALVINGS = 3
 _PATIENCE = 20
 
 Build = Callable[[Shape], losses.Way]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to measure on a device.
-
-    Attributes
-    ----------
-    name : str
-        Name of the shape.
-    shape : Shape
-        The size.
-    rounds, warmup : int
-        Rounds that count, and rounds before them that do not.
-    steps : int
-        Steps of a contender's turn.
-    """
-
-    name: str
-    shape: Shape
-    rounds: int
-    warmup: int
-    steps: int
 
 
 @dataclass(frozen=True)
@@ -91,33 +66,6 @@ class _Tried:
     peak_bytes: int | None
 
 
-def usable(name: str) -> torch.device:
-    """Return the device called "cpu" or "cuda", after allocating on it once.
-
-    Raises
-    ------
-    InputError
-        If torch is built without CUDA, or finds no GPU whose driver it can use.
-    """
-    check_choice("--device", name, DEVICES)
-    device = torch.device(name)
-    if name == "cpu":
-        return device
-    if torch.version.cuda is None:
-        raise InputError(
-            f"--device cuda: torch {torch.__version__} is built without CUDA: expected a build"
-            " with it"
-        )
-    try:
-        torch.zeros(1, device=device).cpu()
-    except Exception as error:  # what a driver that is missing or too old raises differs by torch
-        raise InputError(
-            f"--device cuda: torch {torch.__version__} for CUDA {torch.version.cuda} can use no GPU"
-            f" here ({described(error)}): expected a GPU with a driver that is new enough"
-        ) from None
-    return device
-
-
 def kernels_on(device: torch.device) -> Kernels:
     """Return whose kernels compute on a device: Triton's where they can, else torch's."""
     try:
@@ -131,14 +79,14 @@ def described_device(device: torch.device) -> dict[str, Any]:
     """Return the device's name and memory, its driver, and the versions that compute on it."""
     found: dict[str, Any] = {
         "kind": device.type,
-        "name": platform.processor() or platform.machine(),
+        "name": processor(),
         "memory_bytes": None,
         "capability": None,
         "driver": None,
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "triton": _version("triton"),
+        "triton": triton_version(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
     }
     if device.type == "cuda":
@@ -175,17 +123,15 @@ def measure(plan: Plan, device: torch.device, kernels: Kernels) -> dict[str, Any
         if not tried:
             reasons = next(iter(failed.values()), "out of memory")
             raise JobError(f"{plan.name} at batch {shape.batch}: no contender runs ({reasons})")
-        seconds = _timed(tried, replace(plan, shape=shape), device)
+        ways = {name: one.way for name, one in tried.items()}
+        seconds = timed(ways, replace(plan, shape=shape), device)
     except torch.cuda.OutOfMemoryError as error:
         raise JobError(
             f"{plan.name}: the GPU is out of memory beside the contenders ({described(error)})"
         ) from None
-    medians = {name: sorted(taken)[len(taken) // 2] for name, taken in seconds.items()}
-    spread = {
-        name: paired(seconds[a], seconds[b])
-        for name, (a, b) in _NAMED.items()
-        if a in seconds and b in seconds
-    }
+    spread = named(seconds, _NAMED)
+    relative = relative_to(seconds, YARDSTICK) if YARDSTICK in seconds else {}
+    taken = medians(seconds)
     return {
         "shape": {"name": plan.name, **asdict(shape)},
         "asked_batch": plan.shape.batch,
@@ -195,13 +141,9 @@ def measure(plan: Plan, device: torch.device, kernels: Kernels) -> dict[str, Any
         "as_trained": _as_trained(shape, device),
         "ratios": {name: ratio.median for name, ratio in spread.items()},
         "spread": {name: asdict(ratio) for name, ratio in spread.items()},
-        "losses": {
-            name: asdict(paired(taken, seconds[YARDSTICK]))
-            for name, taken in seconds.items()
-            if YARDSTICK in seconds
-        },
-        "seconds": medians,
-        "tokens_a_second": {name: shape.batch / median for name, median in medians.items()},
+        "losses": {name: asdict(ratio) for name, ratio in relative.items()},
+        "seconds": taken,
+        "tokens_a_second": {name: shape.batch / median for name, median in taken.items()},
         "peak_bytes": {name: one.peak_bytes for name, one in tried.items()},
         "out_of_memory": out_of_memory,
         "failed": failed,
@@ -268,11 +210,11 @@ def _fitting(
             except Exception as error:  # one contender's failure is not to cost the others
                 failed[name] = described(error)
             # Only here is the exception gone, which holds the frames with their tensors.
-            _release(device)
+            release(device)
         if fits or not left or shape.batch == 1:
             break
         tried.clear()
-        _release(device)
+        release(device)
         shape = replace(shape, batch=shape.batch // 2)
     return shape, tried, out_of_memory, failed
 
@@ -289,40 +231,6 @@ def _try(build: Build, shape: Shape, batch: torch.Tensor, device: torch.device) 
     way(batch)
     synchronise(device)
     return _Tried(way, torch.cuda.max_memory_allocated(device) - before if on_gpu else None)
-
-
-def _timed(tried: Mapping[str, _Tried], plan: Plan, device: torch.device) -> dict[str, list[float]]:
-    batches = (
-        steps.random_batch(plan.shape, plan.shape.batch, i).to(device)
-        for i in range(plan.rounds + plan.warmup)
-    )
-
-    def clock() -> float:
-        synchronise(device)
-        return time.perf_counter()
-
-    ways = [one.way for one in tried.values()]
-    seconds = interleaved(ways, batches, plan.steps, clock)
-    return {name: taken[plan.warmup :] for name, taken in zip(tried, seconds, strict=True)}
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait until a device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _release(device: torch.device) -> None:
-    if device.type == "cuda":
-        gc.collect()
-        torch.cuda.empty_cache()
-
-
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
 
 
 def _driver() -> str | None:

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.measure import interleaved
-from benchmarks.speed import arithmetic, costs, losses, steps
+from benchmarks.speed import arithmetic, costs, losses, steps, timing
 from benchmarks.speed.memory import step_memory
 from benchmarks.speed.shapes import MEMORY, WIDE, Shape
-from benchmarks.speed.timing import Ratio, paired, relative_to
+from benchmarks.speed.timing import Ratio, medians, named, paired, relative_to, timed
 from osae_theory import __version__
 from osae_theory.errors import InputError
 from osae_theory.threads import limited_threads
@@ -31,30 +30,17 @@ _NAMED = {
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to measure.
+class Plan(timing.Plan):
+    """What to measure on a CPU.
 
     Attributes
     ----------
-    name : str
-        Name of the shape.
-    shape : Shape
-        The size.
-    rounds, warmup : int
-        Rounds that count, and rounds before them that do not.
-    steps : int
-        Steps of a contender's turn.
     threads, cores : int
         Threads of every contender; and those for runs together, which use them all.
     peers_python : Path or None
         The Python of the environment with the peers, where they are to be timed.
     """
 
-    name: str
-    shape: Shape
-    rounds: int
-    warmup: int
-    steps: int
     threads: int
     cores: int
     peers_python: Path | None
@@ -75,9 +61,7 @@ def measure(plan: Plan, peak: Mapping[str, Any]) -> dict[str, Any]:
     """Return the document of one shape; see the module `benchmarks.speed.__main__`."""
     with limited_threads(plan.threads):
         seconds = _losses(plan)
-        ratios = {
-            name: paired(seconds[a], seconds[b]) for name, (a, b) in _NAMED.items() if a in seconds
-        }
+        ratios = named(seconds, _NAMED)
         prefixes = costs.over_prefixes(plan.shape, plan.rounds, plan.warmup, plan.steps)
         ratios["all_prefixes_over_one"] = prefixes[plan.shape.K]
         sizes = (
@@ -100,7 +84,7 @@ def measure(plan: Plan, peak: Mapping[str, Any]) -> dict[str, Any]:
         "ratios": {name: ratio.median for name, ratio in ratios.items()},
         "spread": {name: asdict(ratio) for name, ratio in ratios.items()},
         "losses": _plain(relative_to(seconds, YARDSTICK)),
-        "seconds": {name: sorted(taken)[len(taken) // 2] for name, taken in seconds.items()},
+        "seconds": medians(seconds),
         "over_prefixes": _plain(prefixes),
         "over_sizes": {name: _plain(found) for name, found in sizes.items()},
         "agreement": agreement,
@@ -120,11 +104,11 @@ def _losses(plan: Plan) -> dict[str, list[float]]:
     """Return the seconds of each way of computing loss and gradients."""
     ways = losses.ways(plan.shape)
     ways["encoder product alone"] = losses.encoder_product(plan.shape)
-    return _timed(ways, plan)
+    return timed(ways, plan)
 
 
 def _together(plan: Plan) -> Ratio:
-    found = _timed(
+    found = timed(
         {
             "together": steps.together(plan.shape, N_TOGETHER),
             "separate": steps.one_after_another(plan.shape, N_TOGETHER),
@@ -132,13 +116,6 @@ def _together(plan: Plan) -> Ratio:
         plan,
     )
     return paired(found["together"], found["separate"])
-
-
-def _timed(ways: Mapping[str, Any], plan: Plan) -> dict[str, list[float]]:
-    n_rounds = plan.rounds + plan.warmup
-    batches = (steps.random_batch(plan.shape, plan.shape.batch, i) for i in range(n_rounds))
-    seconds = interleaved(list(ways.values()), batches, plan.steps)
-    return {name: taken[plan.warmup :] for name, taken in zip(ways, seconds, strict=True)}
 
 
 def contenders(name: str, shape: Shape) -> list[dict[str, Any]]:
@@ -210,13 +187,12 @@ def summary(found: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
         (c["kind"], c["batch"]): c["seconds"] for c in found["contenders"] if c["peer"] == "ours"
     }
     ratios: dict[str, dict[str, float]] = {}
-    seconds: dict[str, float] = {}
+    seconds: dict[str, Sequence[float]] = {}
     for contender in found["contenders"]:
         name = contender_name(contender, shape)
-        taken: Sequence[float] = contender["seconds"]
-        seconds[name] = sorted(taken)[len(taken) // 2]
-        ratios[name] = asdict(paired(taken, own["uniform", contender["batch"]]))
-    return {"ratios": ratios, "seconds": seconds, "versions": found["versions"]}
+        seconds[name] = contender["seconds"]
+        ratios[name] = asdict(paired(seconds[name], own["uniform", contender["batch"]]))
+    return {"ratios": ratios, "seconds": medians(seconds), "versions": found["versions"]}
 
 
 def contender_name(contender: Mapping[str, Any], shape: Shape) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.store.schema import PROJECT, RUNS, SCHEMA, TABLES, check_identity
+from benchmarks.store.schema import LATER, PROJECT, RUNS, SCHEMA, TABLES, check_identity
 from osae_theory.errors import InputError, JobError
 from osae_theory.files import check_file
 
@@ -209,13 +209,27 @@ def _table(
         raise _damaged(path, f"its sha256 is not the one in {MANIFEST}")
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
-        if not file.schema_arrow.equals(schema):
+        lacking = LATER.intersection(schema.names).difference(file.schema_arrow.names)
+        if not file.schema_arrow.equals(pa.schema(f for f in schema if f.name not in lacking)):
             raise _damaged(path, "its columns are not those of a store")
         if (file.metadata.num_rows, len(content)) != (said["rows"], said["bytes"]):
             raise _damaged(path, f"its rows or bytes are not as many as {MANIFEST} says")
-        return file.read(columns=list(wanted))
+        found = file.read(columns=[name for name in wanted if name not in lacking])
+        return _with_nothing(found, lacking.intersection(wanted), schema)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, "it is not a Parquet file") from error
+
+
+def _with_nothing(table: pa.Table, lacking: Collection[str], schema: pa.Schema) -> pa.Table:
+    """Return a table with columns that it lacks, empty, where a schema has them."""
+    if not lacking:
+        return table
+    columns = {
+        name: pa.nulls(len(table), schema.field(name).type) if name in lacking else table[name]
+        for name in schema.names
+        if name in lacking or name in table.column_names
+    }
+    return pa.table(list(columns.values()), pa.schema(schema.field(name) for name in columns))
 
 
 def _content(path: Path) -> bytes:

@@ -28,6 +28,8 @@ def _schema(columns: Mapping[str, pa.DataType], nullable: tuple[str, ...] = ()) 
 _ORIGIN = {
     field.name: pa.bool_() if field.name == "dirty" else _NAMES for field in fields(Provenance)
 }
+# Columns of provenance that parts of earlier versions lack: their runs have nothing there.
+LATER = frozenset({"triton", "device"})
 TABLES: Mapping[str, pa.Schema] = MappingProxyType(
     {
         RUNS: _schema(

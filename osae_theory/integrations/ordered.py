@@ -82,7 +82,8 @@ def ordered_loss(
         (n, d), K = x.shape, len(atoms)
         codes = values.new_zeros(n, K).scatter_add_(-1, places, values.detach())
         compiler = compiled_by("auto", x, atoms)
-        if compiler is not None and sparse_pays(n, m, d, K, compiler, x.dtype):
+        plain = bool((survival == 1).all())
+        if compiler is not None and sparse_pays(n, m, d, K, compiler, x.dtype, plain):
             total = nested_dropout_loss_fused(x, indices, parts, atoms, survival)
             with torch.no_grad():
                 whole = torch.nn.functional.embedding_bag(

@@ -20,13 +20,8 @@ from osae_theory.arrays import ArrayLike, array
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, check_choice, check_integer, shown
 from osae_theory.metrics import order_by_energy, order_by_frequency
-from osae_theory.prefixes import (
-    ExactPenalty,
-    FitSchedule,
-    PrefixLaw,
-    WeightSchedule,
-    as_schedule,
-)
+from osae_theory.prefixes import FitSchedule, WeightSchedule, as_schedule
+from osae_theory.prefixes.named import LAWS
 from osae_theory.sae.checkpoint import read_checkpoint, write_checkpoint
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.resampling import Resampling
@@ -35,12 +30,7 @@ from osae_theory.sae.saved import checkpoint_of, fitted_from
 from osae_theory.sae.schedules import Resorting
 from osae_theory.sae.training import TrainingResult, train
 
-_LAWS = {
-    "uniform": PrefixLaw.uniform,
-    "zipf": PrefixLaw.zipf,
-    "full": PrefixLaw.full,
-    "exact-penalty": lambda K: ExactPenalty(PrefixLaw.uniform(K)),
-}
+_LAWS = ("uniform", "zipf", "full", "exact-penalty")
 _ORDERS = {"frequency": order_by_frequency, "energy": order_by_energy}
 _MAX_SEED = np.iinfo(np.int32).max
 # Samples encoded at a time; as many are looked at for a sign that nothing was learned.
@@ -429,7 +419,7 @@ class OrderedSAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _schedule(self, n_atoms: int) -> WeightSchedule | FitSchedule:
         if isinstance(self.law, str):
             check_choice("law", self.law, _LAWS)
-            return _LAWS[self.law](n_atoms)
+            return LAWS[self.law].of(n_atoms)
         return as_schedule("law", self.law, n_atoms)
 
     def _seed(self) -> int:

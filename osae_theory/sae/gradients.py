@@ -112,7 +112,13 @@ class Workspace:
 
 
 def sparse_pays(
-    n: int, s: int, d: int, K: int, compiler: str = "numba", dtype: torch.dtype = torch.float32
+    n: int,
+    s: int,
+    d: int,
+    K: int,
+    compiler: str = "numba",
+    dtype: torch.dtype = torch.float32,
+    plain: bool = False,
 ) -> bool:
     """Say whether s active latents of K are few enough for the sparse kernels.
 
@@ -125,10 +131,14 @@ def sparse_pays(
         `osae_theory.sae.kernels.costs`.
     dtype
         Of the data.
+    plain : bool
+        Whether all survival weights are 1: the dense way then has no products of K K entries.
     """
     if compiler == "triton":
-        return walk_seconds(n, s, d, K, dtype) < dense_seconds(n, d, K, dtype)
-    dense = 4 * n * K * d + 2 * n * K * K + 2 * d * K * K
+        return walk_seconds(n, s, d, K, dtype) < dense_seconds(n, d, K, dtype, plain)
+    dense = 4 * n * K * d
+    if not plain:
+        dense += 2 * n * K * K + 2 * d * K * K
     return _SPARSE_COST * n * s * d < _PRODUCT_COST * dense
 
 
@@ -175,34 +185,42 @@ def fill_gradients(
     penalty : tensor of shape (K,), optional
         Adds sum_j penalty_j |z_j| of each sample to the gradients, not to the loss returned.
     """
-    centred = model.centred(batch)
     n, d = batch.shape[1:]
-    portable = model.arithmetic == "portable"
-    compiler = compiled_by(backend, batch)
-    K, dtype = model.n_atoms, batch.dtype
-    if portable or (compiler is not None and sparse_pays(n, active, d, K, compiler, dtype)):
-        return _fill_sparse(
-            model, centred, survival, active, dead, backend, out, workspace, samples,
+    walks = model.arithmetic == "portable"
+    compiler = None if walks else compiled_by(backend, batch)
+    if compiler is not None:
+        plain = bool((survival == 1).all())
+        walks = sparse_pays(n, active, d, model.n_atoms, compiler, batch.dtype, plain)
+    if walks:
+        return fill_sparse(
+            model, batch, survival, active, dead, backend, out, workspace, samples,
             with_energies, penalty,
         )  # fmt: skip
     return _fill_dense(
-        model, centred, survival, active, dead, backend, out, samples, with_energies, penalty
+        model, batch, survival, active, dead, backend, out, samples, with_energies, penalty
     )
 
 
-def _fill_sparse(
+@torch.no_grad()
+def fill_sparse(
     model: TopMSAE,
-    centred: Float[Tensor, "S n d"],
+    batch: Float[Tensor, "S n d"],
     survival: Float[Tensor, "S K"],
     active: int,
     dead: DeadLatents | None,
     backend: str,
     out: ModelGradients,
     workspace: Workspace,
-    samples: SampleWeights | None,
-    with_energies: bool,
-    penalty: Float[Tensor, " K"] | None,
+    samples: SampleWeights | None = None,
+    with_energies: bool = False,
+    penalty: Float[Tensor, " K"] | None = None,
 ) -> StepLoss:
+    """Do as `fill_gradients` over active latents only, whether that pays or not.
+
+    The gradient of the encoder is a product of whole matrices all the same where
+    `osae_theory.sae.kernels.costs.encoder_walk_pays` says so.
+    """
+    centred = model.centred(batch)
     S, n, _ = centred.shape
     K, dtype = model.n_atoms, centred.dtype
     by_batch = model.activation == "batch"
@@ -251,7 +269,7 @@ def _fill_sparse(
 
 def _fill_dense(
     model: TopMSAE,
-    centred: Float[Tensor, "S n d"],
+    batch: Float[Tensor, "S n d"],
     survival: Float[Tensor, "S K"],
     active: int,
     dead: DeadLatents | None,
@@ -261,6 +279,7 @@ def _fill_dense(
     with_energies: bool,
     penalty: Float[Tensor, " K"] | None,
 ) -> StepLoss:
+    centred = model.centred(batch)
     latents = model.preactivations(centred)
     codes = select_top_m(latents, active, model.activation)
     bias = out.decoder_bias

@@ -1,17 +1,18 @@
 """What an experiment would take, told before it is begun: tokens, steps, disk, memory, minutes.
 
-Minutes are a model's, not a measurement's. Products of matrices take their operations over a rate;
-a step over active latents alone takes the bytes of their atoms over a bandwidth, or its operations
-over the rate where that is longer; a step takes the cheaper of both ways, as the trainer does
-(`osae_theory.sae.kernels.costs` has the same model in more detail). Evaluation, splicing and
-comparison are not counted.
+Minutes are a model's, not a measurement's. Products of matrices take their operations over a rate,
+and loss and gradients of a step what `osae_theory.sae.kernels.costs` says of the cheaper of both
+ways, which the trainer takes. Evaluation, splicing and comparison are not counted.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import torch
+
 from osae_theory.sae import SparsityWarmup
+from osae_theory.sae.kernels.costs import Rates, dense_seconds, walk_seconds
 from realdata.experiment.jobs import RUNS_PER_JOB
 from realdata.experiment.presets import Preset
 from realdata.experiment.stores import sample_contexts
@@ -44,6 +45,12 @@ class DeviceRate:
     bandwidth: float
     reached: float
     source: str
+
+    @property
+    def reached_rates(self) -> Rates:
+        """What it is assumed to reach, beside products of matrices as in them."""
+        operations = self.operations * self.reached
+        return Rates(self.bandwidth * self.reached, operations, operations)
 
 
 RATES: Mapping[str, DeviceRate] = MappingProxyType(
@@ -189,24 +196,23 @@ class Plan:
 
 def _step_seconds(n: int, d: int, K: int, s: int, rate: DeviceRate) -> float:
     """Return the seconds of a step of one run: n samples, s active latents of K, Adam."""
-    operations, bandwidth = rate.operations * rate.reached, rate.bandwidth * rate.reached
-    encoder = 2 * n * K * d / operations
-    adam = 7 * 4 * 2 * K * d / bandwidth
-    return encoder + adam + min(_both_ways(n, d, K, s, operations, bandwidth))
+    rates = rate.reached_rates
+    encoder = 2 * n * K * d / rates.matrix
+    adam = 7 * 4 * 2 * K * d / rates.bandwidth
+    return encoder + adam + min(_both_ways(n, d, K, s, rates))
 
 
-def _both_ways(
-    n: int, d: int, K: int, s: int, operations: float, bandwidth: float
-) -> tuple[float, float]:
+def _both_ways(n: int, d: int, K: int, s: int, rates: Rates) -> tuple[float, float]:
     """Return the seconds of loss and gradients over active latents, and by whole products."""
-    walk = n * s * d * max(20 / bandwidth, 15 / operations)
-    return walk, (8 * n * K * d + 4 * n * K * K + 4 * d * K * K) / operations
+    return (
+        walk_seconds(n, s, d, K, torch.float32, rates),
+        dense_seconds(n, d, K, torch.float32, rates=rates),
+    )
 
 
 def _scratch_bytes(n: int, d: int, K: int) -> int:
     """Return what the first step, with all latents active, holds: an order, or K by K sums."""
-    h100 = RATES["one H100"]
-    walk, dense = _both_ways(n, d, K, K, h100.operations, h100.bandwidth)
+    walk, dense = _both_ways(n, d, K, K, RATES["one H100"].reached_rates)
     return 60 * n * K if walk < dense else 12 * K * K
 
 

@@ -15,7 +15,7 @@ import pytest
 from benchmarks.outcome import STATUSES, Measurement, Results
 from benchmarks.store import Store, merging, parts
 from benchmarks.store import folder as folder_module
-from benchmarks.store.schema import TABLES
+from benchmarks.store.schema import LATER, TABLES
 from made_up_runs import (
     made_up_outcomes,
     made_up_results,
@@ -189,6 +189,39 @@ def test_a_measurement_that_is_not_finite_is_not_defined(store):
     table = pq.read_table(only_part(store) / "measurements.parquet")
     assert table.column("value").null_count == 3
     assert store.frames().measurements["value"].isna().all()
+
+
+def without_later_columns(part):
+    """Make a part as an earlier version wrote it."""
+    path = part / "provenance.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(sorted(LATER)), path)
+    manifest = json.loads((part / "part.json").read_text())
+    content = path.read_bytes()
+    manifest["files"][path.name] |= {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    (part / "part.json").write_text(json.dumps(manifest))
+
+
+def test_parts_of_an_earlier_version_have_nothing_in_the_columns_they_lack(store, results):
+    half = len(results.outcomes) // 2
+    store.add(Results(results.outcomes[:half]))
+    without_later_columns(only_part(store))
+    store.add(Results(results.outcomes[half:], results.measurements))
+    for _ in range(2):  # as two parts, then as one
+        origins = store.frames().provenance.set_index("run")
+        old, new = (
+            origins.loc[[one.spec.id for one in some]]
+            for some in (results.outcomes[:half], results.outcomes[half:])
+        )
+        for name in LATER:
+            assert old[name].isna().all()
+            assert set(new[name]) == {getattr(results.outcomes[-1].provenance, name)}
+        assert set(old["numba"]) == set(new["numba"])
+        store.merge()
+    assert len(parts_of(store)) == 1
 
 
 def test_a_run_without_provenance_is_kept(store):

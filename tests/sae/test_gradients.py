@@ -93,6 +93,20 @@ def test_the_sparse_way_is_taken_where_few_latents_are_active():
     assert sparse_pays(1024, 80, 640, 4096)
 
 
+@pytest.mark.parametrize(
+    ("laws", "plain"),
+    [((PrefixLaw.full,) * S, True), ((PrefixLaw.full, PrefixLaw.uniform), False)],
+)
+def test_a_step_is_plain_where_the_laws_of_all_runs_are(laws, plain, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ways, "sparse_pays", lambda *given: asked.append(given[-1]) or plain)
+    model, batch = model_and_batch()
+    survival = torch.tensor(np.stack([law(K).survival for law in laws]))
+    out = ModelGradients.like(model)
+    fill_gradients(model, batch, survival, 2, None, "numba", out, Workspace())
+    assert asked == [plain]
+
+
 def test_memory_is_used_again_and_grows_where_it_must():
     workspace = Workspace()
     like = torch.zeros(1)

@@ -188,6 +188,23 @@ def test_encoder_gradients_equal_the_dense_products(dtype, n):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_encoder_gradients_are_written_where_they_are_to_be_without_a_second_array(
+    contiguous, monkeypatch
+):
+    kernels = importlib.import_module(KERNELS)
+    x, codes, _, _ = problem(n=12, d=66, K=5, m=4, dtype=torch.float32)
+    expected = walked_encoder(x, codes.indices, codes.values, 5)
+    d_encoder, d_bias = expected.encoder.new_empty(2, 66, 5).mT, torch.empty_like(expected.bias)
+    if contiguous:
+        d_encoder = d_encoder.contiguous()
+        monkeypatch.setattr(torch, "empty_like", None)
+    kernels.encoder_gradients(x, codes.indices, codes.values, d_encoder, d_bias)
+    assert torch.equal(d_encoder, expected.encoder)
+    assert torch.equal(d_bias, expected.bias)
+
+
+@pytest.mark.gpu
 def test_latents_in_any_order_give_the_loss_and_gradients_of_the_loop():
     x, codes, atoms, weights = problem(n=5)
     order = torch.rand(codes.indices.shape, generator=torch.Generator().manual_seed(1))
