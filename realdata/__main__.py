@@ -301,7 +301,7 @@ def _page(options: argparse.Namespace, command: str) -> None:
 def _add_reading(p: argparse.ArgumentParser, tokens: int | None) -> None:
     """Add what `page` and `collect` share: a text, and the model that reads it."""
     from realdata.models.sources import MODELS
-    from realdata.text.parts import READABLE, WHOLE
+    from realdata.text.packing import READABLE, WHOLE
 
     p.add_argument(
         "--text",
@@ -332,7 +332,7 @@ def _corpus(options: argparse.Namespace) -> Any:
     from realdata.models.loading import chosen_hook
     from realdata.models.sources import MODELS
     from realdata.text.corpora import find_corpus
-    from realdata.text.parts import READABLE
+    from realdata.text.packing import READABLE
 
     corpus = find_corpus(options.text)
     if options.model is None:
@@ -351,7 +351,7 @@ def _corpus(options: argparse.Namespace) -> Any:
 def _read_by_model(options: argparse.Namespace, corpus: Any) -> tuple[Any, Any]:
     """Return the model that is asked for, and the text as contexts of its tokens."""
     from realdata.models import loading as models
-    from realdata.text.parts import packed_part
+    from realdata.text.packing import packed_part
 
     model = models.load(options.model, layer=options.layer, hook=options.hook)
     text = packed_part(

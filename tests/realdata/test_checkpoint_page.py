@@ -15,7 +15,7 @@ from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 from realdata.latents.sparse import as_sparse
 from realdata.report.checkpoint_page import latents_on_store, latents_on_text
 from realdata.text.corpora import find_corpus
-from realdata.text.parts import packed_part
+from realdata.text.packing import packed_part
 
 K, M = 12, 3
 TEXT = ["--model", "smollm2-135m", "--context", "9"]
