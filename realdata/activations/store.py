@@ -39,7 +39,8 @@ class ActivationStore:
     manifest : mapping
         Model, hook point, corpus, settings, counts and shards, as in manifest.json.
     standardisation : Standardisation
-        Fitted on the training part; `rows` and `read_all` apply it.
+        Fitted on this collection, or that of the one given as `fitted_on`; `rows` and
+        `read_all` apply it.
     calibration : Calibration
         What the collection followed.
     contexts, context_document, context_start : arrays

@@ -209,6 +209,12 @@ def test_a_folder_of_text_is_collected(text, tmp_path, capsys):
         store = ActivationStore.open(out)
         assert least <= len(store.contexts) <= most
         assert (store.d, store.manifest["text"]["part"]) == (D, part)
+        # Norm limit and standardisation are those of the part itself.
+        assert store.manifest["fitted_on"] is None
+        np.testing.assert_allclose(store.read_all().mean(axis=0), 0, atol=1e-3)
+        np.testing.assert_allclose(store.read_all().std(axis=0), 1, rtol=1e-3)
+        norms = np.linalg.norm(TableModel().activations(store.contexts)[:, 1:], axis=-1)
+        assert store.calibration.norm_limit == pytest.approx(3 * np.median(norms))
     n_parts = [len(ActivationStore.open(tmp_path / p).contexts) for p in ("training", "evaluation")]
     assert sum(n_parts) == 54
 
@@ -221,6 +227,9 @@ def test_a_folder_of_text_is_collected(text, tmp_path, capsys):
         (["--activations", "absent.npy"], "absent.npy cannot be read"),
         (["--activations", "x.npy", "--standardise", "all"], "standardise 'all' is unknown"),
         (["--activations", "x.npy", "--layer", "0"], "layer = 0"),
+        (["--activations", "x.npy", "--part", "whole"], "--part whole: expected --text CORPUS"),
+        (["--activations", "x.npy", "--tokens", "9"], "--tokens 9: expected --text CORPUS with it"),
+        (["--activations", "x.npy", "--context", "9"], "--context 9: expected --text CORPUS with"),
         (["--text", "folder:absent", "--model", "smollm2-135m"], "expected a folder that exists"),
         (["--text", "dolma", "--model", "smollm2-135m", "--tokens", "0"], "--tokens = 0"),
     ],
