@@ -20,6 +20,8 @@ from osae_theory.errors import InputError, check_choice, check_integer, check_re
 from osae_theory.files import check_writable, refused_by_system
 
 MODULE = "realdata"
+# What `page` reads of a text, unless told otherwise.
+_PAGE_TOKENS = 20_000
 _NOT_RUN = "anything but the default has not been run by the authors"
 
 
@@ -184,7 +186,7 @@ then:
         help="activations (n, d) that are there already: all rows are kept, no model is needed,"
         " and --model, --layer and --hook are what checkpoints will say of them",
     )
-    _add_reading(p, None)
+    _add_reading(p, None, "norm limit and standardisation are those of the part that is read")
     p.add_argument(
         "--standardise",
         default=STANDARDISATIONS[0],
@@ -204,6 +206,7 @@ def _collect(options: argparse.Namespace, command: str) -> None:
         raise InputError("expected --text CORPUS with --model NAME, or --activations FILE.npy")
     settings = CollectionSettings(standardise=options.standardise)
     if options.activations is not None:
+        _check_reads_text(options, "part", "tokens", "context")
         if options.layer is not None and options.hook is not None:
             raise InputError(
                 f"--layer {options.layer} and --hook {options.hook}: expected one of them"
@@ -242,7 +245,7 @@ def _add_page(p: argparse.ArgumentParser) -> None:
         metavar="STORE",
         help="a folder of collected activations: their text is searched, no model is needed",
     )
-    _add_reading(p, 20_000)
+    _add_reading(p, _PAGE_TOKENS, "the norm limit is that of the part that is read")
     p.add_argument("--latents", type=int, default=24, help="first latents of A (default: 24)")
     p.add_argument("--labels", nargs=2, metavar="NAME", help="names of A and B on the page")
     p.add_argument(
@@ -274,14 +277,17 @@ def _page(options: argparse.Namespace, command: str) -> None:
     check_page(options.out)
     if (options.text is None) == (options.activations is None):
         raise InputError("expected --text CORPUS with --model NAME, or --activations STORE")
-    store = None if options.activations is None else ActivationStore.open(options.activations)
+    store = None
+    if options.activations is not None:
+        _check_reads_text(options, "model", "layer", "hook", "part", "tokens", "context")
+        store = ActivationStore.open(options.activations)
     corpus = None if options.text is None else _corpus(options)
     both = {label: load(name, options.revision) for label, name in zip(labels, names, strict=True)}
     check_pair(both)
     if store is not None:
         found = latents_on_store(store, both)
     else:
-        model, text = _read_by_model(options, corpus)
+        model, text = _read_by_model(options, corpus, _PAGE_TOKENS)
         found = latents_on_text(model, text, both)
     for label, own in both.items():
         if (said := elsewhere(own, found.model, found.hook)) is not None:
@@ -298,10 +304,13 @@ def _page(options: argparse.Namespace, command: str) -> None:
     print(options.out)
 
 
-def _add_reading(p: argparse.ArgumentParser, tokens: int | None) -> None:
-    """Add what `page` and `collect` share: a text, and the model that reads it."""
+def _add_reading(p: argparse.ArgumentParser, tokens: int | None, calibrated: str) -> None:
+    """Add what `page` and `collect` share: a text, and the model that reads it.
+
+    What is not given is None: only a text is read in part (`_check_reads_text`).
+    """
     from realdata.models.sources import MODELS
-    from realdata.text.parts import READABLE, WHOLE
+    from realdata.text.packing import READABLE, WHOLE
 
     p.add_argument(
         "--text",
@@ -314,17 +323,25 @@ def _add_reading(p: argparse.ArgumentParser, tokens: int | None) -> None:
     p.add_argument("--hook", help="or a hook point, as blocks.10.hook_resid_post")
     p.add_argument(
         "--part",
-        default=WHOLE,
         help=f"of the text, of {', '.join(READABLE)} (default: {WHOLE}); the others are those"
-        " that `run` trains on and holds out",
+        f" that `run` trains on and holds out; {calibrated}",
     )
     p.add_argument(
         "--tokens",
         type=int,
-        default=tokens,
         help=f"the most to read (default: {'all' if tokens is None else f'{tokens:,}'})",
     )
-    p.add_argument("--context", type=int, default=128, help="tokens a context (default: 128)")
+    p.add_argument("--context", type=int, help="tokens a context (default: 128)")
+
+
+def _check_reads_text(options: argparse.Namespace, *names: str) -> None:
+    """Raise InputError if an option of reading a text is given with activations."""
+    for name in names:
+        if (value := getattr(options, name)) is not None:
+            raise InputError(
+                f"--{name} {value}: expected --text CORPUS with it, not --activations"
+                f" {options.activations}"
+            )
 
 
 def _corpus(options: argparse.Namespace) -> Any:
@@ -332,15 +349,17 @@ def _corpus(options: argparse.Namespace) -> Any:
     from realdata.models.loading import chosen_hook
     from realdata.models.sources import MODELS
     from realdata.text.corpora import find_corpus
-    from realdata.text.parts import READABLE
+    from realdata.text.packing import READABLE
 
     corpus = find_corpus(options.text)
     if options.model is None:
         raise InputError(f"--text {options.text}: expected --model NAME, which reads it")
     check_choice("model", options.model, MODELS)
     chosen_hook(MODELS[options.model], options.layer, options.hook)
-    check_choice("--part", options.part, READABLE)
-    check_integer("--context", options.context, 2)
+    if options.part is not None:
+        check_choice("--part", options.part, READABLE)
+    if options.context is not None:
+        check_integer("--context", options.context, 2)
     if options.tokens is not None:
         check_integer("--tokens", options.tokens, 1)
     for source in corpus.sources if not corpus.endless else ():
@@ -348,15 +367,17 @@ def _corpus(options: argparse.Namespace) -> Any:
     return corpus
 
 
-def _read_by_model(options: argparse.Namespace, corpus: Any) -> tuple[Any, Any]:
+def _read_by_model(
+    options: argparse.Namespace, corpus: Any, tokens: int | None = None
+) -> tuple[Any, Any]:
     """Return the model that is asked for, and the text as contexts of its tokens."""
     from realdata.models import loading as models
-    from realdata.text.parts import packed_part
+    from realdata.text.packing import packed_part
 
     model = models.load(options.model, layer=options.layer, hook=options.hook)
-    text = packed_part(
-        corpus, model.tokenise, model.bos, options.part, options.context, options.tokens
-    )
+    asked = {name: getattr(options, name) for name in ("part", "context", "tokens")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    text = packed_part(corpus, model.tokenise, model.bos, **({"tokens": tokens} | given))
     print(
         f"{corpus.name} ({text.part}): {text.n_positions:,} tokens in {len(text.contexts):,}"
         f" contexts of {len(text.names):,} documents",
@@ -643,12 +664,18 @@ def _train(options: argparse.Namespace, command: str) -> None:
     from realdata.activations.blocks import BLOCK, StoreBlocks
     from realdata.activations.store import ActivationStore, manifest_hash
     from realdata.activations.stream import ActivationStream, stream_like
-    from realdata.checkpoints.ours import Origin
     from realdata.training.distributed import started_processes
     from realdata.training.logs import Log, ProgressBar
     from realdata.training.methods import method_names
     from realdata.training.rows import rows_of
-    from realdata.training.trainer import Budget, Hardware, Job, RunSpec, train_together
+    from realdata.training.trainer import (
+        Budget,
+        Hardware,
+        Job,
+        RunSpec,
+        origin_of,
+        train_together,
+    )
 
     check_integer("--seeds", options.seeds, 1)
     if options.tokens is not None and not options.stream:
@@ -667,7 +694,6 @@ def _train(options: argparse.Namespace, command: str) -> None:
     ):
         if options.stream and processes.count > 1:
             raise InputError(f"--stream on {processes.count} processes: expected one")
-        text = store.manifest["text"]
         if options.stream:
             data = stream_like(store, block, tokens=options.tokens, device=options.device)
         else:
@@ -689,13 +715,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
                     block=block,
                 ),
                 folder=options.out,
-                origin=Origin(
-                    method=method,
-                    model=store.manifest["model"],
-                    hook=store.manifest["hook"],
-                    dataset=text["corpus"],
-                    dataset_hash=text["text_hash"],
-                ),
+                origin=origin_of(store, method),
                 save_every=options.save_every,
                 hardware=Hardware(device=options.device, precision=options.precision),
                 data=f"{manifest_hash(store.manifest)} {streamed}",

@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
-
 from osae_theory.errors import InputError
-from osae_theory.files import write_atomically
 from realdata.activations.rule import (
     Calibration,
     CollectionSettings,
@@ -22,12 +19,19 @@ from realdata.activations.rule import (
     calibrate,
     kept_activations,
 )
-from realdata.activations.shards import shard_rows, write_manifest, write_npz, write_shard
+from realdata.activations.shards import (
+    finish,
+    shard_rows,
+    write_manifest,
+    write_npz,
+    write_shard,
+)
 from realdata.activations.standardisation import Standardisation, fit_standardisation
 from realdata.activations.store import (
     FORMAT,
     MANIFEST,
     ActivationStore,
+    check_free,
     damaged,
     load_npz,
     read_manifest,
@@ -35,6 +39,8 @@ from realdata.activations.store import (
 from realdata.models.disk import check_disk, sha256_of
 from realdata.models.language import LanguageModel
 from realdata.text.packing import PackedText
+
+_CALIBRATION = "calibration.npz"
 
 
 def collect(
@@ -55,7 +61,7 @@ def collect(
     text : PackedText
         The contexts.
     folder : Path
-        New, or of the same collection, unfinished or finished.
+        New or empty, or of the same collection, unfinished or finished.
     settings : CollectionSettings, optional
         Taken from `fitted_on` for the rule and the standardisation, where that is given.
     fitted_on : ActivationStore, optional
@@ -72,8 +78,8 @@ def collect(
     Raises
     ------
     InputError
-        If the folder holds another collection or a damaged one, the disk is too small or fills
-        up, activations are not finite, or `fitted_on` is of another model.
+        If the folder holds another collection, a damaged one or other files, the disk is too
+        small or fills up, activations are not finite, or `fitted_on` is of another model.
     """
     settings = settings or CollectionSettings()
     if fitted_on is not None:
@@ -123,7 +129,7 @@ class _Collection:
         Raises
         ------
         InputError
-            If the folder holds another collection or a damaged one, or the disk is too small.
+            If the folder holds anything else or is damaged, or the disk is too small.
         """
         manifest = self._begun()
         if manifest["complete"]:
@@ -165,6 +171,8 @@ class _Collection:
         wanted = self._identity()
         found = read_manifest(self.folder)
         if found is None:
+            # What a collection that was stopped before its first shard has left, and its lock.
+            check_free(self.folder, [_CALIBRATION, ".*"])
             return {**wanted, "shards": [], "complete": False}
         different = [key for key, value in wanted.items() if found.get(key) != value]
         if different:
@@ -207,7 +215,7 @@ class _Collection:
 
     def _calibration(self, manifest: dict[str, Any]) -> Calibration:
         """Return the calibration: the other store's, or the folder's own, or a new one."""
-        path = self.folder / "calibration.npz"
+        path = self.folder / _CALIBRATION
         if self.fitted_on is not None:
             calibration = self.fitted_on.calibration
         elif manifest["shards"]:
@@ -234,44 +242,23 @@ class _Collection:
         )
 
     def _finish(self, manifest: dict[str, Any], calibration: Calibration) -> None:
-        fitted = self._standardisation(manifest, calibration)
-        write_npz(
-            self.folder / "fitted.npz",
-            {"mean": fitted.mean, "scale": fitted.scale, "centre": calibration.centre},
-        )
-        write_npz(
-            self.folder / "text.npz",
-            {
-                "contexts": self.text.contexts,
-                "document": self.text.document,
-                "start": self.text.start,
-            },
-        )
-        names = {
-            "documents": self.text.names,
-            "tokens": {
-                str(token): self.model.decode([int(token)])
-                for token in np.unique(self.text.contexts)
-            },
-        }
-        write_atomically(
-            self.folder / "names.json",
-            lambda path: path.write_text(json.dumps(names), encoding="utf-8"),
-        )
-        n_contexts = len(self.text.contexts)
         kept = sum(entry["shape"][0] for entry in manifest["shards"])
-        counts = Counts(
-            kept=kept, dropped_first=n_contexts, dropped_norm=self.text.n_positions - kept
-        )
         if kept == 0:
             raise InputError(f"{self.folder}: no activation is within the norm limit")
-        manifest["files"] = {
-            name: sha256_of(self.folder / name) for name in ("fitted.npz", "text.npz", "names.json")
-        }
-        manifest["counts"] = asdict(counts)
-        manifest["complete"] = True
-        write_manifest(self.folder, manifest)
-        (self.folder / "calibration.npz").unlink(missing_ok=True)
+        finish(
+            self.folder,
+            manifest,
+            standardisation=self._standardisation(manifest, calibration),
+            centre=calibration.centre,
+            counts=Counts(
+                kept=kept,
+                dropped_first=len(self.text.contexts),
+                dropped_norm=self.text.n_positions - kept,
+            ),
+            text=self.text,
+            decode=self.model.decode,
+        )
+        (self.folder / _CALIBRATION).unlink(missing_ok=True)
 
     def _standardisation(
         self, manifest: dict[str, Any], calibration: Calibration

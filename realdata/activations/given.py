@@ -8,16 +8,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from osae_theory.errors import InputError, check_choice
-from osae_theory.files import (
-    check_file,
-    check_writable,
-    nearest_folder,
-    refused_by_system,
-    scratch_folder,
-)
-from realdata.activations.shards import shard_rows, write_manifest, write_npz, write_shard
+from osae_theory.files import check_file, check_writable, refused_by_system
+from osae_theory.folders import replace_folder
+from realdata.activations.rule import Counts
+from realdata.activations.shards import finish, shard_rows, write_shard
 from realdata.activations.standardisation import STANDARDISATIONS, fit_standardisation
-from realdata.activations.store import FORMAT, ActivationStore, read_manifest
+from realdata.activations.store import FORMAT, ActivationStore, check_free, read_manifest
 from realdata.models.disk import check_disk, sha256_of
 
 GIVEN = "given"
@@ -83,12 +79,14 @@ def collect_given(
     if _is_there(folder, identity):
         return ActivationStore.open(folder)
     check_disk(folder, int(x.size * 4 * 1.02) + 8 * len(x), f"{len(x):,} activations")
-    with refused_by_system(folder), scratch_folder(nearest_folder(folder.parent)) as scratch:
-        new = scratch / "store"
-        new.mkdir()
+
+    def fill(new: Path) -> None:
         _write(x, path, new, identity, progress)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        new.replace(folder)
+        # That took a while, and what stands there is about to be replaced.
+        check_free(folder)
+
+    with refused_by_system(folder):
+        replace_folder(folder, fill)
     return ActivationStore.open(folder)
 
 
@@ -124,12 +122,14 @@ def open_matrix(path: Path, width: str = "d") -> np.ndarray:
 def _is_there(folder: Path, identity: dict[str, Any]) -> bool:
     """Return whether the folder holds this store; InputError if it holds anything else."""
     found = read_manifest(folder)
-    if found is not None and all(found.get(key) == value for key, value in identity.items()):
-        return True
-    if found is not None or (folder.is_dir() and any(folder.iterdir())):
-        what = "another collection" if found is not None else "other files"
-        raise InputError(f"{folder} holds {what}: expected a new folder, or an empty one")
-    return False
+    if found is None:
+        check_free(folder)
+        return False
+    if any(found.get(key) != value for key, value in identity.items()):
+        raise InputError(
+            f"{folder} holds another collection: expected a new folder, or an empty one"
+        )
+    return True
 
 
 def _write(
@@ -147,24 +147,12 @@ def _write(
     fitted = fit_standardisation(
         shard_rows(folder, shards, centre), x.shape[1], identity["settings"]["standardise"]
     )
-    write_npz(folder / "fitted.npz", {"mean": fitted.mean, "scale": fitted.scale, "centre": centre})
-    none = np.empty(0, dtype=np.int32)
-    write_npz(
-        folder / "text.npz", {"contexts": none.reshape(0, 0), "document": none, "start": none}
-    )
-    (folder / "names.json").write_text('{"documents": [], "tokens": {}}', encoding="utf-8")
-    write_manifest(
+    finish(
         folder,
-        {
-            **identity,
-            "norm_limit": limit,
-            "shards": shards,
-            "files": {
-                name: sha256_of(folder / name) for name in ("fitted.npz", "text.npz", "names.json")
-            },
-            "counts": {"kept": len(x), "dropped_first": 0, "dropped_norm": 0},
-            "complete": True,
-        },
+        {**identity, "norm_limit": limit, "shards": shards},
+        standardisation=fitted,
+        centre=centre,
+        counts=Counts(kept=len(x), dropped_first=0, dropped_norm=0),
     )
 
 

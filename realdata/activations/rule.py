@@ -5,8 +5,9 @@ Two kinds of position are dropped, by a rule that is fixed before anything is co
 - position 0 of every context, its beginning-of-sequence token or, in a model without one, the
   first token, which is an attention sink all the same;
 - positions whose activation has a norm above three times the median norm. The median is that
-  of the positions after 0 in the first contexts of the training part, so that a stored and a
-  streamed collection follow one limit; the evaluation part takes the training part's.
+  of the positions after 0 in the first contexts of what is collected, so that a stored and a
+  streamed collection follow one limit; a collection that is fitted on another, as an
+  experiment's evaluation part is on its training part, takes that one's.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ class CollectionSettings:
     shard : int
         Contexts of a shard, a multiple of `batch`.
     calibration : int
-        First contexts of the training part that give the median norm.
+        First contexts that give the median norm.
     norm_factor : float
         A norm above this many medians is dropped; above 1.
     standardise : str
@@ -117,7 +118,7 @@ def kept_rows(x: Float32[np.ndarray, "b t d"], norm_limit: float) -> Bool[np.nda
 
 
 def calibrate(model: LanguageModel, text: PackedText, settings: CollectionSettings) -> Calibration:
-    """Return the norm limit and the centre, from the first contexts of a training part.
+    """Return the norm limit and the centre, from the first contexts of a text.
 
     Raises
     ------

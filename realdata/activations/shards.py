@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from jaxtyping import Float32, Int, Num
 
 from osae_theory.files import write_atomically
 from realdata.activations.rounding import Rounded, restored
+from realdata.activations.rule import Counts
+from realdata.activations.standardisation import Standardisation
 from realdata.activations.store import MANIFEST, manifest_hash
 from realdata.models.disk import sha256_of
+from realdata.text.packing import PackedText
 
 
 def write_shard(
@@ -69,6 +73,54 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     whole = {**manifest, "sha256": manifest_hash(manifest)}
     text = json.dumps(whole, indent=1, sort_keys=True)
     write_atomically(folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def finish(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    *,
+    standardisation: Standardisation,
+    centre: Float32[np.ndarray, " d"],
+    counts: Counts,
+    text: PackedText | None = None,
+    decode: Callable[[Sequence[int]], str] | None = None,
+) -> None:
+    """Write what a collection has beside its shards, and last the manifest that says it is whole.
+
+    Parameters
+    ----------
+    folder : Path
+        The collection's, with all its shards.
+    manifest : mapping
+        With the shards' entries and the norm limit.
+    standardisation : Standardisation
+        What its readers apply.
+    centre : (d,) float32
+        As given to `write_shard`.
+    counts : Counts
+        Of the positions that were kept and dropped.
+    text : PackedText, optional
+        Where the activations come from, if that is known.
+    decode : callable, optional
+        Gives the text of token ids; needed with `text`.
+    """
+    none = np.empty(0, dtype=np.int32)
+    contexts, document, start = none.reshape(0, 0), none, none
+    names: dict[str, Any] = {"documents": [], "tokens": {}}
+    if text is not None and decode is not None:
+        contexts, document, start = text.contexts, text.document, text.start
+        tokens = {str(token): decode([int(token)]) for token in np.unique(contexts)}
+        names = {"documents": text.names, "tokens": tokens}
+    fitted = {"mean": standardisation.mean, "scale": standardisation.scale, "centre": centre}
+    write_npz(folder / "fitted.npz", fitted)
+    arrays = {"contexts": contexts, "document": document, "start": start}
+    write_npz(folder / "text.npz", arrays)
+    write_atomically(
+        folder / "names.json",
+        lambda path: path.write_text(json.dumps(names), encoding="utf-8"),
+    )
+    files = {name: sha256_of(folder / name) for name in ("fitted.npz", "text.npz", "names.json")}
+    write_manifest(folder, {**manifest, "files": files, "counts": asdict(counts), "complete": True})
 
 
 def _write_npy(path: Path, array: Num[np.ndarray, "..."]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ what was collected.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -38,7 +39,8 @@ class ActivationStore:
     manifest : mapping
         Model, hook point, corpus, settings, counts and shards, as in manifest.json.
     standardisation : Standardisation
-        Fitted on the training part; `rows` and `read_all` apply it.
+        Fitted on this collection, or that of the one given as `fitted_on`; `rows` and
+        `read_all` apply it.
     calibration : Calibration
         What the collection followed.
     contexts, context_document, context_start : arrays
@@ -274,7 +276,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: expected a folder of activations")
     if not path.exists():
-        if folder.is_dir() and any(folder.glob("[!.]*.npy")):
+        if folder.is_dir() and any(folder.glob(f"{'[0-9]' * 5}.npy")):
             raise damaged(folder, f"it has shards but no {MANIFEST}")
         return None
     try:
@@ -286,6 +288,16 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if manifest.pop("sha256", None) != manifest_hash(manifest):
         raise damaged(folder, f"{MANIFEST} has changed")
     return manifest
+
+
+def check_free(folder: Path, besides: Sequence[str] = ()) -> None:
+    """Raise InputError unless a folder is new or empty, besides files of these patterns."""
+    if not folder.is_dir():
+        return
+    names = sorted(entry.name for entry in folder.iterdir())
+    others = [name for name in names if not any(fnmatchcase(name, each) for each in besides)]
+    if others:
+        raise InputError(f"{folder} holds {others[0]}: expected a new folder, or an empty one")
 
 
 def manifest_hash(manifest: Mapping[str, Any]) -> str:

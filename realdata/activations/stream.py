@@ -15,7 +15,7 @@ from realdata.activations.store import ActivationStore
 from realdata.models.language import LanguageModel
 from realdata.models.loading import load
 from realdata.text.corpora import Corpus, find_corpus
-from realdata.text.packing import TRAINING, PackedText, PackingSettings, pack
+from realdata.text.packing import EVALUATION, PackedText, packed_part
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +85,13 @@ def stream_like(
     Parameters
     ----------
     store : ActivationStore
-        Of the training part of a corpus. It names model, hook point, corpus and length of a
-        context; norm limit and standardisation are the store's.
+        Of the training part of a corpus, or of the whole. It names model, hook point, corpus,
+        part and length of a context; norm limit and standardisation are the store's.
     size : int
         As in `stream`.
     tokens : int, optional
-        Positions of the text, counted as in `realdata.text.packing.PackingSettings`; by default
-        those of the store.
+        Positions of the text, counted as in `realdata.text.packing.packed_part`; by default
+        those of the store, where an endless corpus ends too.
     device : str
         Of the model.
     corpus, model : optional
@@ -100,27 +100,29 @@ def stream_like(
     Raises
     ------
     InputError
-        As in `stream`; if the store is not of a training part, or the text is not the one that
-        it was collected from.
+        As in `stream`; if the store is not of a text or of an evaluation part, or the text is
+        not the one that it was collected from.
     """
-    named = store.manifest["text"]
-    if named["part"] != TRAINING:
-        raise InputError(
-            f"{store.folder} is of the {named['part']} part: expected the {TRAINING} part"
-        )
     check_block(size, store.settings.shard)
+    named = store.manifest["text"]
+    if named["part"] == EVALUATION:
+        raise InputError(
+            f"{store.folder} is of the {EVALUATION} part: expected one to train on, the training"
+            " part or the whole"
+        )
     corpus = corpus or find_corpus(named["corpus"])
     model = model or load(store.manifest["model"], hook=store.manifest["hook"], device=device)
     n, context = store.contexts.shape
-    packing = PackingSettings(
-        context=context, training_tokens=n * (context - 1) if tokens is None else tokens
-    )
-    text = pack(corpus, model.tokenise, model.bos, packing).training
+    wanted = n * (context - 1) if tokens is None else tokens
+    text = packed_part(corpus, model.tokenise, model.bos, named["part"], context, wanted)
     # An endless corpus is read as far as it is needed, and its order depends on that.
     both = min(n, len(text.contexts))
     same = np.array_equal(text.contexts[:both], store.contexts[:both])
     if not (same or (corpus.endless and tokens is not None)):
-        raise InputError(f"{store.folder}: expected its text, but {corpus.name} has changed since")
+        otherwise = ", or more of it was read: expected --tokens" if corpus.endless else ""
+        raise InputError(
+            f"{store.folder}: expected its text, but {corpus.name} has changed since{otherwise}"
+        )
     return stream(model, text, store, size)
 
 

@@ -1,7 +1,6 @@
 """Latents and reconstructions of stored activations by any checkpoint: `realdata apply`."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,12 @@ import torch
 from torch import Tensor
 
 from osae_theory.errors import InputError
-from osae_theory.files import (
-    check_writable,
-    nearest_folder,
-    refused_by_system,
-    write_atomically,
-)
+from osae_theory.files import check_writable, refused_by_system, write_atomically
 from realdata.activations.given import open_matrix
 from realdata.activations.store import ActivationStore
 from realdata.checkpoints import load
 from realdata.checkpoints.form import CHUNK, SparseAutoencoder
+from realdata.models.disk import check_disk
 
 LATENTS = "latents.npy"
 RECONSTRUCTION = "reconstruction.npy"
@@ -73,7 +68,12 @@ def apply_checkpoint(
     autoencoder = load(location, revision)
     x = read_activations(input_npy, autoencoder, location)
     with refused_by_system(out_dir):
-        _check_room(nearest_folder(out_dir), x.shape[0], autoencoder)
+        n = x.shape[0]
+        check_disk(
+            out_dir,
+            n * (autoencoder.K + autoencoder.d) * autoencoder.dtype.itemsize,
+            f"latents and reconstructions of {n:,} activations",
+        )
         write_atomically(
             paths[0],
             lambda latents: write_atomically(
@@ -149,16 +149,6 @@ def row_chunks(x: Rows, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
         with np.errstate(over="ignore"):  # an overflow is found as Inf
             rows = np.array(x[first : first + CHUNK], dtype=to, order="C")
         yield first, torch.from_numpy(rows)
-
-
-def _check_room(folder: Path, n: int, autoencoder: SparseAutoencoder) -> None:
-    needed = n * (autoencoder.K + autoencoder.d) * autoencoder.dtype.itemsize
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            f"{folder} has room for {free / 1e9:.1f} GB: expected {needed / 1e9:.1f} GB, latents "
-            f"and reconstructions of {n} activations"
-        )
 
 
 def _write(autoencoder: SparseAutoencoder, x: Rows, latents: Path, reconstruction: Path) -> None:

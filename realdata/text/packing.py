@@ -1,4 +1,4 @@
-"""Documents split into training and evaluation, and packed into contexts.
+"""Documents packed into contexts: all of them, or split into training and evaluation.
 
 A document's part depends on the seed and on its own text alone, so that no text is in both
 parts and no other document changes it. A document's tokens are cut into contexts of one
@@ -7,18 +7,20 @@ context, is left out, so that there is no padding.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import numpy as np
 from jaxtyping import Int32
 
-from osae_theory.errors import InputError, check_integer, check_real
+from osae_theory.errors import InputError, check_choice, check_integer, check_real
 from osae_theory.seeds import Axis, generator
 from realdata.text.corpora import Corpus
 
 TRAINING, EVALUATION = PARTS = ("training", "evaluation")
+WHOLE = "whole"
+READABLE = (WHOLE, *PARTS)
 
 Tokenise = Callable[[Sequence[str]], list[list[int]]]
 
@@ -69,7 +71,7 @@ class PackedText:
     Attributes
     ----------
     corpus, part : str
-        Where it is from: the corpus and "training" or "evaluation".
+        Where it is from: the corpus, and "training", "evaluation" or "whole".
     contexts : (n, t) int32
         Token ids.
     document : (n,) int32
@@ -170,23 +172,53 @@ def pack(
         If a source cannot be read, or a part has no context, or fewer than wanted.
     """
     settings = settings or PackingSettings()
-    parts = {part: _Part(settings, bos) for part in PARTS}
-    seen: set[str] = set()
-    documents = chain.from_iterable(source.documents() for source in corpus.sources)
-    while chunk := list(islice(documents, _DOCUMENTS_AT_ONCE)):
-        for document, ids in zip(
-            chunk, tokenise([document.text for document in chunk]), strict=True
-        ):
-            digest = document.digest
-            part = parts[part_of(digest, settings.seed, settings.evaluation_share)]
-            if digest in seen:
-                part.n_duplicates += 1
-                continue
-            seen.add(digest)
-            part.add(document.name, digest, ids)
-        if corpus.endless and all(parts[part].has(settings.wanted(part)) for part in PARTS):
-            break
-    return TextSplit(*(_packed(corpus.name, part, parts[part], settings) for part in PARTS))
+    wanted = {part: settings.wanted(part) for part in PARTS}
+    read = _read(corpus, tokenise, bos, settings, wanted)
+    return TextSplit(
+        *(_packed(corpus.name, part, read[part], settings, wanted[part]) for part in PARTS)
+    )
+
+
+def packed_part(
+    corpus: Corpus,
+    tokenise: Tokenise,
+    bos: int | None,
+    part: str = WHOLE,
+    context: int = 128,
+    tokens: int | None = None,
+) -> PackedText:
+    """Return one part of a corpus as contexts.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        What to read.
+    tokenise, bos
+        As in `pack`.
+    part : {"whole", "training", "evaluation"}
+        The latter two are those of `pack` under its default seed and share, which `run` trains
+        on and holds out. The whole has no held-out part, so that one document is enough.
+    context : int
+        Tokens of a context, at least 2.
+    tokens : int, optional
+        Positions to keep, counted and rounded as in `PackingSettings`. A whole that has fewer
+        is taken as it is.
+
+    Raises
+    ------
+    InputError
+        If the corpus is endless and `tokens` is not given, a source cannot be read, or there is
+        no context, or in a part of a split fewer than wanted.
+    """
+    check_choice("part", part, READABLE)
+    if corpus.endless and tokens is None:
+        raise InputError(f"corpus {corpus.name!r} is read until there is enough: expected --tokens")
+    settings = PackingSettings(context, training_tokens=tokens)
+    # Of the other part of a split nothing is taken; an endless corpus is read until it has begun.
+    least = {} if part == WHOLE else dict.fromkeys(PARTS, 1)
+    wanted = {**least, part: settings.wanted(TRAINING)}
+    read = _read(corpus, tokenise, bos, settings, wanted)
+    return _packed(corpus.name, part, read[part], settings, wanted[part])
 
 
 class _Part:
@@ -218,15 +250,55 @@ class _Part:
         return wanted is not None and len(self.contexts) >= wanted
 
 
-def _packed(corpus: str, part: str, read: _Part, settings: PackingSettings) -> PackedText:
-    wanted = settings.wanted(part)
+def _read(
+    corpus: Corpus,
+    tokenise: Tokenise,
+    bos: int | None,
+    settings: PackingSettings,
+    wanted: Mapping[str, int | None],
+) -> dict[str, _Part]:
+    """Return the parts that contexts are wanted of: the whole, or both of a split."""
+    parts = {part: _Part(settings, bos) for part in wanted}
+    whole = WHOLE in parts
+    seen: set[str] = set()
+    # How far an endless corpus is read decides the order of its contexts: a whole to the
+    # document that is enough, a split to the end of that document's chunk.
+    stride = 1 if whole else _DOCUMENTS_AT_ONCE
+    documents = chain.from_iterable(source.documents() for source in corpus.sources)
+    n_documents = 0
+    while chunk := list(islice(documents, _DOCUMENTS_AT_ONCE)):
+        for document, ids in zip(chunk, tokenise([one.text for one in chunk]), strict=True):
+            digest = document.digest
+            split = part_of(digest, settings.seed, settings.evaluation_share)
+            part = parts[WHOLE if whole else split]
+            if digest in seen:
+                part.n_duplicates += 1
+            else:
+                seen.add(digest)
+                part.add(document.name, digest, ids)
+            n_documents += 1
+            may_end = corpus.endless and n_documents % stride == 0
+            if may_end and all(parts[name].has(wanted[name]) for name in parts):
+                return parts
+    return parts
+
+
+def _packed(
+    corpus: str, part: str, read: _Part, settings: PackingSettings, wanted: int | None
+) -> PackedText:
     found = len(read.contexts)
-    if found < (wanted or 1):
+    if part == WHOLE and not found:
+        raise InputError(
+            f"corpus {corpus!r} has no document of {read.length} tokens: expected one at least,"
+            " or a smaller --context"
+        )
+    if part != WHOLE and found < (wanted or 1):
         raise InputError(
             f"corpus {corpus!r} has {found} contexts of {settings.context} tokens in its "
             f"{part} part: expected at least {wanted or 1}"
         )
-    order = generator(settings.seed, Axis.DATA_ORDER, PARTS.index(part)).permutation(found)[:wanted]
+    stream = generator(settings.seed, Axis.DATA_ORDER, int(part == EVALUATION))
+    order = stream.permutation(found)[:wanted]
     return PackedText(
         corpus=corpus,
         part=part,

@@ -120,8 +120,7 @@ def test_a_collection_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(
         original(path, how)
         step()  # and just after
 
-    for module in ("collection", "shards"):
-        monkeypatch.setattr(f"realdata.activations.{module}.write_atomically", write)
+    monkeypatch.setattr("realdata.activations.shards.write_atomically", write)
     folder = tmp_path / "killed"
     for attempt in range(1, 200):
         moments, stop_at = 0, attempt
@@ -182,6 +181,25 @@ def test_a_folder_with_another_collection_is_refused_and_left_as_it_is(store):
             collect(model, text, store.folder, settings, progress=False)
         assert "\n" not in str(caught.value)
     assert contents(store.folder) == before
+
+
+def test_a_link_to_an_empty_folder_is_collected_into(tmp_path, store):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    collect(TinyModel(), TEXT.training, tmp_path / "link", SETTINGS, progress=False)
+    assert (tmp_path / "link").is_symlink()
+    assert contents(tmp_path / "disk") == contents(store.folder)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "x.npy", "fitted.npz"])
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("mine")
+    model = TinyModel()
+    with pytest.raises(InputError, match=rf"holds {name}: expected a new folder, or an empty one"):
+        collect(model, TEXT.training, tmp_path / "mine", SETTINGS, progress=False)
+    assert model.calls == 0
+    assert contents(tmp_path / "mine") == {name: b"mine"}
 
 
 def test_two_processes_do_not_collect_into_one_folder(tmp_path):

@@ -1,5 +1,6 @@
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -7,9 +8,11 @@ import pytest
 from osae_theory.errors import InputError
 from realdata.activations.blocks import Blocks, Pass, StoreBlocks
 from realdata.activations.collection import collect
+from realdata.activations.given import collect_given
 from realdata.activations.stream import stream, stream_like
 from realdata.text.corpora import Corpus
-from realdata.text.packing import PackingSettings, pack
+from realdata.text.packing import PackingSettings, pack, packed_part
+from realdata.text.sources import Document
 from tiny_language import SETTINGS, TEXT, Alphabet, TinyModel, text_split
 
 ALPHABET = Corpus("alphabet", (Alphabet(60),))
@@ -152,5 +155,68 @@ def test_a_stream_of_a_text_that_has_changed_is_refused(tmp_path):
     with pytest.raises(InputError, match="expected its text, but alphabet has changed since"):
         stream_like(store, 4, corpus=Corpus("alphabet", (Alphabet(61),)), model=TinyModel())
     heldout = collected(tmp_path / "heldout", text_split().evaluation)
-    with pytest.raises(InputError, match="is of the evaluation part: expected the training part"):
+    with pytest.raises(InputError, match="is of the evaluation part: expected one to train on"):
         like(heldout)
+
+
+def test_a_store_of_given_activations_has_no_text_to_stream(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(9, 5)))
+    store = collect_given(tmp_path / "x.npy", tmp_path / "store", progress=False)
+    with pytest.raises(InputError, match="is not of a text: expected a store of a text's contexts"):
+        like(store)
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Documents of letters without end, some of them twice."""
+
+    def documents(self):
+        random = np.random.default_rng(5)
+        for number in count():
+            letters = "".join(map(chr, random.integers(97, 123, size=random.integers(5, 60))))
+            yield Document(str(number), letters)
+            if number % 7 == 0:
+                yield Document(f"{number} again", letters)
+
+
+ENDLESS = Corpus("endless", (Endless(),), endless=True)
+
+
+def part(corpus, name, tokens=None):
+    model = TinyModel()
+    return packed_part(corpus, model.tokenise, model.bos, name, context=9, tokens=tokens)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "name", "tokens"),
+    [
+        (ALPHABET, "whole", None),
+        (ALPHABET, "whole", 300),
+        (ALPHABET, "training", None),
+        (ENDLESS, "whole", 300),
+        (ENDLESS, "training", 300),
+    ],
+)
+def test_any_store_to_train_on_is_streamed_to_its_end_with_its_bits(tmp_path, corpus, name, tokens):
+    text = part(corpus, name, tokens)
+    store = collected(tmp_path / "store", text)
+    assert store.manifest["text"]["part"] == name
+    streamed = stream_like(store, 4, corpus=corpus, model=TinyModel())
+    np.testing.assert_array_equal(streamed.text.contexts, store.contexts)
+    assert store.n > 200
+    assert every(streamed).tobytes() == store.read_all().tobytes()
+
+
+def test_more_of_a_whole_than_was_collected_is_streamed_up_to_its_end(tmp_path):
+    store = collected(tmp_path / "store", part(ALPHABET, "whole", 300))
+    more = like(store, tokens=10**6)
+    np.testing.assert_array_equal(more.text.contexts, part(ALPHABET, "whole").contexts)
+    assert every(more)[: store.n].tobytes() == store.read_all().tobytes()
+
+
+def test_of_an_endless_text_that_was_read_further_the_tokens_must_be_said(tmp_path):
+    store = collected(tmp_path / "store", part(ENDLESS, "training", 2000).first(40))
+    with pytest.raises(InputError, match="or more of it was read: expected --tokens"):
+        stream_like(store, 4, corpus=ENDLESS, model=TinyModel())
+    more = stream_like(store, 4, corpus=ENDLESS, model=TinyModel(), tokens=2000)
+    assert every(more)[: store.n].tobytes() == store.read_all().tobytes()

@@ -150,8 +150,8 @@ def test_a_result_that_is_not_finite_is_refused_and_leaves_earlier_files_as_they
 
 def test_too_little_room_is_said_before_anything_is_written(tmp_path, activations, monkeypatch):
     usage = type("Usage", (), {"free": 100})
-    monkeypatch.setattr(applying.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(InputError, match="has room for"):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(InputError, match=r"GB free: expected .* for latents and reconstructions"):
         apply_checkpoint(str(TOPK), None, activations(np.zeros((5, 8))), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

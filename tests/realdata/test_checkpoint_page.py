@@ -15,7 +15,7 @@ from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 from realdata.latents.sparse import as_sparse
 from realdata.report.checkpoint_page import latents_on_store, latents_on_text
 from realdata.text.corpora import find_corpus
-from realdata.text.parts import packed_part
+from realdata.text.packing import packed_part
 
 K, M = 12, 3
 TEXT = ["--model", "smollm2-135m", "--context", "9"]
@@ -162,6 +162,20 @@ def test_a_checkpoint_of_another_hook_point_is_said_to_be_one(folder, model, cap
         (["A", "few", "--text", "folder:notes", *TEXT], "few has 11 latents: expected 12"),
         (["A", "absent", "--text", "folder:notes", *TEXT], "absent"),
         (["A", "B", "--activations", "absent"], "absent has no manifest.json"),
+        *(
+            (
+                ["A", "B", "--activations", "notes", f"--{name}", value],
+                f"--{name} {value}: expected --text CORPUS with it, not --activations notes",
+            )
+            for name, value in {
+                "model": "smollm2-135m",
+                "layer": "3",
+                "hook": "blocks.0.hook_resid_post",
+                "part": "whole",
+                "tokens": "9",
+                "context": "128",
+            }.items()
+        ),
         (["A", "B", "--activations", "notes", "--out", "notes"], "'notes' is a folder"),
         (["A", "B", "--activations", "notes", "--labels", "a", "a"], "two different names"),
         (["A", "--activations", "notes"], "required: CHECKPOINT"),

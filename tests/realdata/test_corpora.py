@@ -2,6 +2,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -10,7 +11,15 @@ from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from realdata.text.corpora import CORPORA, Corpus, find_corpus
-from realdata.text.packing import EVALUATION, TRAINING, PackingSettings, pack, part_of
+from realdata.text.packing import (
+    EVALUATION,
+    PARTS,
+    TRAINING,
+    PackingSettings,
+    pack,
+    packed_part,
+    part_of,
+)
 from realdata.text.python_text import STDLIB, Docstrings, SourceFiles, TopicHelp
 from realdata.text.sources import Document, HubDataset, TextFolder, json_rows
 
@@ -148,23 +157,56 @@ def test_settings_out_of_range_are_refused_by_name(field, value):
         replace(SETTINGS, **{field: value})
 
 
+@dataclass(frozen=True)
+class Endless:
+    """Documents without end, each of 60 letters; it remembers which were read."""
+
+    read: list[int]
+
+    def documents(self):
+        for number in count():
+            self.read.append(number)
+            yield Document(str(number), f"{number:05d} " * 10)
+
+
 def test_an_endless_corpus_is_read_no_further_than_needed():
     read = []
-
-    @dataclass(frozen=True)
-    class Endless:
-        def documents(self):
-            number = 0
-            while True:
-                read.append(number)
-                yield Document(str(number), f"{number:05d} " * 10)
-                number += 1
-
     settings = replace(SETTINGS, training_tokens=800, evaluation_tokens=80)
-    split = pack(Corpus("endless", (Endless(),), endless=True), tokenise, BOS, settings)
+    split = pack(Corpus("endless", (Endless(read),), endless=True), tokenise, BOS, settings)
     assert len(split.training.contexts) == 100
     assert len(split.evaluation.contexts) == 10
     assert len(read) < 300
+
+
+@pytest.mark.parametrize(("part", "most"), [("whole", 64), ("training", 128), ("evaluation", 640)])
+def test_a_part_of_an_endless_corpus_is_read_no_further_than_needed(part, most):
+    read = []
+    endless = Corpus("endless", (Endless(read),), endless=True)
+    packed = packed_part(endless, tokenise, BOS, part, context=9, tokens=300)
+    assert (packed.part, packed.contexts.shape) == (part, (38, 9))
+    assert len(read) <= most
+    assert part != "whole" or len(packed.names) == 6  # of 7 contexts each
+
+
+def test_a_part_is_that_of_the_split_and_the_whole_holds_both():
+    corpus = corpus_of(*some_texts(90))
+    split = pack(corpus, tokenise, BOS, PackingSettings(context=9))
+    parts = [packed_part(corpus, tokenise, BOS, part, context=9) for part in PARTS]
+    for packed, own in zip(parts, (split.training, split.evaluation), strict=True):
+        assert (packed.token_hash, packed.text_hash) == (own.token_hash, own.text_hash)
+        assert (packed.names, packed.n_left_out) == (own.names, own.n_left_out)
+    whole = packed_part(corpus, tokenise, BOS, context=9)
+    both = np.concatenate([packed.contexts for packed in parts])
+    assert sorted(map(tuple, whole.contexts)) == sorted(map(tuple, both))
+
+
+def test_a_part_needs_no_context_in_the_other():
+    alone = corpus_of("a document")
+    only = part_of(Document("", "a document").digest, 0, 0.2)
+    assert len(packed_part(alone, tokenise, BOS, only, context=9).contexts) == 1
+    [other] = set(PARTS) - {only}
+    with pytest.raises(InputError, match=f"0 contexts of 9 tokens in its {other} part"):
+        packed_part(alone, tokenise, BOS, other, context=9)
 
 
 def test_topic_help_has_the_topics_that_help_prints():

@@ -72,12 +72,37 @@ def test_the_same_file_is_found_again_and_another_is_refused(saved, tmp_path):
     for x, how in ((rows(seed=1), {}), (rows(), {"standardise": "none"})):
         with pytest.raises(InputError, match="holds another collection: expected a new folder"):
             collect_given(saved(x), tmp_path / "store", progress=False, **how)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").touch()
-    with pytest.raises(InputError, match="holds other files"):
-        collect_given(saved(rows()), tmp_path / "mine", progress=False)
+
+
+def test_an_empty_folder_is_taken_through_a_link_too(saved, tmp_path):
     (tmp_path / "empty").mkdir()
     assert collect_given(saved(rows()), tmp_path / "empty", progress=False).n == 700
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    assert collect_given(saved(rows()), tmp_path / "link", progress=False).n == 700
+    assert (tmp_path / "link").is_symlink()
+    files = [sorted(path.iterdir()) for path in (tmp_path / "disk", tmp_path / "empty")]
+    one, other = ([(path.name, path.read_bytes()) for path in each] for each in files)
+    assert len(one) > 4
+    assert one == other
+
+
+def test_a_file_that_comes_into_the_folder_meanwhile_is_kept(saved, tmp_path, monkeypatch):
+    write, mine = given._write, tmp_path / "out" / "notes.txt"
+    mine.parent.mkdir()
+    monkeypatch.setattr(given, "_write", lambda *how: (write(*how), mine.write_text("mine")))
+    with pytest.raises(InputError, match=r"holds notes\.txt: expected a new folder"):
+        collect_given(saved(rows()), mine.parent, progress=False)
+    assert [path.read_text() for path in mine.parent.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "x.npy", ".hidden"])
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(saved, tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"holds {name}: expected a new folder, or an empty one"):
+        collect_given(saved(rows()), tmp_path / "mine", progress=False)
+    assert [path.read_text() for path in (tmp_path / "mine").iterdir()] == ["mine"]
 
 
 def test_it_says_that_it_has_no_text(saved, tmp_path):
@@ -146,14 +171,37 @@ def test_latents_are_applied_to_collected_activations(saved, tmp_path, capsys):
     np.testing.assert_allclose(made, load(sae).encode(raw).numpy(), rtol=1e-5, atol=1e-5)
 
 
-def test_a_folder_of_text_is_collected(tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    """The options that name a folder of nine texts, and the model that reads them."""
     monkeypatch.setattr("realdata.models.loading.load", lambda *_, **__: TableModel())
     random = np.random.default_rng(3)
     (tmp_path / "notes").mkdir()
     for number in range(9):
         letters = "".join(map(chr, random.integers(97, 123, size=50)))
         (tmp_path / "notes" / f"{number}.txt").write_text(letters)
-    text = ["--text", f"folder:{tmp_path / 'notes'}", "--model", "smollm2-135m", "--context", "9"]
+    return ["--text", f"folder:{tmp_path / 'notes'}", "--model", "smollm2-135m", "--context", "9"]
+
+
+@pytest.mark.parametrize("kind", ["text", "given"])
+def test_out_may_be_a_link_to_an_empty_folder_and_must_not_hold_other_files(
+    saved, text, tmp_path, capsys, kind
+):
+    source = text if kind == "text" else ["--activations", str(saved(rows()))]
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    assert main(["collect", *source, "--out", str(tmp_path / "link")]) == 0
+    assert ActivationStore.open(tmp_path / "disk", verify=True).n > 100
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x.npy").write_text("mine")
+    with pytest.raises(SystemExit):
+        main(["collect", *source, "--out", str(tmp_path / "mine")])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("mine holds x.npy: expected a new folder, or an empty one")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["x.npy"]
+
+
+def test_a_folder_of_text_is_collected(text, tmp_path, capsys):
     for part, least, most in (("whole", 54, 54), ("training", 6, 48), ("evaluation", 6, 48)):
         out = tmp_path / part
         assert main(["collect", *text, "--part", part, "--out", str(out)]) == 0
@@ -161,6 +209,12 @@ def test_a_folder_of_text_is_collected(tmp_path, capsys, monkeypatch):
         store = ActivationStore.open(out)
         assert least <= len(store.contexts) <= most
         assert (store.d, store.manifest["text"]["part"]) == (D, part)
+        # Norm limit and standardisation are those of the part itself.
+        assert store.manifest["fitted_on"] is None
+        np.testing.assert_allclose(store.read_all().mean(axis=0), 0, atol=1e-3)
+        np.testing.assert_allclose(store.read_all().std(axis=0), 1, rtol=1e-3)
+        norms = np.linalg.norm(TableModel().activations(store.contexts)[:, 1:], axis=-1)
+        assert store.calibration.norm_limit == pytest.approx(3 * np.median(norms))
     n_parts = [len(ActivationStore.open(tmp_path / p).contexts) for p in ("training", "evaluation")]
     assert sum(n_parts) == 54
 
@@ -173,6 +227,9 @@ def test_a_folder_of_text_is_collected(tmp_path, capsys, monkeypatch):
         (["--activations", "absent.npy"], "absent.npy cannot be read"),
         (["--activations", "x.npy", "--standardise", "all"], "standardise 'all' is unknown"),
         (["--activations", "x.npy", "--layer", "0"], "layer = 0"),
+        (["--activations", "x.npy", "--part", "whole"], "--part whole: expected --text CORPUS"),
+        (["--activations", "x.npy", "--tokens", "9"], "--tokens 9: expected --text CORPUS with it"),
+        (["--activations", "x.npy", "--context", "9"], "--context 9: expected --text CORPUS with"),
         (["--text", "folder:absent", "--model", "smollm2-135m"], "expected a folder that exists"),
         (["--text", "dolma", "--model", "smollm2-135m", "--tokens", "0"], "--tokens = 0"),
     ],

@@ -14,11 +14,14 @@ from osae_theory.seeds import Axis, generator
 from realdata import __main__ as command
 from realdata.activations import stream as streams
 from realdata.activations.blocks import Pass, StoreBlocks
+from realdata.activations.store import ActivationStore
 from realdata.activations.stream import stream_like
 from realdata.checkpoints.ours import Origin
 from realdata.experiment.jobs import Experiment
 from realdata.experiment.stores import collect_all
+from realdata.models import loading
 from realdata.run import perform
+from realdata.text import corpora
 from realdata.training.distributed import Processes
 from realdata.training.methods import METHODS
 from realdata.training.order import ShuffledBlocks
@@ -59,6 +62,13 @@ def job(folder, method="osae", seeds=(0, 1), **changes):
 def weights(folder):
     return {
         (path.parts[-3], path.parts[-2]): path.read_bytes()
+        for path in sorted(folder.rglob("tokens-*/sae.safetensors"))
+    }
+
+
+def tensors(folder):
+    return {
+        (path.parts[-3], path.parts[-2]): load_file(path)
         for path in sorted(folder.rglob("tokens-*/sae.safetensors"))
     }
 
@@ -189,8 +199,10 @@ def test_activations_that_are_not_in_the_blocks_of_the_budget_are_refused(tmp_pa
 @pytest.fixture
 def fake_registries(monkeypatch):
     """Let the commands find the fake model and its corpora."""
-    monkeypatch.setattr(streams, "load", lambda *_, **__: TableModel())
-    monkeypatch.setattr(streams, "find_corpus", CORPORA.__getitem__)
+    for module in (streams, loading):
+        monkeypatch.setattr(module, "load", lambda *_, **__: TableModel())
+    for module in (streams, corpora):
+        monkeypatch.setattr(module, "find_corpus", CORPORA.__getitem__)
 
 
 OPTIONS = "--K 16 --m 3 --steps 30 --batch-size 64 --lr 0.003".split()
@@ -212,6 +224,39 @@ def test_train_gives_the_same_bits_from_a_store_and_from_a_stream(tmp_path, caps
     more = ["--stream", "--tokens", "2500", "--out", str(tmp_path / "more")]
     assert command.main(["train", str(store.folder), *options, *more]) == 0
     assert weights(tmp_path / "more") != weights(tmp_path / "store")
+
+
+@pytest.mark.usefixtures("fake_registries")
+@pytest.mark.parametrize("part", ["whole", "training"])
+def test_a_collected_text_is_streamed_to_the_tensors_that_its_store_gives(tmp_path, part):
+    folder = tmp_path / "collected"
+    text = ["--text", "one", "--model", "smollm2-135m", "--context", "11", "--part", part]
+    assert command.main(["collect", *text, "--out", str(folder)]) == 0
+    assert StoreBlocks(ActivationStore.open(folder), BLOCK).n > 2
+    options = [*OPTIONS, "--method", "osae,batch-topk", "--seeds", "2"]
+    ways = {
+        "store": ["--block", "64"],
+        "stream": ["--block", "64", "--stream"],
+        "shuffled as a whole": [],
+    }
+    for name, way in ways.items():
+        out = ["--out", str(tmp_path / name)]
+        assert command.main(["train", str(folder), *options, *way, *out]) == 0
+    stored, streamed, shuffled = (tensors(tmp_path / name) for name in ways)
+    assert len(stored) == 2 * 2 * 2
+    assert stored.keys() == streamed.keys() == shuffled.keys()
+    for name, known in stored.items():
+        assert known.keys() == streamed[name].keys()
+        assert known["decoder"].shape == (16, TableModel().d)
+        for key, tensor in known.items():
+            assert torch.equal(streamed[name][key], tensor), (name, key)
+    # Without --block a store is shuffled over all its activations: another order, other bits.
+    same = {
+        name: torch.equal(shuffled[name]["decoder"], stored[name]["decoder"]) for name in stored
+    }
+    assert {name for name, equal in same.items() if equal} == {
+        name for name in stored if name[1] == "tokens-0"
+    }
 
 
 @pytest.mark.parametrize(
