@@ -257,13 +257,8 @@ def _add_page(p: argparse.ArgumentParser) -> None:
 def _page(options: argparse.Namespace, command: str) -> None:
     from realdata.activations.store import ActivationStore
     from realdata.checkpoints import load
-    from realdata.report.checkpoint_page import (
-        check_pair,
-        checkpoint_page,
-        elsewhere,
-        latents_on_store,
-        latents_on_text,
-    )
+    from realdata.latents.on_text import latents_on_store, latents_on_text
+    from realdata.report.checkpoint_page import check_pair, checkpoint_page, elsewhere
     from realdata.report.page import PageSettings, check_page, write_page
 
     check_integer("--latents", options.latents, 1)

@@ -14,7 +14,7 @@ from osae_theory.metrics import LatentStatistics
 from osae_theory.seeds import Axis, derived_seed
 from realdata.checkpoints import load, load_dictionary
 from realdata.checkpoints.form import Decoder, SparseAutoencoder
-from realdata.latents.apply import read_activations, row_chunks
+from realdata.latents.rows import read_activations, row_chunks
 from realdata.latents.sparse import LatentChunk, latent_statistics, order_by_contribution, sparse
 
 TRAINED, FREQUENCY, ENERGY = "trained", "frequency", "energy"

@@ -20,8 +20,8 @@ from osae_theory.seeds import Axis, generator
 from realdata.checkpoints.form import SparseAutoencoder
 from realdata.comparison.dictionaries import Dictionary
 from realdata.comparison.matches import THRESHOLD, matched_places
-from realdata.latents.apply import Rows, read_activations, row_chunks
 from realdata.latents.quality import run_quality
+from realdata.latents.rows import Rows, read_activations, row_chunks
 from realdata.latents.sparse import LatentChunk, as_sparse
 
 

@@ -5,7 +5,7 @@ outside is escaped, nothing is loaded from elsewhere, and no script runs.
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,11 +17,10 @@ from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.files import check_writable, write_atomically
 from osae_theory.metrics import LatentStatistics, Matching, cosines, match_similarities
 from realdata.latents.contexts import SearchedText, Snippet, TopContexts, top_contexts
+from realdata.latents.on_text import DecodeToken
 from realdata.latents.sparse import LatentChunk
 
 TEMPLATE = "page.html.jinja"
-
-DecodeToken = Callable[[int], str]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from realdata.activations.rule import CollectionSettings, calibrate
 from realdata.activations.store import ActivationStore
 from realdata.checkpoints import load
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
+from realdata.latents.on_text import latents_on_store, latents_on_text
 from realdata.latents.sparse import as_sparse
-from realdata.report.checkpoint_page import latents_on_store, latents_on_text
 from realdata.text.corpora import find_corpus
 from realdata.text.parts import packed_part
 
