@@ -258,7 +258,7 @@ def _page(options: argparse.Namespace, command: str) -> None:
     from realdata.activations.store import ActivationStore
     from realdata.checkpoints import load
     from realdata.latents.on_text import latents_on_store, latents_on_text
-    from realdata.report.checkpoint_page import check_pair, checkpoint_page, elsewhere
+    from realdata.report.checkpoint_page import checkpoint_page, elsewhere
     from realdata.report.page import PageSettings, check_page, write_page
 
     check_integer("--latents", options.latents, 1)
@@ -272,7 +272,6 @@ def _page(options: argparse.Namespace, command: str) -> None:
     store = None if options.activations is None else ActivationStore.open(options.activations)
     corpus = None if options.text is None else _corpus(options)
     both = {label: load(name, options.revision) for label, name in zip(labels, names, strict=True)}
-    check_pair(both)
     if store is not None:
         found = latents_on_store(store, both)
     else:

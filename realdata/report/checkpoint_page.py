@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from osae_theory.errors import InputError
 from osae_theory.metrics import chance_stability
 from realdata.checkpoints.form import SparseAutoencoder
 from realdata.latents.on_text import LatentsOnText
@@ -36,17 +35,15 @@ def checkpoint_page(
     Raises
     ------
     InputError
-        As `check_pair`, and as `realdata.report.page.render`.
+        As `realdata.report.page.render`.
     """
-    check_pair(autoencoders)
     left, right = (
         Side(label, _contributions(own), latents)
         for (label, own), latents in zip(autoencoders.items(), found.latents, strict=True)
     )
     K, d = left.decoder.shape
-    chance = (
-        chance_stability(d, K, n_draws=_CHANCE_DRAWS).mean if K <= _MOST_ATOMS_OF_CHANCE else None
-    )
+    known = K == len(right.decoder) and K <= _MOST_ATOMS_OF_CHANCE
+    chance = chance_stability(d, K, n_draws=_CHANCE_DRAWS).mean if known else None
     header = PageHeader(
         model=found.model,
         hook_point=found.hook,
@@ -59,24 +56,22 @@ def checkpoint_page(
     return render(left, right, found.text, found.decode_token, header, settings)
 
 
-def check_pair(autoencoders: Mapping[str, SparseAutoencoder]) -> None:
-    """Raise InputError unless both SAEs have as many latents: they are matched one to one."""
-    (first, left), (second, right) = autoencoders.items()
-    if left.K != right.K:
-        raise InputError(
-            f"{second} has {right.K} latents: expected {left.K}, as {first}, for each latent to"
-            " stand beside one"
-        )
-
-
 def elsewhere(own: SparseAutoencoder, model: str, hook: str) -> str | None:
-    """Return what a checkpoint says of its model and hook point where that is not this one."""
-    said = (own.metadata.get("model"), own.metadata.get("hook"))
-    different = any(
-        isinstance(one, str) and one != known
-        for one, known in zip(said, (model, hook), strict=True)
-    )
-    return f"{said[0] or 'its model'} at {said[1] or 'its hook point'}" if different else None
+    """Return what a checkpoint says of its model and hook point where that is not this one.
+
+    A model is told by the last part of its name, in whatever case: "google/gemma-2-2b" is
+    "gemma-2-2b".
+    """
+    said = own.metadata.get("model"), own.metadata.get("hook")
+    named, point = (one if isinstance(one, str) else None for one in said)
+    other_model = named is not None and _bare(named) != _bare(model)
+    if not other_model and point in (None, hook):
+        return None
+    return f"{named or 'its model'} at {point or 'its hook point'}"
+
+
+def _bare(model: str) -> str:
+    return model.rstrip("/").rsplit("/", 1)[-1].casefold()
 
 
 def _contributions(own: SparseAutoencoder) -> Float[np.ndarray, "K d"]:
