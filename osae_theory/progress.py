@@ -1,9 +1,11 @@
-"""A progress bar on standard error whose clock goes on between two steps."""
+"""Progress bars on standard error whose clock goes on between two steps."""
 
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
@@ -33,3 +35,64 @@ def progress(
         done.set()
         if ticking.ident is not None:
             ticking.join()
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far some work is.
+
+    Attributes
+    ----------
+    what : str
+        Its name; another name is other work.
+    done, total : int
+        In units of its own; none is done at first, all at the end unless less was enough.
+    stage : str
+        What is being done now, where that has a name.
+    """
+
+    what: str
+    done: int
+    total: int
+    stage: str = ""
+
+
+class Bars:
+    """One bar at a time, of the work that a call last told of; none stays when its work is over.
+
+    To be used in a `with` block.
+    """
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._what: str | None = None
+        self._bar: tqdm[Any] | None = None
+
+    def __enter__(self) -> "Bars":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def __call__(self, step: Step) -> None:
+        """Show a step."""
+        if self._bar is None or step.what != self._what:
+            self._close()
+            self._what = step.what
+            self._bar = self._open.enter_context(
+                progress(step.total, step.what, unit="", leave=False)
+            )
+        self._bar.set_postfix_str(step.stage, refresh=False)
+        self._bar.update(step.done - self._bar.n)
+        self._bar.refresh()
+        if step.done >= step.total:
+            self._close()
+
+    def _close(self) -> None:
+        self._open.close()
+        self._bar = None
