@@ -58,14 +58,14 @@ class Step:
 
 
 class Bars:
-    """One bar at a time, of the work that a call last told of; none stays when its work is over.
+    """One bar at a time inside a `with` block, of the work last told of; in the end there is none.
 
-    To be used in a `with` block.
+    It stands until other work is told of: what is all done may be put together yet.
     """
 
     def __init__(self) -> None:
         self._open = ExitStack()
-        self._what: str | None = None
+        self._what, self._stage = "", ""
         self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> "Bars":
@@ -83,15 +83,14 @@ class Bars:
         """Show a step."""
         if self._bar is None or step.what != self._what:
             self._close()
-            self._what = step.what
+            self._what, self._stage = step.what, ""
             self._bar = self._open.enter_context(
                 progress(step.total, step.what, unit="", leave=False)
             )
-        self._bar.set_postfix_str(step.stage, refresh=False)
+        if step.stage != self._stage:
+            self._stage = step.stage
+            self._bar.set_postfix_str(step.stage)
         self._bar.update(step.done - self._bar.n)
-        self._bar.refresh()
-        if step.done >= step.total:
-            self._close()
 
     def _close(self) -> None:
         self._open.close()
