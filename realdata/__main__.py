@@ -80,10 +80,17 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
 
 
 def _compare(options: argparse.Namespace, command: str) -> None:
-    from realdata.comparison.compare import compare, compare_latents
-    from realdata.comparison.dictionaries import ORDERS, dictionaries
+    from osae_theory.progress import Bars
+    from realdata.comparison.compare import (
+        compare,
+        compare_latents,
+        long_work,
+        planned_prefixes,
+        shapes_of,
+    )
+    from realdata.comparison.dictionaries import ORDERS, TRAINED, loaded, on_activations
     from realdata.comparison.findings import Findings, json_text, text
-    from realdata.comparison.matches import all_matches
+    from realdata.comparison.matches import all_matches, match_pairs
     from realdata.comparison.substitution import substitutions
 
     names: Sequence[str] = options.checkpoints
@@ -95,6 +102,8 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             f"--labels {' '.join(labels)}: expected {len(names)} different names, one a checkpoint"
         )
     check_choice("--sort-by", options.sort_by, ORDERS)
+    if options.sort_by != TRAINED and options.activations is None:
+        raise InputError(f"--sort-by {options.sort_by}: expected --activations with it")
     if options.sinkhorn is not None:
         check_real("--sinkhorn", options.sinkhorn, above=0.0)
     activations = options.activations
@@ -104,24 +113,29 @@ def _compare(options: argparse.Namespace, command: str) -> None:
         files = file_names(activations is not None, options.matches)
         check_writable(options.out, files=files)
     locations = dict(zip(labels, names, strict=True))
-    loaded = dictionaries(locations, options.revision, activations, options.sort_by)
-
-    def progress(line: str) -> None:
-        print(line, file=sys.stderr)
-
-    findings = Findings(
-        loaded,
-        compare(
-            {one.name: one.decoder for one in loaded},
-            options.prefixes,
-            progress,
-            live=None if activations is None else {one.name: one.live for one in loaded},
+    given = loaded(locations, options.revision, encoders=activations is not None)
+    sizes = planned_prefixes(shapes_of(given), options.prefixes, latents=activations is not None)
+    if (advice := long_work(sizes[-1])) is not None:
+        print(advice, file=sys.stderr)
+    if activations is not None:
+        given = on_activations(given, activations, options.sort_by)
+    with Bars() as bars:
+        by_decoders = compare(
+            {one.name: one.decoder for one in given},
+            sizes,
+            bars,
+            live=None if activations is None else {one.name: one.live for one in given},
             order=options.sort_by,
             temperature=options.sinkhorn,
-        ),
-        None if activations is None else compare_latents(loaded, options.prefixes, progress),
-        all_matches(loaded) if options.matches else None,
-        None if activations is None else substitutions(loaded, activations),
+        )
+        by_activations = None if activations is None else compare_latents(given, sizes, bars)
+        matched = match_pairs(given, bars) if options.matches or activations is not None else []
+    findings = Findings(
+        given,
+        by_decoders,
+        by_activations,
+        all_matches(matched) if options.matches else None,
+        None if activations is None else substitutions(matched, activations),
     )
     if options.out is not None:
         from realdata.report.comparison import write_files
@@ -260,13 +274,8 @@ def _add_page(p: argparse.ArgumentParser) -> None:
 def _page(options: argparse.Namespace, command: str) -> None:
     from realdata.activations.store import ActivationStore
     from realdata.checkpoints import load
-    from realdata.report.checkpoint_page import (
-        check_pair,
-        checkpoint_page,
-        elsewhere,
-        latents_on_store,
-        latents_on_text,
-    )
+    from realdata.latents.on_text import latents_on_store, latents_on_text
+    from realdata.report.checkpoint_page import checkpoint_page, elsewhere
     from realdata.report.page import PageSettings, check_page, write_page
 
     check_integer("--latents", options.latents, 1)
@@ -283,7 +292,6 @@ def _page(options: argparse.Namespace, command: str) -> None:
         store = ActivationStore.open(options.activations)
     corpus = None if options.text is None else _corpus(options)
     both = {label: load(name, options.revision) for label, name in zip(labels, names, strict=True)}
-    check_pair(both)
     if store is not None:
         found = latents_on_store(store, both)
     else:

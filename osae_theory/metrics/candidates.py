@@ -12,6 +12,7 @@ their similarities are float64. Pairs that are in every best matching over candi
 shared atoms are, are settled first, which changes no optimum.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,9 @@ DENSE = 1024
 _UNIT = 2.0**-30
 # Nobody counts less than the best candidate by this, so that there is always one to be matched.
 MARGIN = 4 * _UNIT
+# Of so many nearest in single precision the nearest in double is taken.
+_CLOSE = 4
+CANDIDATES, ASSIGNMENT = "candidates", "assignment"
 # Rows a product, and products of rows with candidates, at a time.
 _BLOCK, _GATHERED = 512, 4096
 
@@ -67,6 +71,7 @@ def match_candidates(
     n_candidates: int = 32,
     live: Liveness | None = None,
     tie_seed: int = 0,
+    on_progress: Callable[[str, int], None] | None = None,
 ) -> CandidateMatching:
     """Match the atoms of two dictionaries over each one's nearest few: for very many atoms.
 
@@ -81,6 +86,10 @@ def match_candidates(
         `match`, but not kept: memory grows like K times this.
     tie_seed : int
         Decides among matchings of the same sum.
+    on_progress : callable, optional
+        Called as on_progress(stage, done) before each block of atoms whose candidates are
+        searched and before each assignment; done is the number of atoms of D whose first
+        candidates are known, and the stage CANDIDATES or ASSIGNMENT.
 
     Returns
     -------
@@ -99,10 +108,7 @@ def match_candidates(
     """
     check_integer("n_candidates", n_candidates, 1)
     check_integer("tie_seed", tie_seed, 0)
-    if D.shape[0] != E.shape[0]:
-        raise InputError(f"E has atoms of length {E.shape[0]}: expected {D.shape[0]}, as D has")
-    check_finite("D", D)
-    check_finite("E", E)
+    _check_fit(D, E)
     width = common_width(D.shape[1], E.shape[1], prefix)
     alive = both_alive(live, live_atoms(D), live_atoms(E))
     U, V = unit_columns(D[:, :width]).T.copy(), unit_columns(E[:, :width]).T.copy()
@@ -111,9 +117,15 @@ def match_candidates(
     # Drawn orders, so that among equal optima no index is favoured.
     drawn = generator(tie_seed, Axis.TIES)
     bound, kept = None, n_candidates
+    report = on_progress or (lambda stage, done: None)
+
+    def again(stage: str, done: int) -> None:
+        report(stage, width)
+
     while len(rows) > DENSE:
         rows, columns = drawn.permutation(rows), drawn.permutation(columns)
-        found, total = _relaxed(U[rows], V[columns], kept, absolute)
+        told = report if bound is None else again
+        found, total = _relaxed(U[rows], V[columns], kept, absolute, told)
         bound = total / width if bound is None else bound
         kept *= 2
         matched = found != LEFT
@@ -122,6 +134,7 @@ def match_candidates(
         left[found[matched]] = False
         rows, columns = rows[~matched], columns[left]
     if len(rows):
+        again(ASSIGNMENT, 0)
         S = unit_products(U[rows].T, V[columns].T)
         permutation[rows] = columns[assign(np.abs(S) if absolute else S, tie_seed)]
     similarities = np.clip(np.einsum("kd,kd->k", U, V[permutation]), -1.0, 1.0)
@@ -131,21 +144,65 @@ def match_candidates(
     return CandidateMatching(permutation, similarities, absolute, both, best)
 
 
+@at_the_door
+def nearest_atoms(
+    D: Float[np.ndarray, "d K"], E: Float[np.ndarray, "d_other K_other"]
+) -> tuple[Int[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Return which atom of E is the most similar to each of D, and its cosine.
+
+    Parameters
+    ----------
+    D, E : (d, K) and (d, K')
+        Dictionaries, atoms as columns of any norm, K' at least 1. No more than some rows of their
+        cosines are held at once.
+
+    Returns
+    -------
+    (K,) int and (K,) float
+        The greatest of each row of `cosines(D, E)`, the first of equal ones: but for rounding in
+        single precision, by which the four nearest are chosen.
+
+    Raises
+    ------
+    InputError
+        If the atoms differ in length, an entry is NaN or infinite, or E has no atom.
+    """
+    _check_fit(D, E)
+    check_integer("the number of E's atoms", E.shape[1], 1)
+    U, V = unit_columns(D).T.copy(), unit_columns(E).T.copy()
+    # In their own order, so that of equal cosines the first is taken.
+    close = np.sort(_nearest(U, V, min(_CLOSE, len(V)), absolute=False)[0], axis=1)
+    close[~live_atoms(D)] = np.arange(close.shape[1])
+    cosine = _products(U, V, close)
+    best = cosine.argmax(axis=1)[:, None]
+    found, values = (np.take_along_axis(each, best, axis=1)[:, 0] for each in (close, cosine))
+    return found, np.clip(values, -1.0, 1.0)
+
+
+def _check_fit(D: Float[np.ndarray, "d K"], E: Float[np.ndarray, "d_other K_other"]) -> None:
+    if D.shape[0] != E.shape[0]:
+        raise InputError(f"E has atoms of length {E.shape[0]}: expected {D.shape[0]}, as D has")
+    check_finite("D", D)
+    check_finite("E", E)
+
+
 def _relaxed(
-    U: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n d"], n_candidates: int, absolute: bool
+    U: Float[np.ndarray, "n d"],
+    V: Float[np.ndarray, "n d"],
+    n_candidates: int,
+    absolute: bool,
+    report: Callable[[str, int], None] = lambda stage, done: None,
 ) -> tuple[Int[np.ndarray, " n"], float]:
     """Return the best matching over candidates or nobody, and what the sum of none exceeds.
 
     Nobody counts as much as anybody who is no candidate could, but less than the best candidate.
     """
     n, kept = len(U), min(n_candidates, len(V))
-    nearest, others = _nearest(U, V, kept, absolute)
+    nearest, others = _nearest(U, V, kept, absolute, report)
+    report(ASSIGNMENT, n)
     values = np.empty((n, kept + 1))
-    size = max(_GATHERED // kept, 1)
-    for start in range(0, n, size):
-        part = slice(start, start + size)
-        products = np.einsum("kd,kcd->kc", U[part], V[nearest[part]])
-        values[part, :kept] = np.abs(products) if absolute else products
+    products = _products(U, V, nearest)
+    values[:, :kept] = np.abs(products, out=products) if absolute else products
     best = values[:, :kept].max(axis=1)
     values[:, kept] = np.minimum(others, best - MARGIN)
     # What was taken off the worth of nobody, any matching may be short of.
@@ -175,6 +232,18 @@ def _relaxed(
     # Each weight was rounded by half a unit at most.
     total += lowered + n * _UNIT / 2
     return np.where(found < len(V), found, LEFT), total
+
+
+def _products(
+    U: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n_other d"], chosen: Int[np.ndarray, "n c"]
+) -> Float[np.ndarray, "n c"]:
+    """Return the scalar products of each row of U with the rows of V chosen for it."""
+    found = np.empty(chosen.shape)
+    size = max(_GATHERED // chosen.shape[1], 1)
+    for start in range(0, len(U), size):
+        part = slice(start, start + size)
+        found[part] = np.einsum("kd,kcd->kc", U[part], V[chosen[part]])
+    return found
 
 
 def _settled(
@@ -208,7 +277,11 @@ def _settled(
 
 
 def _nearest(
-    U: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n d"], kept: int, absolute: bool
+    U: Float[np.ndarray, "n d"],
+    V: Float[np.ndarray, "n_other d"],
+    kept: int,
+    absolute: bool,
+    report: Callable[[str, int], None] = lambda stage, done: None,
 ) -> tuple[Int[np.ndarray, "n kept"], Float[np.ndarray, " n"]]:
     """Return the `kept` rows of V most similar to each of U, and what no other one exceeds.
 
@@ -220,6 +293,7 @@ def _nearest(
     # Single precision is enough to choose, as the bound knows what it may have missed.
     first, second = U.astype(np.float32), V.astype(np.float32).T
     for start in range(0, n, _BLOCK):
+        report(CANDIDATES, start)
         part = slice(start, start + _BLOCK)
         S = torch.from_numpy(first[part] @ second)
         found = (S.abs_() if absolute else S).topk(kept, dim=1)

@@ -1,12 +1,14 @@
-"""Gemma Scope's own checkpoints: params.npz of a JumpReLU autoencoder.
+"""Gemma Scope's own checkpoints: params.npz of a JumpReLU autoencoder or transcoder.
 
-Nothing is subtracted from the input. Those of the embedding layer were trained on
-embeddings times sqrt(d) and stored so: they are brought back to the activations of the
-model, as SAELens does, where the path says `embedding`.
+Its arrays do not say which: a transcoder is one whose path says `transcoder`. Nothing is
+subtracted from the input. Those of the embedding layer were trained on embeddings times sqrt(d)
+and stored so: they are brought back to the activations of the model, as SAELens does, where the
+path says `embedding`.
 
 References
 ----------
-Lieberum et al. (2024), arXiv 2408.05147; SAELens 6.54, gemma_2_sae_huggingface_loader.
+Lieberum et al. (2024), arXiv 2408.05147; SAELens 6.54, gemma_2_sae_huggingface_loader and
+gemma_2_transcoder_huggingface_loader.
 """
 
 import re
@@ -34,8 +36,15 @@ _SIDES = MappingProxyType(
         "scaling_factor": "K",
     }
 )
-_HOOKS = MappingProxyType({"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"})
-_REPOSITORY = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att)")
+_HOOKS = MappingProxyType(
+    {
+        "res": "hook_resid_post",
+        "mlp": "hook_mlp_out",
+        "att": "attn.hook_z",
+        "transcoders": "ln2.hook_normalized",
+    }
+)
+_REPOSITORY = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att|transcoders)")
 
 
 def read(source: Source) -> SparseAutoencoder:
@@ -139,4 +148,6 @@ def _metadata(source: Source, embedding: bool) -> Mapping[str, Any]:
             known["hook"] = "hook_embed"
         elif layers:
             known["hook"] = f"blocks.{layers[-1]}.{_HOOKS[site]}"
+    if "transcoder" in path:
+        known["transcoder"] = True
     return MappingProxyType(known)

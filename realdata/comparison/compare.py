@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import combinations, count, takewhile
 from types import MappingProxyType
 
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float
 
 from osae_theory.errors import InputError, check_finite, check_integer, check_real
 from osae_theory.metrics import (
+    CandidateMatching,
     ChanceLevel,
     Matching,
     SubspaceAgreement,
@@ -24,10 +26,13 @@ from osae_theory.metrics import (
     subspace_agreement,
 )
 from osae_theory.metrics.assignment import ENUMERABLE
+from osae_theory.metrics.candidates import ASSIGNMENT
 from osae_theory.metrics.chance import MOST_DENSE
 from osae_theory.metrics.intervals import Bounds, Estimate, estimate_shared
 from osae_theory.metrics.matching import Liveness, both_alive
+from osae_theory.progress import Step
 from realdata.comparison.dictionaries import TRAINED, Dictionary
+from realdata.comparison.memory import available_memory
 from realdata.latents.sparse import latent_correlations
 
 SCORES = ("stab", "stab_abs", "ord", "ord_abs")
@@ -57,6 +62,12 @@ CHANCE_ATOMS = 12_800
 CHANCE_DRAWS = (4, 200)
 # From so many atoms on a matching takes so long that people are told of each.
 SLOW_ATOMS = 1024
+OnProgress = Callable[[Step], None]
+# Tells of one prefix: how much is done of how much, and what is being done.
+_Tell = Callable[[int, int, int, str], None]
+# Tables of 8 K^2 bytes that are held at once where K latents are matched by correlations: these,
+# their absolute values, the same in a drawn order, and the solver's own copy.
+_TABLES = 4
 
 
 @dataclass(frozen=True)
@@ -196,11 +207,70 @@ def checked_prefixes(prefixes: Sequence[int] | None, K: int) -> tuple[int, ...]:
     return tuple(sorted(int(prefix) for prefix in prefixes))
 
 
+def planned_prefixes(
+    shapes: Mapping[str, tuple[int, ...]],
+    prefixes: Sequence[int] | None = None,
+    *,
+    latents: bool = False,
+) -> tuple[int, ...]:
+    """Return the prefixes at which dictionaries are compared, before anything is computed.
+
+    Parameters
+    ----------
+    shapes : mapping of str to (K, d)
+        Of the decoders, by name.
+    prefixes : sequence of int, optional
+        As in `compare`.
+    latents : bool
+        Whether latents are compared by their correlations, too, of which a table is held.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two dictionaries, one is empty, atoms differ in length, a prefix
+        is not in 1..K of the narrowest, or correlations would take more memory than is free.
+    """
+    if len(shapes) < 2:
+        raise InputError(f"{len(shapes)} dictionaries: expected at least two to compare")
+    first, (_, length) = next(iter(shapes.items()))
+    for name, (K, d) in shapes.items():
+        if K == 0 or d == 0:
+            raise InputError(f"{name} has shape {(K, d)}: expected at least one atom")
+        if d != length:
+            raise InputError(f"{name} has atoms of length {d}: expected {length}, as in {first}")
+    sizes = checked_prefixes(prefixes, min(K for K, _ in shapes.values()))
+    free = available_memory()
+    if latents and free is not None and (needed := _TABLES * 8 * sizes[-1] ** 2) > free:
+        most = math.isqrt(free // (_TABLES * 8))
+        raise InputError(
+            f"the correlations of {sizes[-1]:,} latents take {needed:,} bytes of memory: expected"
+            f" at most {free:,}, which are free (--prefixes of at most {most:,}, or no"
+            " --activations)"
+        )
+    return sizes
+
+
+def shapes_of(dictionaries: Sequence[Dictionary]) -> dict[str, tuple[int, int]]:
+    """Return the shapes of decoders by name."""
+    return {one.name: (one.autoencoder.K, one.autoencoder.d) for one in dictionaries}
+
+
+def long_work(prefix: int) -> str | None:
+    """Return what people should know before very many atoms are compared, in one sentence."""
+    if prefix <= MOST_DENSE:
+        return None
+    return (
+        f"comparing {prefix:,} atoms takes minutes (65,536 about ten and 2.4 GB of memory):"
+        f" --prefixes of at most {MOST_DENSE:,} are the cheaper way"
+    )
+
+
 def prefix_scores(
     S: Float[np.ndarray, "K K_other"],
     prefixes: Sequence[int],
     live: Liveness | None = None,
     tie_seed: int = 0,
+    tell: _Tell = lambda prefix, done, total, stage: None,
 ) -> tuple[PrefixScore, ...]:
     """Return Stab and Ord at each prefix, from the similarities of two sets of atoms or latents.
 
@@ -215,6 +285,8 @@ def prefix_scores(
         zero row's and a constant stream's are, count as dead in any case.
     tie_seed : int
         Decides among matchings of the same sum: one of its own for each pair.
+    tell : callable, optional
+        Called as tell(prefix, done, total, stage) before and after each prefix.
 
     Raises
     ------
@@ -222,7 +294,12 @@ def prefix_scores(
         As `osae_theory.metrics.match_similarities`.
     """
     alive = both_alive(live, live_atoms(S.T), live_atoms(S))
-    return tuple(_prefix_score(S, prefix, alive, tie_seed) for prefix in prefixes)
+    found = []
+    for prefix in prefixes:
+        tell(prefix, 0, 1, ASSIGNMENT)
+        found.append(_prefix_score(S, prefix, alive, tie_seed))
+        tell(prefix, 1, 1, ASSIGNMENT)
+    return tuple(found)
 
 
 def _prefix_score(
@@ -244,12 +321,21 @@ def _large_score(
     prefix: int,
     live: Liveness | None,
     tie_seed: int,
+    tell: _Tell,
 ) -> PrefixScore:
     """Return Stab and Ord of so many atoms that their cosines do not fit into memory."""
-    signed, absolute = (
-        match_candidates(D, E, without_sign, prefix, live=live, tie_seed=tie_seed)
-        for without_sign in (False, True)
-    )
+
+    def found(absolute: bool) -> CandidateMatching:
+        before = prefix if absolute else 0
+
+        def report(stage: str, done: int) -> None:
+            tell(prefix, before + done, 2 * prefix, stage)
+
+        return match_candidates(
+            D, E, absolute, prefix, live=live, tie_seed=tie_seed, on_progress=report
+        )
+
+    signed, absolute = found(absolute=False), found(absolute=True)
     bounds = {"stab_bound": signed.upper_bound, "stab_abs_bound": absolute.upper_bound}
     return replace(_score(prefix, signed, absolute), **bounds)
 
@@ -274,7 +360,7 @@ def chance_levels(
     d: int,
     prefixes: Sequence[int],
     zeros: Mapping[int, tuple[int, int]] | None = None,
-    on_progress: Callable[[str], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> dict[int, Chance]:
     """Return Stab's level for unrelated isotropic dictionaries of atoms of length d, by prefix.
 
@@ -291,9 +377,12 @@ def chance_levels(
     zeros : mapping of int to pair of int, optional
         By prefix, how many of the atoms are zero in the one and in the other dictionary.
     on_progress : callable, optional
-        Called with a line for people before each draw, from 1,024 atoms on.
+        Called before the first draw of each level and after each, from 1,024 atoms on.
     """
     levels = {}
+    tell, tell_absolute = (
+        _teller(what, on_progress) for what in ("chance level", "chance level, absolute")
+    )
     for prefix in prefixes:
         draws = int(np.clip(CHANCE_ATOMS // prefix, *CHANCE_DRAWS))
         draws = 2 if prefix > MOST_DENSE else draws
@@ -304,28 +393,32 @@ def chance_levels(
                 absolute=without_sign,
                 n_draws=draws,
                 zeros=(0, 0) if zeros is None else zeros[prefix],
-                on_progress=_drawing(prefix, on_progress),
+                on_progress=partial(_tell_draw, tell, prefix),
             )
-            for without_sign in (False, True)
+            for without_sign, tell in ((False, tell), (True, tell_absolute))
         )
         levels[prefix] = Chance(signed, absolute)
     return levels
 
 
-def _drawing(
-    prefix: int, on_progress: Callable[[str], None] | None
-) -> Callable[[int, int], None] | None:
-    if on_progress is None or prefix < SLOW_ATOMS:
-        return None
-    return lambda done, most: on_progress(
-        f"chance level over {prefix:,} atoms: {done} of at most {most} draws"
-    )
+def _tell_draw(tell: _Tell, prefix: int, done: int, most: int) -> None:
+    tell(prefix, done, most, "draws at most")
+
+
+def _teller(what: str, on_progress: OnProgress | None) -> _Tell:
+    """Return what tells of the prefixes of some work that take long."""
+
+    def tell(prefix: int, done: int, total: int, stage: str) -> None:
+        if on_progress is not None and prefix >= SLOW_ATOMS:
+            on_progress(Step(f"{what}, first {prefix:,}", done, total, stage))
+
+    return tell
 
 
 def compare(
     decoders: Mapping[str, Float[np.ndarray, "_ _"]],
     prefixes: Sequence[int] | None = None,
-    on_progress: Callable[[str], None] | None = None,
+    on_progress: OnProgress | None = None,
     *,
     live: Mapping[str, Bool[np.ndarray, " _"]] | None = None,
     order: str = TRAINED,
@@ -343,8 +436,7 @@ def compare(
         default 4, 8, 16, ... below the narrowest width, and that width. Zero rows are dead
         latents: they count 0 in Stab and have no place in Ord.
     on_progress : callable, optional
-        Called with a line for people before each pair and each draw of the chance levels, from
-        1,024 atoms on.
+        Called before, during and after each matching and each chance level, from 1,024 atoms on.
     live : mapping of str to (K,) bool, optional
         By name, which latents are ever active: others have no place in Ord either. All by default.
     order : str
@@ -364,24 +456,26 @@ def compare(
         in length, a prefix is not in 1..K of the narrowest, the temperature is not above 0, or
         `live` does not fit.
     """
-    width, d = _common_shape(decoders)
-    sizes = checked_prefixes(prefixes, width)
-
+    sizes = planned_prefixes({name: one.shape for name, one in decoders.items()}, prefixes)
+    for name, decoder in decoders.items():
+        check_finite(name, decoder)
+    if temperature is not None:
+        check_real("temperature", temperature, above=0.0)
+    d = next(iter(decoders.values())).shape[1]
     dense = [prefix for prefix in sizes if prefix <= MOST_DENSE]
     most = dense[-1] if dense else 0
 
     def scores(a: str, b: str, alive: Liveness | None, place: int) -> list[PrefixScore]:
         D, E = decoders[a].T, decoders[b].T
+        tell = _teller(f"{a} with {b}", on_progress)
         found = []
         if dense:
             known = None if alive is None else (alive[0][:most], alive[1][:most])
-            found += prefix_scores(cosines(D[:, :most], E[:, :most]), dense, known, place)
-        found += [_large_score(D, E, size, alive, place) for size in sizes[len(dense) :]]
+            found += prefix_scores(cosines(D[:, :most], E[:, :most]), dense, known, place, tell)
+        found += [_large_score(D, E, size, alive, place, tell) for size in sizes[len(dense) :]]
         return found
 
-    if temperature is not None:
-        check_real("temperature", temperature, above=0.0)
-    found = _compared(tuple(decoders), d, sizes, scores, live, on_progress, order)
+    found = _compared(tuple(decoders), d, sizes, scores, live, order)
     pairs = tuple(
         _with_soft(_with_subspace(pair, decoders, d), decoders, temperature) for pair in found.pairs
     )
@@ -439,7 +533,7 @@ def _further(pairs: Sequence[Pair], prefix: int) -> dict[str, Estimate]:
 def compare_latents(
     dictionaries: Sequence[Dictionary],
     prefixes: Sequence[int] | None = None,
-    on_progress: Callable[[str], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Comparison:
     """Compare every pair of SAEs by the correlations of their latents: Stab_Z and Ord_Z.
 
@@ -453,13 +547,11 @@ def compare_latents(
     Raises
     ------
     InputError
-        As `compare`, or if there are no latents.
+        As `planned_prefixes` of latents, or if there are no latents.
     """
     if any(not one.latents for one in dictionaries):
         raise InputError("there are no latents: expected SAEs with activations")
-    decoders = {one.name: one.decoder for one in dictionaries}
-    width, d = _common_shape(decoders)
-    sizes = checked_prefixes(prefixes, width)
+    sizes = planned_prefixes(shapes_of(dictionaries), prefixes, latents=True)
     by_name = {one.name: one for one in dictionaries}
 
     def scores(a: str, b: str, alive: Liveness | None, place: int) -> tuple[PrefixScore, ...]:
@@ -467,11 +559,12 @@ def compare_latents(
         kept = [one.order[: sizes[-1]] for one in (first, second)]
         S = latent_correlations(first.latents, second.latents, *kept)
         known = None if alive is None else (alive[0][: sizes[-1]], alive[1][: sizes[-1]])
-        return prefix_scores(S, sizes, known, place)
+        tell = _teller(f"{a} with {b} by activations", on_progress)
+        return prefix_scores(S, sizes, known, place, tell)
 
     live = {one.name: one.live for one in dictionaries}
-    order = dictionaries[0].order_name
-    return _compared(tuple(by_name), d, sizes, scores, live, on_progress, order)
+    d, order = dictionaries[0].autoencoder.d, dictionaries[0].order_name
+    return _compared(tuple(by_name), d, sizes, scores, live, order)
 
 
 def _compared(
@@ -480,15 +573,11 @@ def _compared(
     sizes: tuple[int, ...],
     scores: Callable[[str, str, Liveness | None, int], Sequence[PrefixScore]],
     live: Mapping[str, Bool[np.ndarray, " _"]] | None,
-    on_progress: Callable[[str], None] | None,
     order: str,
 ) -> Comparison:
     """Return a comparison by what scores a pair at all prefixes, without chance."""
-    report = on_progress or (lambda line: None)
     pairs: list[Pair] = []
     for place, (a, b) in enumerate(combinations(names, 2)):
-        if sizes[-1] >= SLOW_ATOMS:
-            report(f"{a} with {b}: {len(sizes)} prefixes of up to {sizes[-1]:,} atoms")
         alive = None if live is None else (live[a], live[b])
         pairs += [Pair(a, b, score) for score in scores(a, b, alive, place)]
     estimates = {
@@ -519,20 +608,3 @@ def _zero_rows(
         mean = round(sum(counts) / len(counts))
         found[prefix] = (counts[0], counts[1]) if len(counts) == 2 else (mean, mean)
     return found
-
-
-def _common_shape(decoders: Mapping[str, Float[np.ndarray, "_ _"]]) -> tuple[int, int]:
-    """Return the narrowest width and the length of the atoms, once the decoders are sound."""
-    if len(decoders) < 2:
-        raise InputError(f"{len(decoders)} dictionaries: expected at least two to compare")
-    first, reference = next(iter(decoders.items()))
-    for name, decoder in decoders.items():
-        if decoder.size == 0:
-            raise InputError(f"{name} has shape {decoder.shape}: expected at least one atom")
-        if decoder.shape[1] != reference.shape[1]:
-            raise InputError(
-                f"{name} has atoms of length {decoder.shape[1]}: expected"
-                f" {reference.shape[1]}, as in {first}"
-            )
-        check_finite(name, decoder)
-    return min(len(decoder) for decoder in decoders.values()), reference.shape[1]

@@ -14,7 +14,7 @@ from osae_theory.metrics import LatentStatistics
 from osae_theory.seeds import Axis, derived_seed
 from realdata.checkpoints import load, load_dictionary
 from realdata.checkpoints.form import Decoder, SparseAutoencoder
-from realdata.latents.apply import read_activations, row_chunks
+from realdata.latents.rows import read_activations, row_chunks
 from realdata.latents.sparse import LatentChunk, latent_statistics, order_by_contribution, sparse
 
 TRAINED, FREQUENCY, ENERGY = "trained", "frequency", "energy"
@@ -67,6 +67,13 @@ class Dictionary:
             return np.ones(self.autoencoder.K, dtype=bool)
         return ~self.statistics.dead[self.order]
 
+    @property
+    def with_encoder(self) -> SparseAutoencoder:
+        """The SAE itself; InputError where only its decoder is known."""
+        if not isinstance(self.autoencoder, SparseAutoencoder):
+            raise InputError(f"nothing is known of {self.name}'s latents: expected an autoencoder")
+        return self.autoencoder
+
     def frequencies(self) -> Float[np.ndarray, " K"]:
         """Return how often each latent is active, in [0, 1], in this order.
 
@@ -79,10 +86,8 @@ class Dictionary:
 
         In this order. Raises InputError without activations.
         """
-        known, own = self._known(), self.autoencoder
-        if not isinstance(own, SparseAutoencoder):
-            raise InputError(f"nothing is known of {self.name}'s latents: expected an autoencoder")
-        mean = known.energies / known.n_samples * own.unit_energies
+        known = self._known()
+        mean = known.energies / known.n_samples * self.with_encoder.unit_energies
         return mean[self.order]
 
     def _known(self) -> LatentStatistics:
@@ -109,17 +114,10 @@ def dictionaries(
 
     Parameters
     ----------
-    locations : mapping of str to str
-        By name; see `realdata.checkpoints.load`. Without activations any checkpoint with one
-        decoder matrix will do, see `realdata.checkpoints.load_dictionary`.
-    revision : str, optional
-        Branch, tag or commit on the hub.
-    activations : Path, optional
-        A .npy file (n, d), or a folder of collected ones, in the coordinates that the checkpoints
-        take.
-    order : str
-        A name in ORDERS. Ties, and latents that are never active, stand in an order drawn for
-        each SAE, so that nothing of the trained order is left.
+    locations, revision
+        As in `loaded`.
+    activations, order
+        As in `on_activations`; another order than the trained one needs activations.
 
     Raises
     ------
@@ -130,17 +128,67 @@ def dictionaries(
     check_choice("order", order, ORDERS)
     if order != TRAINED and activations is None:
         raise InputError(f"order {order!r} needs activations: expected --activations")
+    found = loaded(locations, revision, encoders=activations is not None)
+    return found if activations is None else on_activations(found, activations, order)
+
+
+def loaded(
+    locations: Mapping[str, str], revision: str | None = None, *, encoders: bool = False
+) -> list[Dictionary]:
+    """Load SAEs without asking what their latents do.
+
+    Parameters
+    ----------
+    locations : mapping of str to str
+        By name; see `realdata.checkpoints.load`. Without encoders any checkpoint with one decoder
+        matrix will do, see `realdata.checkpoints.load_dictionary`.
+    revision : str, optional
+        Branch, tag or commit on the hub.
+    encoders : bool
+        Whether their latents are going to be computed.
+
+    Raises
+    ------
+    InputError
+        If a checkpoint cannot be used.
+    """
+    load_one = _with_encoder if encoders else load_dictionary
     found = []
-    for place, (name, location) in enumerate(locations.items()):
-        if activations is None:
-            decoder = load_dictionary(location, revision)
-            found.append(Dictionary(name, decoder, np.arange(decoder.K)))
-            continue
-        autoencoder = _with_encoder(location, revision)
-        latents = _latents(autoencoder, activations, location)
+    for name, location in locations.items():
+        own = load_one(location, revision)
+        found.append(Dictionary(name, own, np.arange(own.K)))
+    return found
+
+
+def on_activations(
+    given: Sequence[Dictionary], activations: Path, order: str = TRAINED
+) -> list[Dictionary]:
+    """Return SAEs with their latents on activations, in an order that these may decide.
+
+    Parameters
+    ----------
+    given : sequence of Dictionary
+        With encoders.
+    activations : Path
+        A .npy file (n, d), or a folder of collected ones, in the coordinates that the checkpoints
+        take.
+    order : str
+        A name in ORDERS. Ties, and latents that are never active, stand in an order drawn for
+        each SAE, so that nothing of the trained order is left.
+
+    Raises
+    ------
+    InputError
+        If the activations cannot be used, the order is unknown, or an SAE has no encoder.
+    """
+    check_choice("order", order, ORDERS)
+    found = []
+    for place, one in enumerate(given):
+        own = one.with_encoder
+        latents = _latents(own, activations, one.name)
         statistics = latent_statistics(latents)
-        own = _order(autoencoder, statistics, order, derived_seed(0, Axis.TIES, place))
-        found.append(Dictionary(name, autoencoder, own, latents, statistics, order))
+        kept = _order(own, statistics, order, derived_seed(0, Axis.TIES, place))
+        found.append(Dictionary(one.name, own, kept, latents, statistics, order))
     return found
 
 
@@ -156,8 +204,8 @@ def _with_encoder(location: str, revision: str | None) -> SparseAutoencoder:
         raise InputError(f"{error} (its decoder is compared without --activations)") from error
 
 
-def _latents(autoencoder: SparseAutoencoder, path: Path, location: str) -> list[LatentChunk]:
-    x = read_activations(path, autoencoder, location)
+def _latents(autoencoder: SparseAutoencoder, path: Path, name: str) -> list[LatentChunk]:
+    x = read_activations(path, autoencoder, name)
     return [
         sparse(autoencoder.encode(part).numpy()) for _, part in row_chunks(x, autoencoder.dtype)
     ]

@@ -1,7 +1,8 @@
 """Which latent of one SAE is which of another: shared, split, or alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -13,12 +14,83 @@ from pandas.arrays import IntegerArray
 from osae_theory.errors import InputError, check_real
 from osae_theory.metrics import cosines, match_candidates
 from osae_theory.metrics.assignment import LEFT, assign
+from osae_theory.metrics.candidates import nearest_atoms
 from osae_theory.metrics.chance import MOST_DENSE
+from osae_theory.progress import Step
 from realdata.comparison.dictionaries import Dictionary
-from realdata.latents.sparse import latent_correlations
+from realdata.latents.sparse import paired_correlations
 
 THRESHOLD = 0.7
 SHARED, SPLIT, ALONE = "shared", "split", "alone"
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedPair:
+    """Two SAEs whose latents are matched one to one, as far as there are as many.
+
+    Attributes
+    ----------
+    a, b : Dictionary
+    places_a, places_b : (n,) int
+        The places, in the orders that are compared, of each pair: those of `a` in their order,
+        then what `b` has left; -1 stands beside a latent that is left over.
+    cosine : (n,)
+        Of each pair, NaN beside a latent that is left over.
+    """
+
+    a: Dictionary
+    b: Dictionary
+    places_a: Int[np.ndarray, " n"]
+    places_b: Int[np.ndarray, " n"]
+    cosine: Float[np.ndarray, " n"]
+
+    def towards(
+        self, target: Dictionary
+    ) -> tuple[Dictionary, Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Return the other SAE, the places of a target's latents and their partners, the cosines.
+
+        In the order of the target's latents, without those of either side that are left over.
+        """
+        own, other, source = self.places_a, self.places_b, self.b
+        if target is self.b:
+            own, other, source = other, own, self.a
+        order = np.argsort(own)
+        order = order[(own[order] != LEFT) & (other[order] != LEFT)]
+        return source, own[order], other[order], self.cosine[order]
+
+
+def match_pairs(
+    dictionaries: Sequence[Dictionary], on_progress: Callable[[Step], None] | None = None
+) -> list[MatchedPair]:
+    """Match the latents of every two SAEs by the greatest sum of cosines of their decoder rows.
+
+    Among matchings of the same sum the place of the pair decides, as in
+    `realdata.comparison.compare.compare`: over all latents of two SAEs that have as many, the
+    matching is the one of which Stab and Ord are told there. Where more than 4,096 are matched,
+    on_progress is called as there.
+
+    Raises
+    ------
+    InputError
+        If atoms differ in length.
+    """
+    found = []
+    for place, (a, b) in enumerate(combinations(dictionaries, 2)):
+        if a.autoencoder.d != b.autoencoder.d:
+            raise InputError(
+                f"{b.name} has atoms of length {b.autoencoder.d}: expected {a.autoencoder.d}, as in"
+                f" {a.name}"
+            )
+        report = None
+        if on_progress is not None:
+            most = max(a.autoencoder.K, b.autoencoder.K)
+            report = partial(_tell, on_progress, f"{a.name} with {b.name}, all", most)
+        found.append(MatchedPair(a, b, *matched_places(a.decoder, b.decoder, place, report)))
+    return found
+
+
+def _tell(on_progress: Callable[[Step], None], what: str, most: int, stage: str, done: int) -> None:
+    on_progress(Step(what, done, most, stage))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,20 +141,16 @@ class _Side:
         return IntegerArray(values.astype(np.int64), ~self.there)
 
 
-def matches(
-    a: Dictionary, b: Dictionary, threshold: float = THRESHOLD, tie_seed: int = 0
-) -> pd.DataFrame:
-    """Match the latents of two SAEs one to one, and say of each what became of it.
+def matches(pair: MatchedPair, threshold: float = THRESHOLD) -> pd.DataFrame:
+    """Say of each latent of two SAEs what became of it.
 
     Parameters
     ----------
-    a, b : Dictionary
+    pair : MatchedPair
         Of activations of the same width; K may differ, and then latents of the wider are left over.
     threshold : float
         In [0, 1]: the signed cosine from which two atoms count as the same feature. The default
         0.7 is ours, that of stitching.
-    tie_seed : int
-        Decides among matchings of the same sum.
 
     Returns
     -------
@@ -101,22 +169,15 @@ def matches(
     Raises
     ------
     InputError
-        If atoms differ in length, or the threshold is outside [0, 1].
+        If the threshold is outside [0, 1].
     """
     check_real("threshold", threshold, at_least=0.0, at_most=1.0)
-    if a.autoencoder.d != b.autoencoder.d:
-        raise InputError(
-            f"{b.name} has atoms of length {b.autoencoder.d}: expected {a.autoencoder.d}, as in"
-            f" {a.name}"
-        )
-    S = cosines(a.decoder.T, b.decoder.T)
-    rows, columns = _matched(S, tie_seed)
+    a, b, cosine = pair.a, pair.b, pair.cosine
+    nearest = _nearest(a.decoder, b.decoder)
     sides = {
-        "a": _Side(a, b, rows, S.argmax(axis=1), S.max(axis=1)),
-        "b": _Side(b, a, columns, S.argmax(axis=0), S.max(axis=0)),
+        "a": _Side(a, b, pair.places_a, *nearest[0]),
+        "b": _Side(b, a, pair.places_b, *nearest[1]),
     }
-    paired = sides["a"].there & sides["b"].there
-    cosine = np.where(paired, S[rows, columns], np.nan)
     table: dict[str, Any] = {"a": a.name, "b": b.name}
     table |= {f"latent_{name}": side.latents() for name, side in sides.items()}
     table |= {f"place_{name}": side.whole(side.places) for name, side in sides.items()}
@@ -126,17 +187,18 @@ def matches(
         table[f"nearest_to_{name}"] = side.nearest_latents()
         table[f"nearest_to_{name}_cosine"] = side.known(side.cosines)
     if a.latents and b.latents:
-        R = latent_correlations(a.latents, b.latents, a.order, b.order)
-        table["correlation"] = np.where(paired, R[rows, columns], np.nan)
+        both = sides["a"].there & sides["b"].there
+        own, other = a.order[pair.places_a[both]], b.order[pair.places_b[both]]
+        table["correlation"] = np.full(len(cosine), np.nan)
+        table["correlation"][both] = paired_correlations(a.latents, b.latents, own, other)
         table |= {f"frequency_{n}": side.known(side.own.frequencies()) for n, side in sides.items()}
         table |= {f"energy_{n}": side.known(side.own.energies()) for n, side in sides.items()}
     return pd.DataFrame(table)
 
 
-def all_matches(dictionaries: Sequence[Dictionary], threshold: float = THRESHOLD) -> pd.DataFrame:
+def all_matches(pairs: Sequence[MatchedPair], threshold: float = THRESHOLD) -> pd.DataFrame:
     """Return `matches` of every pair, one below the other."""
-    pairs = enumerate(combinations(dictionaries, 2))
-    return pd.concat([matches(a, b, threshold, place) for place, (a, b) in pairs])
+    return pd.concat([matches(pair, threshold) for pair in pairs])
 
 
 def sentences(table: pd.DataFrame, threshold: float = THRESHOLD) -> list[str]:
@@ -154,9 +216,21 @@ def sentences(table: pd.DataFrame, threshold: float = THRESHOLD) -> list[str]:
 
 
 def matched_places(
-    A: Float[np.ndarray, "K d"], B: Float[np.ndarray, "K_other d"], tie_seed: int = 0
+    A: Float[np.ndarray, "K d"],
+    B: Float[np.ndarray, "K_other d"],
+    tie_seed: int = 0,
+    on_progress: Callable[[str, int], None] | None = None,
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Match decoder rows one to one by the greatest sum of cosines.
+
+    Parameters
+    ----------
+    A, B : (K, d) and (K', d)
+        Rows of any norm.
+    tie_seed : int
+        Decides among matchings of the same sum.
+    on_progress : callable, optional
+        Where more than 4,096 rows are matched, as in `osae_theory.metrics.match_candidates`.
 
     Returns
     -------
@@ -166,31 +240,41 @@ def matched_places(
         nearest alone, by `osae_theory.metrics.match_candidates`.
     """
     if max(len(A), len(B)) > MOST_DENSE:
-        return _matched_over_nearest(A, B, tie_seed)
+        return _matched_over_nearest(A, B, tie_seed, on_progress)
     S = cosines(A.T, B.T)
-    rows, columns = _matched(S, tie_seed)
+    columns = assign(S, tie_seed)
+    left = np.setdiff1d(np.arange(len(B)), columns)
+    rows = np.concatenate([np.arange(len(A)), np.full(len(left), LEFT)])
+    columns = np.concatenate([columns, left])
     return rows, columns, np.where((rows != LEFT) & (columns != LEFT), S[rows, columns], np.nan)
 
 
 def _matched_over_nearest(
-    A: Float[np.ndarray, "K d"], B: Float[np.ndarray, "K_other d"], tie_seed: int
+    A: Float[np.ndarray, "K d"],
+    B: Float[np.ndarray, "K_other d"],
+    tie_seed: int,
+    on_progress: Callable[[str, int], None] | None,
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     if len(A) > len(B):
-        columns, rows, cosine = _matched_over_nearest(B, A, tie_seed)
+        columns, rows, cosine = _matched_over_nearest(B, A, tie_seed, on_progress)
         order = np.argsort(np.where(rows == LEFT, len(A) + columns, rows))
         return rows[order], columns[order], cosine[order]
     # Zero rows take what is left over of the wider side.
     padding = np.zeros((len(B) - len(A), A.shape[1]), dtype=A.dtype)
-    found = match_candidates(np.concatenate([A, padding]).T, B.T, tie_seed=tie_seed)
+    padded = np.concatenate([A, padding]).T
+    found = match_candidates(padded, B.T, tie_seed=tie_seed, on_progress=on_progress)
     rows = np.where(np.arange(len(B)) < len(A), np.arange(len(B)), LEFT)
     return rows, found.permutation, np.where(rows == LEFT, np.nan, found.similarities)
 
 
-def _matched(
-    S: Float[np.ndarray, "K K_other"], tie_seed: int
-) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Return the rows and columns of the matching of the greatest sum, LEFT beside what is left."""
-    columns = assign(S, tie_seed)
-    left = np.setdiff1d(np.arange(S.shape[1]), columns)
-    rows = np.concatenate([np.arange(len(S)), np.full(len(left), LEFT)])
-    return rows, np.concatenate([columns, left])
+def _nearest(
+    A: Float[np.ndarray, "K d"], B: Float[np.ndarray, "K_other d"]
+) -> tuple[
+    tuple[Int[np.ndarray, " K"], Float[np.ndarray, " K"]],
+    tuple[Int[np.ndarray, " K_other"], Float[np.ndarray, " K_other"]],
+]:
+    """Return of each row the nearest of the other side, and its cosine: of A's, then of B's."""
+    if max(len(A), len(B)) > MOST_DENSE:
+        return nearest_atoms(A.T, B.T), nearest_atoms(B.T, A.T)
+    S = cosines(A.T, B.T)
+    return (S.argmax(axis=1), S.max(axis=1)), (S.argmax(axis=0), S.max(axis=0))

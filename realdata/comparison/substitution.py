@@ -19,9 +19,9 @@ from osae_theory.errors import InputError
 from osae_theory.seeds import Axis, generator
 from realdata.checkpoints.form import SparseAutoencoder
 from realdata.comparison.dictionaries import Dictionary
-from realdata.comparison.matches import THRESHOLD, matched_places
-from realdata.latents.apply import Rows, read_activations, row_chunks
+from realdata.comparison.matches import THRESHOLD, MatchedPair
 from realdata.latents.quality import run_quality
+from realdata.latents.rows import Rows, read_activations, row_chunks
 from realdata.latents.sparse import LatentChunk, as_sparse
 
 
@@ -56,7 +56,7 @@ class Substitution:
 
 
 def substitutions(
-    dictionaries: Sequence[Dictionary],
+    pairs: Sequence[MatchedPair],
     activations: Path,
     threshold: float = THRESHOLD,
     seed: int = 0,
@@ -65,9 +65,9 @@ def substitutions(
 
     Parameters
     ----------
-    dictionaries : sequence of Dictionary
-        With their latents on the activations. A transcoder takes part with its directions only:
-        it does not reconstruct what it reads.
+    pairs : sequence of MatchedPair
+        Of SAEs with their latents on the activations. A transcoder takes part with its directions
+        only: it does not reconstruct what it reads.
     activations : Path
         What these latents were computed of: a .npy file (n, d) or a folder of collected ones.
     threshold : float
@@ -86,10 +86,10 @@ def substitutions(
         If there are no latents, or the activations cannot be used or do not vary.
     """
     found = []
-    for target in dictionaries:
-        autoencoder = target.autoencoder
-        if not target.latents or not isinstance(autoencoder, SparseAutoencoder):
+    for target in dict.fromkeys(one for pair in pairs for one in (pair.a, pair.b)):
+        if not target.latents:
             raise InputError(f"nothing is known of {target.name}'s latents: expected activations")
+        autoencoder = target.with_encoder
         if autoencoder.metadata.get("transcoder", False):
             continue
         rows = read_activations(activations, autoencoder, target.name)
@@ -101,9 +101,9 @@ def substitutions(
 
         as_it_is = fvu(autoencoder)
         found += [
-            _substitution(source, target, autoencoder, as_it_is, fvu, threshold, seed)
-            for source in dictionaries
-            if source is not target
+            _substitution(pair, target, as_it_is, fvu, threshold, seed)
+            for pair in pairs
+            if target in (pair.a, pair.b)
         ]
     return found
 
@@ -115,18 +115,15 @@ def substitution_frame(found: Sequence[Substitution]) -> pd.DataFrame:
 
 
 def _substitution(
-    source: Dictionary,
+    pair: MatchedPair,
     target: Dictionary,
-    autoencoder: SparseAutoencoder,
     as_it_is: float,
     fvu_of: Callable[[SparseAutoencoder], float],
     threshold: float,
     seed: int,
 ) -> Substitution:
+    source, rows, columns, cosine = pair.towards(target)
     own, other = target.decoder, source.decoder
-    rows, columns, cosine = matched_places(own, other)
-    live = (rows >= 0) & (columns >= 0)
-    rows, columns, cosine = rows[live], columns[live], cosine[live]
     # The direction of a zero row is not defined, and a zero row has none to be replaced.
     live = own[rows].any(axis=1) & other[columns].any(axis=1)
     rows, columns, near = rows[live], columns[live], cosine[live] >= threshold
@@ -134,7 +131,7 @@ def _substitution(
     latents = target.order[rows]
 
     def fvu(kept: Int[np.ndarray, " n"], taken: Int[np.ndarray, " n"]) -> float:
-        return fvu_of(with_directions(autoencoder, kept, other[taken]))
+        return fvu_of(with_directions(target.with_encoder, kept, other[taken]))
 
     return Substitution(
         directions_of=source.name,

@@ -1,37 +1,21 @@
 """Latents and reconstructions of stored activations by any checkpoint: `realdata apply`."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from osae_theory.errors import InputError
 from osae_theory.files import check_writable, refused_by_system, write_atomically
-from realdata.activations.given import open_matrix
-from realdata.activations.store import ActivationStore
 from realdata.checkpoints import load
-from realdata.checkpoints.form import CHUNK, SparseAutoencoder
+from realdata.checkpoints.form import SparseAutoencoder
+from realdata.latents.rows import Rows, read_activations, row_chunks
 from realdata.models.disk import check_disk
 
 LATENTS = "latents.npy"
 RECONSTRUCTION = "reconstruction.npy"
-
-
-@runtime_checkable
-class Rows(Protocol):
-    """Activations (n, d) that are read a slice at a time: an array, or a store."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """How many there are, and their width."""
-        ...
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
 
 
 def apply_checkpoint(
@@ -91,64 +75,6 @@ def _check_input_is_kept(input_npy: Path, paths: tuple[Path, ...]) -> None:
             raise InputError(
                 f"{input_npy} would be replaced by {path}: expected --out another folder"
             )
-
-
-def read_activations(path: Path, autoencoder: SparseAutoencoder, location: str) -> Rows:
-    """Return activations (n, d) that stay on disk, once all of them are known to be usable.
-
-    Parameters
-    ----------
-    path : Path
-        A .npy file, or a folder of collected activations: of these the model's own values.
-    autoencoder : SparseAutoencoder
-        Whose width the activations must have.
-    location : str
-        Its name, for messages.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is of another kind or width, or holds NaN or Inf.
-    """
-    x = (
-        _StoredRows(ActivationStore.open(path))
-        if path.is_dir()
-        else open_matrix(path, str(autoencoder.d))
-    )
-    if x.shape[1] != autoencoder.d:
-        raise InputError(
-            f"{path} has activations of width {x.shape[1]}: expected {autoencoder.d}, the width "
-            f"of {location}"
-        )
-    for first, part in row_chunks(x, autoencoder.dtype):
-        bad = ~torch.isfinite(part).all(dim=1)
-        if bool(bad.any()):
-            row = first + int(bad.nonzero()[0])
-            raise InputError(f"{path} holds NaN or Inf in row {row}: expected finite numbers")
-    return x
-
-
-@dataclass(frozen=True, eq=False)
-class _StoredRows:
-    """A store's activations as the model gave them."""
-
-    store: ActivationStore
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.store.n, self.store.d
-
-    def __getitem__(self, rows: slice, /) -> np.ndarray:
-        return self.store.rows(np.arange(*rows.indices(self.store.n)), raw=True)
-
-
-def row_chunks(x: Rows, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first row, rows) of activations (n, d), in the precision of a checkpoint."""
-    to = np.float64 if dtype == torch.float64 else np.float32
-    for first in range(0, x.shape[0], CHUNK):
-        with np.errstate(over="ignore"):  # an overflow is found as Inf
-            rows = np.array(x[first : first + CHUNK], dtype=to, order="C")
-        yield first, torch.from_numpy(rows)
 
 
 def _write(autoencoder: SparseAutoencoder, x: Rows, latents: Path, reconstruction: Path) -> None:

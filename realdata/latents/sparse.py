@@ -1,6 +1,6 @@
 """Latents of SAEs on some samples, sparse or dense: how often active, how correlated."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -11,6 +11,9 @@ from scipy.sparse import csr_array
 
 from osae_theory.errors import InputError, check_finite
 from osae_theory.metrics import LatentStatistics, order_by
+
+# Rows of a table of correlations at a time.
+_ROWS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +120,7 @@ def latent_correlations(
     """Return the Pearson correlations of the latents of two SAEs on the same samples.
 
     It is `osae_theory.metrics.activation_correlations` for latents that are sparse or come in
-    chunks: memory is that of one chunk and of a few (p, p') matrices, whatever the number of
-    samples.
+    chunks: memory is that of one chunk and of one (p, p') matrix, whatever the number of samples.
 
     Parameters
     ----------
@@ -137,59 +139,132 @@ def latent_correlations(
     InputError
         If the chunks do not agree in number or size, or there are fewer than two samples.
     """
-    moments: _Moments | None = None
-    for A, B in zip_longest(first, second):
-        if A is None or B is None:
-            raise InputError("the latents of two SAEs differ in their number of chunks")
-        own = _Moments.of(_columns(A, first_latents), _columns(B, second_latents))
-        moments = own if moments is None else moments.plus(own)
-    n = 0 if moments is None else moments.n
-    if moments is None or n < 2:
-        raise InputError(f"the latents are those of {n} samples: expected at least two")
-    return moments.correlations()
+    moments = _Moments.of(first, second, first_latents, second_latents, _table)
+    means, other_means = moments.means
+    deviations, other_deviations = moments.deviations
+    found = moments.products
+    # In place and some rows at a time: of very many latents there is room for one table.
+    for start in range(0, len(found), _ROWS):
+        part = slice(start, start + _ROWS)
+        found[part] = _correlations(
+            found[part] / moments.n - np.outer(means[part], other_means),
+            np.outer(deviations[part], other_deviations),
+        )
+    return found
 
 
-@dataclass(frozen=True, eq=False)
+def paired_correlations(
+    first: Iterable[LatentChunk],
+    second: Iterable[LatentChunk],
+    first_latents: Int[np.ndarray, " n"],
+    second_latents: Int[np.ndarray, " n"],
+) -> Float[np.ndarray, " n"]:
+    """Return the correlation of each pair of latents: `latent_correlations` without its table.
+
+    Parameters
+    ----------
+    first, second : iterables of chunks
+        As in `latent_correlations`.
+    first_latents, second_latents : (n,) int
+        The pairs.
+
+    Raises
+    ------
+    InputError
+        As `latent_correlations`.
+    """
+    moments = _Moments.of(first, second, first_latents, second_latents, _diagonal)
+    means, other_means = moments.means
+    deviations, other_deviations = moments.deviations
+    return _correlations(
+        moments.products / moments.n - means * other_means, deviations * other_deviations
+    )
+
+
+def _correlations(
+    covariances: Float[np.ndarray, "*shape"], scales: Float[np.ndarray, "*shape"]
+) -> Float[np.ndarray, "*shape"]:
+    found = np.divide(covariances, scales, out=np.zeros_like(scales), where=scales > 0)
+    return np.clip(found, -1.0, 1.0)
+
+
+@dataclass(eq=False)
 class _Moments:
-    """Sums of two SAEs' latents over samples; those of two chunks add up.
+    """Sums of two SAEs' latents over samples.
 
     `first` and `second` hold four rows each: sum, sum of squares, least and greatest value.
+    `products` holds the sums of products of every two latents, or of pairs.
     """
 
     n: int
     first: Float[np.ndarray, "4 p"]
     second: Float[np.ndarray, "4 p_other"]
-    products: Float[np.ndarray, "p p_other"]
+    products: Float[np.ndarray, "..."]
 
     @classmethod
-    def of(cls, A: csr_array, B: csr_array) -> "_Moments":
-        if A.shape[0] != B.shape[0]:
-            raise InputError(
-                f"a chunk has {B.shape[0]} samples: expected {A.shape[0]}, as in the other SAE's"
-            )
-        products = A.transpose().dot(B).toarray()
-        return cls(A.shape[0], _column_sums(A), _column_sums(B), products)
+    def of(
+        cls,
+        first: Iterable[LatentChunk],
+        second: Iterable[LatentChunk],
+        first_latents: Int[np.ndarray, " p"] | None,
+        second_latents: Int[np.ndarray, " p_other"] | None,
+        add_products: Callable[[csr_array, csr_array, np.ndarray | None], np.ndarray],
+    ) -> "_Moments":
+        """Return the sums over all chunks.
 
-    def plus(self, other: "_Moments") -> "_Moments":
-        """Return the sums over both chunks; InputError if they differ in their latents."""
-        if self.products.shape != other.products.shape:
-            raise InputError(
-                f"a chunk has {other.products.shape} latents: expected {self.products.shape},"
-                " as before"
+        Raises InputError unless these agree in number and size and hold at least two samples.
+        """
+        found: _Moments | None = None
+        for own, other in zip_longest(first, second):
+            if own is None or other is None:
+                raise InputError("the latents of two SAEs differ in their number of chunks")
+            A, B = _columns(own, first_latents), _columns(other, second_latents)
+            if A.shape[0] != B.shape[0]:
+                raise InputError(
+                    f"a chunk has {B.shape[0]} samples: expected {A.shape[0]}, as in the other"
+                    " SAE's"
+                )
+            sums = _column_sums(A), _column_sums(B)
+            if found is None:
+                found = cls(A.shape[0], *sums, add_products(A, B, None))
+                continue
+            shape, expected = (
+                (A.shape[1], B.shape[1]),
+                (found.first.shape[1], found.second.shape[1]),
             )
-        return _Moments(
-            self.n + other.n,
-            _merged(self.first, other.first),
-            _merged(self.second, other.second),
-            self.products + other.products,
-        )
+            if shape != expected:
+                raise InputError(f"a chunk has {shape} latents: expected {expected}, as before")
+            found.n += A.shape[0]
+            found.first, found.second = map(_merged, (found.first, found.second), sums)
+            found.products = add_products(A, B, found.products)
+        n = 0 if found is None else found.n
+        if found is None or n < 2:
+            raise InputError(f"the latents are those of {n} samples: expected at least two")
+        return found
 
-    def correlations(self) -> Float[np.ndarray, "p p_other"]:
-        means, other_means = self.first[0] / self.n, self.second[0] / self.n
-        covariances = self.products / self.n - np.outer(means, other_means)
-        scales = np.outer(_deviations(self.first, self.n), _deviations(self.second, self.n))
-        found = np.divide(covariances, scales, out=np.zeros_like(scales), where=scales > 0)
-        return np.clip(found, -1.0, 1.0)
+    @property
+    def means(self) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p_other"]]:
+        return self.first[0] / self.n, self.second[0] / self.n
+
+    @property
+    def deviations(self) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p_other"]]:
+        return _deviations(self.first, self.n), _deviations(self.second, self.n)
+
+
+def _table(A: csr_array, B: csr_array, before: np.ndarray | None) -> np.ndarray:
+    """Add the sums of products of every two latents to those before, in place."""
+    products = A.transpose().dot(B)
+    if before is None:
+        return products.toarray()
+    entries = products.tocoo()
+    before[entries.row, entries.col] += entries.data
+    return before
+
+
+def _diagonal(A: csr_array, B: csr_array, before: np.ndarray | None) -> np.ndarray:
+    """Add the sums of products of latents that stand in one place to those before."""
+    products = np.asarray(A.multiply(B).sum(axis=0), dtype=np.float64).ravel()
+    return products if before is None else before + products
 
 
 def _columns(chunk: LatentChunk, latents: Int[np.ndarray, " p"] | None) -> csr_array:

@@ -4,24 +4,26 @@ The page holds text of its corpus: it is for reading, not for publication. All t
 outside is escaped, nothing is loaded from elsewhere, and no script runs.
 """
 
+import math
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from osae_theory.errors import InputError, check_integer, check_real
 from osae_theory.files import check_writable, write_atomically
-from osae_theory.metrics import LatentStatistics, Matching, cosines, match_similarities
+from osae_theory.metrics import LatentStatistics, Matching, cosines, live_atoms
+from osae_theory.metrics.assignment import LEFT
+from realdata.comparison.matches import matched_places
 from realdata.latents.contexts import SearchedText, Snippet, TopContexts, top_contexts
+from realdata.latents.on_text import DecodeToken
 from realdata.latents.sparse import LatentChunk
 
 TEMPLATE = "page.html.jinja"
-
-DecodeToken = Callable[[int], str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +114,14 @@ def render(
 ) -> str:
     """Return the page of two SAEs: the first latents of one, each beside its match in the other.
 
-    All K latents of both are matched one to one on the signed cosine of their decoder rows, as
-    in Stab (`osae_theory.metrics.match`).
+    The latents of both are matched one to one on the signed cosine of their decoder rows, as in
+    Stab (`realdata.comparison.matches.matched_places`). Where the left side has more latents than
+    the right, some have no match and stand alone.
 
     Parameters
     ----------
     left, right : Side
-        The two SAEs, of one width.
+        The two SAEs, of one width; they may differ in their number of latents.
     text : SearchedText
         The text both sides' latents are of.
     decode_token : callable
@@ -137,7 +140,7 @@ def render(
     Raises
     ------
     InputError
-        If the decoders differ in shape or have no row, a side has another number of latents
+        If decoder rows differ in length or there is none, a side has another number of latents
         than decoder rows, or latents and text do not agree (see `top_contexts`).
     """
     from jinja2 import Environment, StrictUndefined
@@ -156,7 +159,7 @@ def render(
         stability=matching.stability,
         orderedness=matching.orderedness,
         left_out=matching.left_out,
-        K=len(left.decoder),
+        K=(len(left.decoder), len(right.decoder)),
         n_active=n_active,
         n_tokens=text.n,
         n_documents=len(np.unique(text.documents[text.context])),
@@ -218,10 +221,10 @@ class _Latent:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A left latent and its match, with the right latent nearest to it by cosine."""
+    """A left latent and its match, if it has one, with the right latent nearest to it."""
 
     left: _Latent
-    right: _Latent
+    right: _Latent | None
     cosine: float
     nearest: int
     nearest_cosine: float
@@ -229,52 +232,58 @@ class _Pair:
     n_comparable: int
 
     @property
-    def shift(self) -> int:
+    def shift(self) -> int | None:
         """How much later the match stands in its own order."""
-        return self.right.index - self.left.index
+        return None if self.right is None else self.right.index - self.left.index
 
 
 def _pairs(
     left: Side, right: Side, text: SearchedText, decode_token: DecodeToken, settings: PageSettings
 ) -> tuple[tuple[_Pair, ...], Matching, tuple[float, float]]:
     """Return the pairs to show, the matching of all, and the mean active latents of both sides."""
+    d = left.decoder.shape[1]
     for side in (left, right):
-        if side.decoder.shape != left.decoder.shape or side.decoder.size == 0:
+        if side.decoder.shape[1] != d or side.decoder.size == 0:
             raise InputError(
-                f"the decoder of {side.label!r} has shape {side.decoder.shape}: expected that of "
-                f"{left.label!r}, {left.decoder.shape}, with at least one row"
+                f"the decoder of {side.label!r} has shape {side.decoder.shape}: expected rows of "
+                f"length {d}, as {left.label!r} has, and at least one"
             )
-    S = cosines(left.decoder.T, right.decoder.T)
-    matching = match_similarities(S)
+    rows, columns, similarities = matched_places(left.decoder, right.decoder)
     n = min(settings.n_latents, len(left.decoder))
-    matched = matching.permutation[:n].astype(np.int64)
+    matched = columns[:n].astype(np.int64)
+    S = cosines(left.decoder[:n].T, right.decoder.T)
     searched = _search(left, text, np.arange(n), settings)
-    searched_too = _search(right, text, matched, settings)
-    matching = _of_active(matching, searched.top.statistics, searched_too.top.statistics)
+    searched_too = _search(right, text, matched[matched != LEFT], settings)
     pairs = []
     for i, j in enumerate(matched.tolist()):
-        first, second = searched.top.snippets[i], searched_too.top.snippets[j]
+        first = searched.top.snippets[i]
+        second = searched_too.top.snippets.get(j, ())
         shared = {s.place for s in first} & {s.place for s in second}
         nearest = int(S[i].argmax())
+        alone = j == LEFT
         pairs.append(
             _Pair(
                 left=_latent(searched, i, text, shared, decode_token),
-                right=_latent(searched_too, j, text, shared, decode_token),
-                cosine=float(S[i, j]),
+                right=None if alone else _latent(searched_too, j, text, shared, decode_token),
+                cosine=float(similarities[i]),
                 nearest=nearest,
                 nearest_cosine=float(S[i, nearest]),
                 n_shared=len(shared),
                 n_comparable=min(len(first), len(second)),
             )
         )
-    first, second = (float(s.top.statistics.frequencies.sum()) for s in (searched, searched_too))
-    return tuple(pairs), matching, (first, second)
+    both = (rows != LEFT) & (columns != LEFT)
+    first, second = (s.top.statistics for s in (searched, searched_too))
+    live = _live(left, first)[rows[both]] & _live(right, second)[columns[both]]
+    # Ord compares ranks: those among the matched, where a side has latents that are left over.
+    ranks = np.argsort(np.argsort(columns[both]))
+    matching = Matching(ranks, similarities[both], absolute=False, live=live)
+    return tuple(pairs), matching, (float(first.frequencies.sum()), float(second.frequencies.sum()))
 
 
-def _of_active(matching: Matching, left: LatentStatistics, right: LatentStatistics) -> Matching:
-    """Return the matching with pairs left out of Ord that are not both active on the text."""
-    both = ~left.dead & ~right.dead[matching.permutation]
-    return replace(matching, live=both if matching.live is None else both & matching.live)
+def _live(side: Side, statistics: LatentStatistics) -> Bool[np.ndarray, " K"]:
+    """Return which latents have a place in Ord: active on the text, and their row is not zero."""
+    return ~statistics.dead & live_atoms(side.decoder.T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,11 +377,13 @@ def _percent(share: float) -> str:
 
 
 def _summary(pairs: Sequence[_Pair]) -> dict[str, float]:
-    """Return what is said of the shown pairs together."""
+    """Return what is said of the shown pairs together; a cosine of NaN where there is none."""
+    matched = [(pair.right, pair.cosine) for pair in pairs if pair.right is not None]
     return {
-        "cosine": float(np.mean([pair.cosine for pair in pairs])),
+        "cosine": float(np.mean([cosine for _, cosine in matched])) if matched else math.nan,
         "n_same": sum(pair.shift == 0 for pair in pairs),
-        "n_within": sum(pair.right.index < len(pairs) for pair in pairs),
+        "n_within": sum(latent.index < len(pairs) for latent, _ in matched),
+        "n_alone": len(pairs) - len(matched),
     }
 
 
@@ -381,6 +392,7 @@ def _has_unsampled(pairs: Sequence[_Pair]) -> bool:
         token.shade is None
         for pair in pairs
         for latent in (pair.left, pair.right)
+        if latent is not None
         for excerpt in latent.excerpts
         for token in excerpt.tokens
     )

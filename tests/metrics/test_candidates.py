@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
-from osae_theory.metrics import candidates, match, match_candidates
+from osae_theory.metrics import candidates, cosines, match, match_candidates
+from osae_theory.metrics.candidates import ASSIGNMENT, CANDIDATES, nearest_atoms
 
 
 def dictionaries(d, K, seed, shared=0):
@@ -179,3 +180,41 @@ def test_the_same_question_has_the_same_answer_and_equal_atoms_no_favourite():
 def test_what_cannot_be_matched_is_refused(E, changes, message):
     with pytest.raises(InputError, match=message):
         match_candidates(np.ones((3, 5)), E, **changes)
+
+
+@given(
+    d=st.integers(1, 6),
+    K=st.integers(1, 30),
+    other=st.integers(1, 30),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_nearest_atom_is_the_greatest_of_all_cosines(d, K, other, seed):
+    rng = np.random.default_rng(seed)
+    D, E = rng.standard_normal((d, K)), rng.standard_normal((d, other))
+    D[:, 0] = 0.0
+    nearest, cosine = nearest_atoms(D, E)
+    S = cosines(D, E)
+    np.testing.assert_allclose(cosine, S.max(axis=1), atol=1e-12)
+    np.testing.assert_allclose(S[np.arange(K), nearest], S.max(axis=1), atol=1e-12)
+    assert nearest[0] == 0
+
+
+def test_of_equal_nearest_atoms_the_first_is_named():
+    E = np.eye(4)[:, [2, 0, 1, 1, 0]]
+    assert list(nearest_atoms(np.eye(4)[:, :2], E)[0]) == [1, 2]
+    with pytest.raises(InputError, match="E has atoms of length 3: expected 4"):
+        nearest_atoms(np.eye(4), np.eye(3))
+    with pytest.raises(InputError, match="the number of E's atoms = 0: expected"):
+        nearest_atoms(np.eye(4), np.empty((4, 0)))
+
+
+def test_progress_tells_the_atoms_whose_candidates_are_known_and_each_assignment():
+    told = []
+    D, E = dictionaries(6, 40, 5)
+    match_candidates(D, E, n_candidates=3, on_progress=lambda *one: told.append(one))
+    first = [(CANDIDATES, start) for start in range(0, 40, 7)]
+    assert told[: len(first) + 1] == [*first, (ASSIGNMENT, 40)]
+    later = told[len(first) + 1 :]
+    assert (CANDIDATES, 40) in later
+    assert later[-1] == (ASSIGNMENT, 40)
+    assert all(done == 40 for _, done in later)

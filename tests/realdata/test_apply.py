@@ -12,6 +12,7 @@ import pytest
 
 from osae_theory.errors import InputError
 from realdata.latents import apply as applying
+from realdata.latents import rows as reading
 from realdata.latents.apply import apply_checkpoint
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -49,7 +50,7 @@ def test_apply_writes_what_the_library_computes(tmp_path, activations, folder):
 def test_chunks_make_no_difference(tmp_path, activations, monkeypatch):
     path = activations(np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32))
     whole = [np.load(p) for p in apply_checkpoint(str(TOPK), None, path, tmp_path / "a")]
-    monkeypatch.setattr(applying, "CHUNK", 7)
+    monkeypatch.setattr(reading, "CHUNK", 7)
     parts = [np.load(p) for p in apply_checkpoint(str(TOPK), None, path, tmp_path / "b")]
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
@@ -107,7 +108,7 @@ def test_activations_that_cannot_be_used_are_refused_before_anything_is_written(
 
 
 def test_the_first_bad_row_is_named_beyond_the_first_chunk(tmp_path, activations, monkeypatch):
-    monkeypatch.setattr(applying, "CHUNK", 4)
+    monkeypatch.setattr(reading, "CHUNK", 4)
     with pytest.raises(InputError, match="row 11"):
         apply_checkpoint(str(TOPK), None, activations(with_entry(np.nan)), tmp_path / "out")
 

@@ -12,8 +12,15 @@ from scipy import stats
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import chance_stability, cosines, sinkhorn_stability
+from osae_theory.progress import Step
 from realdata.comparison import compare as module
-from realdata.comparison.compare import compare, default_prefixes, prefix_scores
+from realdata.comparison.compare import (
+    compare,
+    default_prefixes,
+    long_work,
+    planned_prefixes,
+    prefix_scores,
+)
 from realdata.comparison.text import document, markdown, pair_frame, summary_frame
 
 
@@ -248,9 +255,51 @@ def test_what_takes_long_is_told_before_it_begins(monkeypatch):
     monkeypatch.setattr(module, "SLOW_ATOMS", 8)
     told = []
     compare(gaussian(2, K=9), [4, 9], told.append)
-    assert told[0] == "run0 with run1: 2 prefixes of up to 9 atoms"
-    assert told[1] == "chance level over 9 atoms: 0 of at most 200 draws"
-    assert not any("over 4 atoms" in line for line in told)
+    assert told[:3] == [
+        Step("run0 with run1, first 9", 0, 1, "assignment"),
+        Step("run0 with run1, first 9", 1, 1, "assignment"),
+        Step("chance level, first 9", 0, 200, "draws at most"),
+    ]
+    assert told[-1].what == "chance level, absolute, first 9"
+    assert not any("first 4" in step.what for step in told)
+
+
+def test_of_very_many_atoms_it_is_told_how_many_have_their_candidates(monkeypatch):
+    for name, value in (("SLOW_ATOMS", 8), ("MOST_DENSE", 8)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr("osae_theory.metrics.candidates.DENSE", 2)
+    monkeypatch.setattr("osae_theory.metrics.candidates._BLOCK", 5)
+    told = []
+    compare(gaussian(2), [12], told.append)
+    own = [(step.stage, step.done) for step in told if step.what == "run0 with run1, first 12"]
+    first = [("candidates", 0), ("candidates", 5), ("candidates", 10), ("assignment", 12)]
+    assert own[:4] == first
+    signed = [done for _, done in own].index(12)
+    absolute = [(stage, done - 12) for stage, done in own if done > 12]
+    assert signed == 3
+    assert absolute[:2] == [("candidates", 5), ("candidates", 10)]
+    assert {step.total for step in told if "with" in step.what} == {24}
+    assert max(done for _, done in own) == 24
+
+
+def test_only_what_takes_minutes_is_announced_with_the_cheaper_way():
+    assert long_work(4096) is None
+    assert "--prefixes of at most 4,096 are the cheaper way" in long_work(16_384)
+
+
+def test_correlations_for_which_there_is_no_memory_are_refused_with_what_they_need(monkeypatch):
+    monkeypatch.setattr(module, "available_memory", lambda: 32 * 1000**2)
+    shapes = {"a": (1001, 8), "b": (2000, 8)}
+    message = (
+        r"the correlations of 1,001 latents take 32,064,032 bytes of memory: expected at most"
+        r" 32,000,000, which are free \(--prefixes of at most 1,000, or no --activations\)"
+    )
+    with pytest.raises(InputError, match=message):
+        planned_prefixes(shapes, latents=True)
+    assert planned_prefixes(shapes, [1000], latents=True) == (1000,)
+    assert planned_prefixes(shapes)[-1] == 1001
+    monkeypatch.setattr(module, "available_memory", lambda: None)
+    assert planned_prefixes(shapes, latents=True)[-1] == 1001
 
 
 def test_the_spans_of_the_first_atoms_agree_where_the_atoms_do_not():

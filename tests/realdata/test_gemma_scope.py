@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from osae_theory.errors import InputError
-from realdata.checkpoints import load
+from realdata.checkpoints import load, load_dictionary
 
 FIXTURES = Path(__file__).parent / "fixtures" / "gemma_scope"
 FOLDERS = sorted(path.parent for path in FIXTURES.glob("*/*/*/params.npz"))
@@ -67,6 +67,17 @@ def test_the_path_of_the_repository_gives_model_and_hook_point(tmp_path):
     assert metadata["model"] == "google/gemma-2-2b"
     assert metadata["hook"] == "blocks.12.hook_resid_post"
     assert "model" not in load(str(LAYER)).metadata
+
+
+@pytest.mark.parametrize("load", [load, load_dictionary])
+def test_a_transcoder_is_one_whose_path_says_so(tmp_path, load):
+    inside = tmp_path / "gemma-scope-2b-pt-transcoders" / "layer_3" / "width_16k" / "average_l0_8"
+    shutil.copytree(LAYER, inside)
+    metadata = load(str(inside)).metadata
+    assert metadata["transcoder"] is True
+    assert metadata["model"] == "google/gemma-2-2b"
+    assert metadata["hook"] == "blocks.3.ln2.hook_normalized"
+    assert "transcoder" not in load(str(LAYER)).metadata
 
 
 def test_small_letters_name_the_same_tensors(tmp_path):

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import LatentStatistics, activation_correlations
-from realdata.latents.sparse import SparseLatents, as_sparse, latent_correlations, latent_statistics
+from realdata.latents import sparse as module
+from realdata.latents.sparse import (
+    SparseLatents,
+    as_sparse,
+    latent_correlations,
+    latent_statistics,
+    paired_correlations,
+)
 from small_saes import cut, drawn_latents
 
 seeds = st.integers(0, 2**32 - 1)
@@ -30,6 +37,23 @@ def test_correlations_take_the_latents_asked_for_in_their_order():
     order, other = np.array([5, 2, 8]), np.array([1, 0])
     found = latent_correlations([first], [second], order, other)
     np.testing.assert_allclose(found, activation_correlations(Z.T[order], W.T[other]), atol=1e-9)
+
+
+@given(n=st.integers(2, 30), K=st.integers(1, 8), size=st.integers(1, 30), seed=seeds)
+def test_correlations_of_pairs_are_those_of_the_table(n, K, size, seed):
+    first, _ = drawn_latents(n, K, min(K, 3), seed)
+    second, _ = drawn_latents(n, K + 2, min(K, 3), seed + 1)
+    one, other = np.random.default_rng(seed).integers(0, K, (2, 5))
+    table = latent_correlations(cut(first, size), cut(second, size))
+    found = paired_correlations(cut(first, size), cut(second, size), one, other)
+    np.testing.assert_allclose(found, table[one, other], atol=1e-12)
+
+
+def test_rows_at_a_time_make_no_difference(monkeypatch):
+    first, second = (drawn_latents(40, 9, 4, seed)[0] for seed in (0, 1))
+    whole = latent_correlations(cut(first, 7), cut(second, 7))
+    monkeypatch.setattr(module, "_ROWS", 2)
+    np.testing.assert_array_equal(latent_correlations(cut(first, 7), cut(second, 7)), whole)
 
 
 def test_a_constant_latent_correlates_with_nothing_though_its_value_is_not_exact():

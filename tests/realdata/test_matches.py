@@ -4,14 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import activation_correlations, match
+from osae_theory.progress import Step
 from realdata.checkpoints.form import SparseAutoencoder, TopK
+from realdata.comparison import compare as comparing
 from realdata.comparison import matches as module
+from realdata.comparison import substitution
 from realdata.comparison.compare import compare, compare_latents
-from realdata.comparison.dictionaries import Dictionary, dictionaries
-from realdata.comparison.matches import all_matches, matches, sentences
+from realdata.comparison.dictionaries import Dictionary, dictionaries, on_activations
+from realdata.comparison.matches import all_matches, match_pairs, matches, sentences
+from realdata.comparison.substitution import substitutions
 from realdata.latents.sparse import as_sparse
 
 D, K, M = 8, 6, 2
@@ -27,6 +32,11 @@ def sae(decoder, **fields):
 def dictionary(decoder, name="a", order=None):
     own = sae(decoder)
     return Dictionary(name, own, np.arange(own.K) if order is None else np.array(order))
+
+
+def matched(a, b, threshold=0.7):
+    [pair] = match_pairs([a, b])
+    return matches(pair, threshold)
 
 
 def units(*rows):
@@ -52,14 +62,14 @@ def located(tmp_path, monkeypatch):
 def test_a_shuffled_copy_is_shared_throughout_by_the_indices_of_the_checkpoints():
     rows = np.random.default_rng(0).standard_normal((K, D))
     shuffled = np.random.default_rng(1).permutation(K)
-    table = matches(dictionary(rows), dictionary(rows[shuffled], "b"))
+    table = matched(dictionary(rows), dictionary(rows[shuffled], "b"))
     assert (
         list(shuffled[table["latent_b"].astype(int)]) == list(table["latent_a"]) == list(range(K))
     )
     np.testing.assert_allclose(table["cosine"], 1, atol=1e-6)
     assert set(table["kind_a"]) == set(table["kind_b"]) == {"shared"}
     # In other orders the places change, the checkpoints' indices do not.
-    again = matches(dictionary(rows, order=[5, 4, 3, 2, 1, 0]), dictionary(rows[shuffled], "b"))
+    again = matched(dictionary(rows, order=[5, 4, 3, 2, 1, 0]), dictionary(rows[shuffled], "b"))
     assert list(again["latent_a"]) == [5, 4, 3, 2, 1, 0]
     assert list(again["place_a"]) == list(range(K))
     assert list(shuffled[again["latent_b"].astype(int)]) == list(again["latent_a"])
@@ -69,7 +79,7 @@ def test_a_feature_that_two_latents_share_is_split_and_one_that_nobody_has_alone
     e = np.eye(D)
     first = units(e[0], e[1], e[2])
     second = units(e[0] + 0.1 * e[3], e[0] - 0.2 * e[3], e[4], e[1])
-    table = matches(dictionary(first), dictionary(second, "b"))
+    table = matched(dictionary(first), dictionary(second, "b"))
     kinds = {
         side: table.dropna(subset=f"latent_{side}").set_index(f"latent_{side}") for side in "ab"
     }
@@ -86,10 +96,70 @@ def test_a_feature_that_two_latents_share_is_split_and_one_that_nobody_has_alone
     ]
 
 
+def tied(seed):
+    """Rows of which each stands there twice, in a drawn order: every matching has an equal."""
+    rows = np.eye(D)[:3]
+    return np.random.default_rng(seed).permutation(np.concatenate([rows, rows]))
+
+
+@pytest.mark.parametrize("most_dense", [4096, 2])
+def test_a_pair_is_matched_in_one_way_wherever_it_is_told(monkeypatch, tmp_path, most_dense):
+    for where in (module, comparing):
+        monkeypatch.setattr(where, "MOST_DENSE", most_dense)
+    monkeypatch.setattr("osae_theory.metrics.candidates.DENSE", 2)
+    given = [dictionary(tied(seed), name) for seed, name in enumerate("abc")]
+    x = np.random.default_rng(0).standard_normal((50, D)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    given = on_activations(given, tmp_path / "x.npy")
+    pairs = match_pairs(given)
+    told = compare({one.name: one.decoder for one in given}, [K]).pairs
+    turned = []
+    monkeypatch.setattr(
+        substitution,
+        "with_directions",
+        lambda own, kept, taken: turned.append((kept, taken)) or own,
+    )
+    substitutions(pairs, tmp_path / "x.npy")
+    # Of each SAE with each other: the shared pairs, as many at random, all, as many at random.
+    wholes = iter(turned[2::4])
+    for pair, one in zip(pairs, told, strict=True):
+        assert one.score.ord == pytest.approx(stats.spearmanr(pair.places_a, pair.places_b)[0])
+        table = matches(pair)
+        assert list(table["place_b"]) == list(pair.places_b)
+    for target in given:
+        for pair in (pair for pair in pairs if target in (pair.a, pair.b)):
+            kept, taken = next(wholes)
+            own, other = pair.places_a, pair.places_b
+            source = pair.b
+            if target is pair.b:
+                own, other, source = other, own, pair.a
+            order = np.argsort(own)
+            assert list(kept) == list(own[order])
+            np.testing.assert_array_equal(taken, source.decoder[other[order]])
+
+
+def test_progress_is_told_of_very_many_rows_by_the_names_of_the_pair(monkeypatch):
+    monkeypatch.setattr(module, "MOST_DENSE", 2)
+    monkeypatch.setattr("osae_theory.metrics.candidates.DENSE", 2)
+    told = []
+    match_pairs([dictionary(tied(0)), dictionary(tied(1), "b")], told.append)
+    assert told[0] == Step("a with b, all", 0, K, "candidates")
+    assert told[-1] == Step("a with b, all", K, K, "assignment")
+
+
+def test_the_table_of_very_many_latents_is_that_of_few(monkeypatch, located):
+    _, path = located
+    loaded = dictionaries({"a": "a", "b": "b"}, activations=path)
+    table = all_matches(match_pairs(loaded))
+    monkeypatch.setattr(module, "MOST_DENSE", 2)
+    monkeypatch.setattr("osae_theory.metrics.candidates.DENSE", 2)
+    pd.testing.assert_frame_equal(all_matches(match_pairs(loaded)), table)
+
+
 def test_the_matching_is_that_of_stab():
     rng = np.random.default_rng(5)
     first, second = rng.standard_normal((2, K, D)).astype(np.float32)
-    table = matches(dictionary(first), dictionary(second, "b"))
+    table = matched(dictionary(first), dictionary(second, "b"))
     assert table["cosine"].mean() == pytest.approx(match(first.T, second.T).stability, abs=1e-6)
 
 
@@ -116,7 +186,7 @@ def test_very_many_rows_are_matched_over_their_nearest_to_the_same_pairs(monkeyp
 def test_with_activations_each_side_says_how_often_and_how_much_and_how_correlated(located):
     saes, path = located
     loaded = dictionaries({"a": "a", "b": "b"}, activations=path)
-    [table] = [all_matches(loaded)]
+    [table] = [all_matches(match_pairs(loaded))]
     x = torch.from_numpy(np.load(path))
     Z = {name: one.encode(x).numpy().T for name, one in saes.items()}
     R = activation_correlations(Z["a"], Z["b"])
@@ -182,14 +252,14 @@ def test_an_order_by_activations_needs_them(located):
 
 def test_atoms_of_other_lengths_and_a_threshold_beyond_one_are_refused():
     with pytest.raises(InputError, match="b has atoms of length 3: expected 8, as in a"):
-        matches(dictionary(np.ones((2, D))), dictionary(np.ones((2, 3)), "b"))
+        matched(dictionary(np.ones((2, D))), dictionary(np.ones((2, 3)), "b"))
     with pytest.raises(InputError, match="threshold = 1"):
-        matches(dictionary(np.ones((2, D))), dictionary(np.ones((2, D)), "b"), 1.5)
+        matched(dictionary(np.ones((2, D))), dictionary(np.ones((2, D)), "b"), 1.5)
 
 
 def test_a_table_comes_back_from_parquet_as_it_was(tmp_path):
     rows = np.random.default_rng(0).standard_normal((K, D))
-    table = matches(dictionary(rows), dictionary(rows[:4], "b"))
+    table = matched(dictionary(rows), dictionary(rows[:4], "b"))
     table.to_parquet(tmp_path / "m.parquet", index=False)
     back = pd.read_parquet(tmp_path / "m.parquet")
     pd.testing.assert_frame_equal(back, table, check_dtype=False)

@@ -115,6 +115,18 @@ def test_a_file_without_a_decoder_is_refused(tmp_path, content):
             read(written(tmp_path, content))
 
 
+def test_of_any_state_dictionary_with_a_linear_decoder_its_columns_are_compared(tmp_path):
+    # As DeepSeek-R1-Distill's SAE is published: encoder and decoder are linear layers.
+    decoder = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    content = {"encoder.weight": decoder.T, "encoder.bias": torch.zeros(6)}
+    content |= {"decoder.weight": decoder, "decoder.bias": torch.zeros(4)}
+    torch.save(content, tmp_path / "sae.pt")
+    path = str(tmp_path / "sae.pt")
+    np.testing.assert_array_equal(load_dictionary(path).decoder, decoder.T.numpy())
+    with pytest.raises(InputError, match=r"holds a tensor 'decoder\.bias': expected only"):
+        load(path)
+
+
 def test_a_file_with_code_in_it_is_refused_and_the_code_never_runs(tmp_path):
     marker = tmp_path / "marker"
 

@@ -88,6 +88,54 @@ def test_each_latent_stands_beside_its_match_with_its_signed_cosine():
     assert "mean cosine (Stab) 0.400; rank correlation of the positions (Ord) 0.500" in words(html)
 
 
+def test_a_latent_of_the_wider_sae_that_is_left_over_stands_alone():
+    latents = np.zeros((8, 4))
+    latents[:3] = [[1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+    rows = np.array([[1.0, 0, 0], [0, 0, 0.1], [0, 1.0, 0], [0, 1.0, 1.0]])
+    wide = Side("wide", rows, [latents])
+    narrow = Side("narrow", rows[[3, 0, 2]], [latents[:, [3, 0, 2]]])
+    html = a_page(wide, narrow)
+    headings = [re.findall("<h2>(.*?)</h2>", article(html, i)) for i in range(4)]
+    assert headings == [["0 → 1"], ["1"], ["2 → 2"], ["3 → 0"]]
+    alone = article(html, 1)
+    assert alone.count('<section class="latent"') == 1
+    assert "<strong>" not in alone
+    assert "no partner in narrow" in alone
+    assert "nearest of narrow: latent 0, cosine 0.707" in alone
+    assert len(Elements(alone).of("li")) == 1
+    said = words(html)
+    assert "K = 4 and 3, of which" in said
+    assert "so that 1 of wide have no partner and stand alone" in said
+    assert "3 within the first 4, 1 without a partner; mean cosine 1.000" in said
+    # Matched among themselves: 0, 2 and 3 of the one are 1, 2 and 0 of the other.
+    assert "Of all 3 pairs: mean cosine (Stab) 1.000; rank correlation" in said
+    assert "(Ord) -0.500" in said
+    assert [text for _, text in Elements(html).of("span") if text in ("1", "alone")] == [
+        "1",
+        "alone",
+    ]
+
+
+def test_of_the_wider_sae_on_the_right_those_left_over_are_counted_but_not_shown():
+    latents = np.ones((8, 4))
+    html = a_page(
+        Side("narrow", np.eye(4)[:2], [latents[:, :2]]), Side("wide", np.eye(4), [latents])
+    )
+    said = words(html)
+    assert "so that 2 of wide have no partner and are not shown" in said
+    assert "2 within the first 2; mean cosine 1.000. Of all 2 pairs" in said
+    assert len(Elements(html).of("article")) == 2
+
+
+def test_where_no_shown_latent_has_a_partner_there_is_no_mean_cosine():
+    latents = np.ones((8, 3))
+    wide = Side("wide", np.array([[-1.0, 0], [1.0, 0], [0, 1.0]]), [latents])
+    narrow = Side("narrow", np.eye(2), [latents[:, :2]])
+    html = a_page(wide, narrow, settings=PageSettings(n_latents=1))
+    assert "0 within the first 1, 1 without a partner. Of all 2 pairs" in words(html)
+    assert "nan" not in words(html)
+
+
 def test_only_the_first_latents_are_shown_and_summed_up():
     order = np.array([1, 0, 3, 2, 4])
     latents = np.eye(5)[[0, 1, 2, 3, 4, 0, 1, 2]]
@@ -242,7 +290,8 @@ def test_one_page_is_always_the_same_page():
     ("side", "said"),
     [
         (Side("b", np.eye(2), [np.ones((8, 2))]), "the decoder of 'b' has shape (2, 2)"),
-        (Side("b", np.ones((3, 4)), [np.ones((8, 3))]), "expected that of 'seed 0', (3, 3)"),
+        (Side("b", np.ones((3, 4)), [np.ones((8, 3))]), "rows of length 3, as 'seed 0' has"),
+        (Side("b", np.empty((0, 3)), [np.ones((8, 0))]), "and at least one"),
         (Side("b", np.eye(3), [np.ones((8, 4))]), "'b' has 4 latents: expected 3"),
         (Side("b", np.eye(3), [np.ones((7, 3))]), "latents of 7 samples: expected 8"),
         (Side("b", np.full((3, 3), np.inf), [np.ones((8, 3))]), "expected finite numbers"),

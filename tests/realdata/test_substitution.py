@@ -15,6 +15,7 @@ from realdata.checkpoints.form import (
     Whitening,
 )
 from realdata.comparison.dictionaries import dictionaries
+from realdata.comparison.matches import match_pairs
 from realdata.comparison.substitution import (
     substitution_frame,
     substitutions,
@@ -54,7 +55,7 @@ def loaded(tmp_path, monkeypatch):
         monkeypatch.setattr(
             "realdata.comparison.dictionaries.load", lambda location, revision: saes[location]
         )
-        return dictionaries({name: name for name in saes}, activations=path), path
+        return match_pairs(dictionaries({name: name for name in saes}, activations=path)), path
 
     return make
 
@@ -126,7 +127,7 @@ def test_the_same_seed_costs_nothing_another_seed_little_and_random_rows_most(lo
     codes = rng.exponential(size=(5000, D)) * (rng.random((5000, D)) < 0.2)
     np.save(path, (codes @ atoms).astype(np.float32))
     given = dictionaries({name: name for name in (*saes, "other")}, activations=path)
-    frame = substitution_frame(substitutions(given, path))
+    frame = substitution_frame(substitutions(match_pairs(given), path))
     own = frame[frame["sae"] == "first"].set_index("directions_of")
     again, other = own.loc["again"], own.loc["other"]
     assert again["fvu_all"] == pytest.approx(again["fvu"], rel=1e-4)
@@ -152,4 +153,4 @@ def test_the_drawn_rows_are_the_same_every_time_and_others_by_another_seed(loade
 def test_without_latents_there_is_nothing_to_substitute(loaded):
     given, path = loaded(a=sae(0), b=sae(1))
     with pytest.raises(InputError, match="nothing is known of a's latents"):
-        substitutions([replace(one, latents=()) for one in given], path)
+        substitutions([replace(one, a=replace(one.a, latents=())) for one in given], path)
