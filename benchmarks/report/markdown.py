@@ -5,9 +5,14 @@ import pandas as pd
 
 def markdown(table: pd.DataFrame, text: str, source: str, index: bool = True) -> str:
     """Return a table, its caption and what it was made by as GitHub Markdown."""
+    body = markdown_table(table, index) if len(table) else ""
+    return "\n\n".join(part for part in (body, text, source) if part) + "\n"
+
+
+def markdown_table(table: pd.DataFrame, index: bool = True) -> str:
+    """Return a table of text as GitHub Markdown."""
     safe = table.map(_escaped).rename(columns=_escaped, index=_escaped if index else None)
-    body = safe.to_markdown(disable_numparse=True, index=index) if len(safe) else ""
-    return f"{body}\n\n{text}\n\n{source}\n"
+    return safe.to_markdown(disable_numparse=True, index=index)
 
 
 def _escaped(text: object) -> str:

@@ -21,6 +21,7 @@ from benchmarks.analysis.summary import Row, Summary
 from benchmarks.contracts import Metric
 from benchmarks.report.analyses import Analysis
 from benchmarks.report.figures.style import marks
+from benchmarks.report.problems import AcrossProblems
 from benchmarks.report.rounding import MISSING, interval_text
 from benchmarks.report.tables import (
     caption,
@@ -129,6 +130,10 @@ class Page:
         Mean ranks over cells, where there are several.
     overview_caption : str
         What a reader needs to know of them.
+    problems : sequence of (str, Grid)
+        Each measurement of all methods on all problems, by its title; empty for one problem.
+    problems_caption : str
+        What a reader needs to know of them.
     cells : Grid or None
         One line a cell and method, where there are several.
     pictures : sequence of Picture
@@ -153,6 +158,8 @@ class Page:
     sections: Sequence[Section]
     overview: Grid | None
     overview_caption: str
+    problems: Sequence[tuple[str, Grid]]
+    problems_caption: str
     cells: Grid | None
     pictures: Sequence[Picture]
     absent: Sequence[str]
@@ -254,6 +261,13 @@ def result_grid(summary: Summary) -> Grid:
             texts = [f"{p[0]:#.3g}" if (p := f[place] if f else None) else "" for f in pairs]
             foot.append([f"the paper's {row.title}", *texts, ""])
     return Grid(["method", *(metric.title for metric in shown), "runs"], rows, foot)
+
+
+def problem_grid(one: AcrossProblems) -> tuple[str, Grid]:
+    """Return a measurement's title, and its table over all problems."""
+    table = of_frame(one.table, index=True)
+    foot = of_frame(one.limits, index=True)
+    return one.metric.title, Grid(table.columns, table.rows, foot.rows)
 
 
 def cell_grid(summaries: Sequence[Summary]) -> Grid:

@@ -340,7 +340,12 @@ def comparison_caption(summary: Summary) -> str:
 
 
 def rank_table(rankings: Sequence[Ranking]) -> pd.DataFrame:
-    """Return mean ranks: methods down, measurements across, all as text for readers."""
+    """Return mean ranks: methods down, measurements across, all as text for readers.
+
+    Empty where there is no rank at all.
+    """
+    if not any(ranking.ranks for ranking in rankings):
+        return pd.DataFrame()
     variants = {one.label: one for ranking in rankings for one in ranking.variants}
     lines = {
         variants[label].title: [_rank_text(ranking, label) for ranking in rankings]
@@ -353,6 +358,9 @@ def rank_table(rankings: Sequence[Ranking]) -> pd.DataFrame:
 def rank_caption(rankings: Sequence[Ranking]) -> str:
     """Return the sentences that a reader needs to read the table of ranks."""
     counts = sorted({ranking.cells for ranking in rankings})
+    if not any(ranking.ranks for ranking in rankings):
+        reasons = dict.fromkeys(ranking.reason for ranking in rankings)
+        return f"No ranks over cells of one kind: {'; '.join(reasons)}."
     sentences = [
         f"Mean rank over {_from_to(counts[0], counts[-1])} cells, 1 the best, ± half of the 95%"
         " confidence interval (Student's, with cells as units), and in how many cells the method"

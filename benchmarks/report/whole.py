@@ -13,6 +13,8 @@ from benchmarks.analysis.summary import Summary
 from benchmarks.analysis.variance import variance_shares
 from benchmarks.outcome import STATUSES
 from benchmarks.report import page as html
+from benchmarks.report import problems
+from benchmarks.report.problems import across_problems
 from benchmarks.report.tables import rank_caption, rank_table
 from benchmarks.store import Frames
 
@@ -94,9 +96,8 @@ def page_of(
     absent : sequence of str
         Why a figure is not there, a sentence each.
     """
-    overview = (
-        html.of_frame(rank_table(ranked).rename_axis("method"), index=True) if ranked else None
-    )
+    ranks = rank_table(ranked)
+    overview = None if ranks.empty else html.of_frame(ranks.rename_axis("method"), index=True)
     several = len(report.summaries) > 1
     return html.Page(
         title="Benchmark report: " + ", ".join(_families(report)),
@@ -104,7 +105,9 @@ def page_of(
         notes=list(_notes(report)),
         sections=sections,
         overview=overview,
-        overview_caption=rank_caption(ranked) if ranked else "",
+        overview_caption="" if overview is None else rank_caption(ranked),
+        problems=[html.problem_grid(one) for one in across_problems(report.summaries)],
+        problems_caption=problems.caption(report.summaries),
         cells=html.cell_grid(report.detailed) if several else None,
         pictures=pictures,
         absent=absent,
@@ -156,7 +159,7 @@ def _notes(report: Report) -> Iterator[str]:
             f"This page has {most} of {n:,} tables, the first by the problems' parameters; the"
             " others are in grid.csv and grid_comparisons.csv, without bootstrap intervals."
         )
-    if len(report.grid) < n:
+    if 1 < len(report.grid) < n:
         yield (
             f"Ranks and figures over cells are of the {len(report.grid)} tables of one problem"
             " family, arithmetic and budget that are the most."

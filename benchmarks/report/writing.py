@@ -16,7 +16,7 @@ from benchmarks.analysis.ranks import Ranking, rankings
 from benchmarks.analysis.study import Study, Table, study
 from benchmarks.analysis.summary import MOST_DETAILED, Summary, summarised
 from benchmarks.files import save_figure
-from benchmarks.report import analyses
+from benchmarks.report import analyses, problems
 from benchmarks.report import page as html
 from benchmarks.report.analyses import Analysis
 from benchmarks.report.figures import (
@@ -31,8 +31,9 @@ from benchmarks.report.figures import (
 )
 from benchmarks.report.flat import pair_frame, run_frame
 from benchmarks.report.latex import latex
-from benchmarks.report.markdown import markdown
+from benchmarks.report.markdown import markdown, markdown_table
 from benchmarks.report.paper import is_papers_cell
+from benchmarks.report.problems import AcrossProblems, across_problems
 from benchmarks.report.tables import (
     answered,
     caption,
@@ -59,6 +60,7 @@ CELLS, FIGURES = "cells", "figures"
 MOST_DRAWN = 12
 _TABLE_FILES = ("table.md", "table.tex", "table.csv", "comparisons.md", "comparisons.csv")
 _GRID_FILES = ("grid.csv", "grid_comparisons.csv", "ranks.md", "ranks.csv")
+PROBLEMS = f"{problems.NAME}.md"
 _FILES = ("variance.csv", "improvement.csv", "runs.parquet", "pairs.parquet")
 
 
@@ -114,7 +116,7 @@ def _check_ours(folder: Path) -> None:
     check_writable(folder)
     if not folder.exists():
         return
-    ours = {INDEX, CELLS, FIGURES, *_TABLE_FILES, *_GRID_FILES, *_FILES}
+    ours = {INDEX, CELLS, FIGURES, PROBLEMS, *_TABLE_FILES, *_GRID_FILES, *_FILES}
     ours |= {f"{name}.{kind}" for name in analyses.NAMES for kind in ("md", "csv")}
     ours |= {f"{name}.{kind}" for name in (matched_pairs.NAME, pareto.NAME) for kind in _KINDS}
     others = sorted({entry.name for entry in folder.iterdir()} - ours)
@@ -309,6 +311,9 @@ def _write_grid(folder: Path, report: Report, ranked: Sequence[Ranking]) -> None
         for summary in report.summaries
     ]
     text = markdown(rank_table(ranked), rank_caption(ranked), report.source)
+    across = across_problems(report.summaries)
+    if across:
+        (folder / PROBLEMS).write_text(_problems(report, across), encoding="utf-8")
     for name, content in (
         ("grid.csv", pd.concat(rows).to_csv(index=False)),
         ("grid_comparisons.csv", pd.concat(compared).to_csv(index=False)),
@@ -316,6 +321,14 @@ def _write_grid(folder: Path, report: Report, ranked: Sequence[Ranking]) -> None
         ("ranks.md", text),
     ):
         (folder / name).write_text(content, encoding="utf-8")
+
+
+def _problems(report: Report, across: Sequence[AcrossProblems]) -> str:
+    tables = [
+        f"## {one.metric.title}\n\n{markdown_table(pd.concat([one.table, one.limits]))}"
+        for one in across
+    ]
+    return "\n\n".join([*tables, problems.caption(report.summaries), report.source]) + "\n"
 
 
 def _rank_rows(ranked: Sequence[Ranking]) -> list[dict[str, object]]:

@@ -30,6 +30,7 @@ DRAWN = {"matched_pairs.png", "matched_pairs.pdf"}
 ALWAYS = {"index.html", "variance.csv", "improvement.csv", "runs.parquet", "pairs.parquet"}
 KINDS = ("md", "csv")
 GRID = {"cells", "figures", "grid.csv", "grid_comparisons.csv", "ranks.csv", "ranks.md"}
+GRID |= {"problems.md"}
 COMMAND = "python -m benchmarks.toy --draws 3"
 
 
