@@ -664,12 +664,18 @@ def _train(options: argparse.Namespace, command: str) -> None:
     from realdata.activations.blocks import BLOCK, StoreBlocks
     from realdata.activations.store import ActivationStore, manifest_hash
     from realdata.activations.stream import ActivationStream, stream_like
-    from realdata.checkpoints.ours import Origin
     from realdata.training.distributed import started_processes
     from realdata.training.logs import Log, ProgressBar
     from realdata.training.methods import method_names
     from realdata.training.rows import rows_of
-    from realdata.training.trainer import Budget, Hardware, Job, RunSpec, train_together
+    from realdata.training.trainer import (
+        Budget,
+        Hardware,
+        Job,
+        RunSpec,
+        origin_of,
+        train_together,
+    )
 
     check_integer("--seeds", options.seeds, 1)
     if options.tokens is not None and not options.stream:
@@ -688,7 +694,6 @@ def _train(options: argparse.Namespace, command: str) -> None:
     ):
         if options.stream and processes.count > 1:
             raise InputError(f"--stream on {processes.count} processes: expected one")
-        text = store.manifest["text"]
         if options.stream:
             data = stream_like(store, block, tokens=options.tokens, device=options.device)
         else:
@@ -710,13 +715,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
                     block=block,
                 ),
                 folder=options.out,
-                origin=Origin(
-                    method=method,
-                    model=store.manifest["model"],
-                    hook=store.manifest["hook"],
-                    dataset=text["corpus"],
-                    dataset_hash=text["text_hash"],
-                ),
+                origin=origin_of(store, method),
                 save_every=options.save_every,
                 hardware=Hardware(device=options.device, precision=options.precision),
                 data=f"{manifest_hash(store.manifest)} {streamed}",

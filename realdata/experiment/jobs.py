@@ -13,7 +13,6 @@ from osae_theory.workers import THREADS_PER_WORKER, in_workers
 from realdata.activations.blocks import StoreBlocks
 from realdata.activations.store import ActivationStore
 from realdata.activations.stream import stream
-from realdata.checkpoints.ours import Origin
 from realdata.experiment.presets import Preset
 from realdata.experiment.provenance import code_fingerprint
 from realdata.experiment.stores import Stores, data_hash
@@ -25,6 +24,7 @@ from realdata.training.trainer import (
     Job,
     RunSpec,
     is_finished,
+    origin_of,
     train,
     train_together,
 )
@@ -144,18 +144,11 @@ def _tasks(
     budget: Budget,
     rate: float,
 ) -> list[TrainingTask]:
-    store, text = own.training, own.training.manifest["text"]
+    store = own.training
     data = [data_hash(store), *([own.streamed.token_hash] if own.streamed is not None else [])]
     identity = (method, rate, budget, experiment.hardware, *data, code_fingerprint())
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:10]
     name = f"{store.folder.name}-{method}-K{budget.K}-m{budget.m}-{digest}"
-    origin = Origin(
-        method=method,
-        model=store.manifest["model"],
-        hook=store.manifest["hook"],
-        dataset=text["corpus"],
-        dataset_hash=text["text_hash"],
-    )
     return [
         TrainingTask(
             Job(
@@ -165,7 +158,7 @@ def _tasks(
                 ),
                 budget=budget,
                 folder=experiment.cache / "runs" / name,
-                origin=origin,
+                origin=origin_of(store, method),
                 save_every=experiment.save_every,
                 logs=experiment.logs,
                 hardware=experiment.hardware,

@@ -17,7 +17,6 @@ from osae_theory.seeds import Axis, derived_seed, generator
 from osae_theory.workers import in_workers
 from realdata.activations.store import ActivationStore
 from realdata.checkpoints import load
-from realdata.checkpoints.ours import Origin
 from realdata.experiment.jobs import WIDE, WIDE_METHOD, budget_of
 from realdata.experiment.presets import Preset
 from realdata.experiment.provenance import code_fingerprint, versions
@@ -25,7 +24,14 @@ from realdata.experiment.stores import data_hash
 from realdata.latents.quality import run_quality
 from realdata.training.methods import LEARNING_RATES
 from realdata.training.rows import RowsInMemory
-from realdata.training.trainer import Job, RunSpec, run_record, snapshot_folder, train
+from realdata.training.trainer import (
+    Job,
+    RunSpec,
+    origin_of,
+    run_record,
+    snapshot_folder,
+    train,
+)
 
 CANDIDATES = (0.0006, 0.0012, 0.0025, 0.005, 0.01, 0.02, 0.04)
 _HELD_OUT = 0.1
@@ -150,7 +156,6 @@ def _job(
 ) -> Job:
     method = WIDE_METHOD if name == WIDE else name
     seed = derived_seed(0, Axis.TUNING)
-    text: Mapping[str, Any] = store.manifest["text"]
     K = preset.wide if name == WIDE else preset.K
     budget = replace(budget_of(preset), K=K, snapshots=(0.0, 1.0), block=0)
     identity = (budget, _HELD_OUT, data_hash(store), code_fingerprint())
@@ -160,7 +165,7 @@ def _job(
         runs=tuple(RunSpec(f"rate-{rate:g}", seed, rate) for rate in rates),
         budget=budget,
         folder=folder / f"{preset.name}-{name}-{digest}",
-        origin=Origin(method=method, dataset=text["corpus"], dataset_hash=text["text_hash"]),
+        origin=origin_of(store, method),
     )
 
 

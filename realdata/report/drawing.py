@@ -6,6 +6,7 @@ values: a change in how a figure looks needs no run.
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -128,16 +129,25 @@ def redraw(folder: Path) -> list[Path]:
 
     Raises InputError if the folder is not one of results.
     """
+    with stored(folder) as (document, curves):
+        found = drawn(document, curves)
+    return write_figures(folder, found)
+
+
+@contextmanager
+def stored(folder: Path) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Give the contents of RESULT and CURVES of a results folder to what reads values of them.
+
+    Raises InputError if they, or what is read of them inside, are not those of a result.
+    """
     try:
         document = dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
-        curves = pd.read_csv(folder / CURVES)
-        found = drawn(document, curves)
+        yield document, pd.read_csv(folder / CURVES)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{str(folder)!r} cannot be drawn ({type(error).__name__}): expected a folder with the"
-            f" {RESULT} and {CURVES} of `python -m realdata run`"
+            f" {RESULT} and {CURVES} of `python -m realdata run`, and its other tables"
         ) from error
-    return write_figures(folder, found)
 
 
 def write_figures(folder: Path, found: Drawn) -> list[Path]:

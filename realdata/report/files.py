@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from osae_theory.errors import InputError
 from osae_theory.files import write_atomically
 from osae_theory.metrics.intervals import Estimate
 from realdata.consistency.collection import CurvePoint, point_frame, score_frame
@@ -18,13 +17,13 @@ from realdata.experiment.presets import Preset
 from realdata.report import tables
 from realdata.report.drawing import (
     AGAINST_INITIALISATION,
-    CURVES,
     OVER_TRAINING,
     POINTS,
     RESULT,
     curve_points,
     drawn,
     row_estimate,
+    stored,
     write_figures,
 )
 
@@ -57,25 +56,18 @@ def rewrite_table(folder: Path) -> Path:
     InputError
         If the folder is not one of results, or lacks a table that it had.
     """
-    try:
-        found = dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+    with stored(folder) as (found, curves):
         origin = found["provenance"]
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in origin["preset"].items()
         }
-        text = table_text(Preset(**values), _stored(folder, found), origin["command"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{str(folder)!r} cannot be drawn ({type(error).__name__}): expected a folder with the"
-            f" {RESULT} and {CURVES} of `python -m realdata run`, and its other tables"
-        ) from error
+        text = table_text(Preset(**values), _shown(folder, found, curves), origin["command"])
     _write_text(folder / TABLE, text)
     return folder / TABLE
 
 
-def _stored(folder: Path, found: Mapping[str, Any]) -> tables.Shown:
-    """Return what the tables show, from a results folder and the document in it."""
-    curves = pd.read_csv(folder / CURVES)
+def _shown(folder: Path, found: Mapping[str, Any], curves: pd.DataFrame) -> tables.Shown:
+    """Return what the tables show, from a results folder and what `stored` gives of it."""
     points = {name: curve_points(curves[curves["of"] == name]) for name in POINTS}
     # Where a result had no differences or stitching, there is no file.
     differences, stitching = (

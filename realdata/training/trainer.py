@@ -38,6 +38,7 @@ from osae_theory.sae import (
 )
 from realdata.activations.blocks import Blocks, Pass
 from realdata.activations.standardisation import Standardisation
+from realdata.activations.store import ActivationStore
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 from realdata.training.distributed import ALONE, Processes
 from realdata.training.logs import JsonLines, Log, make_log
@@ -192,6 +193,18 @@ class Job:
     def log_file(self) -> Path:
         """Return the log: what it says of steps after the last saved state is said again."""
         return self.folder / f"{self.runs[0].name}.{self.key}.jsonl"
+
+
+def origin_of(store: ActivationStore, method: str) -> Origin:
+    """Return what a checkpoint that a method trains on a store says of where it comes from."""
+    text = store.manifest["text"]
+    return Origin(
+        method=method,
+        model=store.manifest["model"],
+        hook=store.manifest["hook"],
+        dataset=text["corpus"],
+        dataset_hash=text["text_hash"],
+    )
 
 
 def is_finished(folder: Path) -> bool:
