@@ -383,9 +383,11 @@ def _read_by_model(
     from realdata.text.packing import packed_part
 
     model = models.load(options.model, layer=options.layer, hook=options.hook)
-    asked = {name: getattr(options, name) for name in ("part", "context", "tokens")}
-    given = {name: value for name, value in asked.items() if value is not None}
-    text = packed_part(corpus, model.tokenise, model.bos, **({"tokens": tokens} | given))
+    asked: dict[str, Any] = {"tokens": tokens}
+    for name in ("part", "context", "tokens"):
+        if (value := getattr(options, name)) is not None:
+            asked[name] = value
+    text = packed_part(corpus, model.tokenise, model.bos, **asked)
     print(
         f"{corpus.name} ({text.part}): {text.n_positions:,} tokens in {len(text.contexts):,}"
         f" contexts of {len(text.names):,} documents",

@@ -17,6 +17,7 @@ from realdata.experiment.presets import Preset
 from realdata.experiment.provenance import code_fingerprint
 from realdata.experiment.stores import Stores, data_hash
 from realdata.models.language import LanguageModel
+from realdata.training.logs import ProgressBar
 from realdata.training.rows import Rows, rows_of
 from realdata.training.trainer import (
     Budget,
@@ -197,22 +198,17 @@ def train_streamed(
 
     On one thread, beside that of the model, so that the weights are those of a stored training.
     """
-    from tqdm import tqdm
-
     for name, own in stores.items():
         jobs = [task.job for task in tasks if task.store == own.training.folder]
         left = sum(not is_finished(job.folder / run.name) for job in jobs for run in job.runs)
         if own.streamed is None or left == 0:
             continue
         blocks = stream(model, own.streamed, own.training, jobs[0].budget.block)
-        desc = f"{left} runs on {name}"
         with (
             limited_threads(THREADS_PER_WORKER),
-            tqdm(desc=desc, unit="step", file=sys.stderr) as bar,
+            ProgressBar(jobs[0].budget.n_steps, f"{left} runs on {name}", losses=False) as bar,
         ):
-            train_together(
-                jobs, blocks, blocks.standardisation, on_step=lambda _, bar=bar: bar.update()
-            )
+            train_together(jobs, blocks, blocks.standardisation, progress=bar)
 
 
 @lru_cache(maxsize=1)

@@ -127,7 +127,7 @@ class Several(Log):
 
 
 class ProgressBar(Log):
-    """A bar on standard error: steps, loss, and active latents while their number still falls.
+    """A bar on standard error: steps, losses, and active latents while their number still falls.
 
     It appears with the first entry, so that a training which is gone on with starts where it was.
 
@@ -135,10 +135,14 @@ class ProgressBar(Log):
     ----------
     n_steps : int
         Of the whole training.
+    title : str
+        Stands before the bar.
+    losses : bool
+        Show each run's loss; many runs' would fill more than a line.
     """
 
-    def __init__(self, n_steps: int) -> None:
-        self._n_steps = n_steps
+    def __init__(self, n_steps: int, title: str = "train", *, losses: bool = True) -> None:
+        self._n_steps, self._title, self._shows_losses = n_steps, title, losses
         self._bar: Any = None
         self._losses: dict[str, float] = {}
 
@@ -149,10 +153,16 @@ class ProgressBar(Log):
         done = entry["step"]
         if self._bar is None:
             self._bar = tqdm(
-                total=self._n_steps, initial=done - 1, desc="train", unit="step", file=sys.stderr
+                total=self._n_steps,
+                initial=done - 1,
+                desc=self._title,
+                unit="step",
+                file=sys.stderr,
             )
         # Jobs that are trained together give an entry each.
-        losses = self._losses = self._losses | (entry["loss"] or {})
+        if self._shows_losses:
+            self._losses = self._losses | (entry["loss"] or {})
+        losses = self._losses
         names = ["loss"] if len(losses) == 1 else [f"loss {name}" for name in losses]
         shown = {name: f"{loss:.4g}" for name, loss in zip(names, losses.values(), strict=True)}
         self._bar.set_postfix(shown | {"active": entry["active"]}, refresh=False)

@@ -14,7 +14,7 @@ A job is some runs of one method on one corpus. It keeps, in its own folder,
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -228,7 +228,6 @@ def train(
     standardisation: Standardisation,
     *,
     processes: Processes = ALONE,
-    on_step: Callable[[int], object] | None = None,
     progress: Log | None = None,
 ) -> None:
     """Train the runs of a job that are not finished, or go on with them.
@@ -245,8 +244,6 @@ def train(
     processes : Processes
         The data-parallel processes that share each batch; this one alone by default. BatchTopK
         then selects among each process's own part.
-    on_step : callable, optional
-        Called with the number of steps done.
     progress : Log, optional
         Given an entry after every step, as the log is after some.
 
@@ -256,9 +253,7 @@ def train(
         If the device is not there, the batch cannot be shared out, the data are not what the
         budget says, or a saved state is damaged.
     """
-    train_together(
-        [job], data, standardisation, processes=processes, on_step=on_step, progress=progress
-    )
+    train_together([job], data, standardisation, processes=processes, progress=progress)
 
 
 def train_together(
@@ -267,7 +262,6 @@ def train_together(
     standardisation: Standardisation,
     *,
     processes: Processes = ALONE,
-    on_step: Callable[[int], object] | None = None,
     progress: Log | None = None,
 ) -> None:
     """Train several jobs at once, so that blocks are read, or computed, once for all of them.
@@ -279,7 +273,7 @@ def train_together(
     ----------
     jobs : sequence of Job
         With the same block and batch size.
-    data, standardisation, processes, on_step, progress
+    data, standardisation, processes, progress
         As in `train`.
 
     Raises
@@ -300,7 +294,7 @@ def train_together(
     if not isinstance(data, Blocks):
         for job in begun:
             source = ShuffledRows(data, job.budget.batch_size, _seeds(job), processes)
-            for _ in _Training(job, source, standardisation, processes).run(on_step, progress):
+            for _ in _Training(job, source, standardisation, processes).run(progress):
                 pass
         return
     with closing(Pass(data)) as way:
@@ -311,7 +305,7 @@ def train_together(
             _Training(job, source, standardisation, processes)
             for job, source in zip(begun, sources, strict=True)
         ]
-        _train_along(way, dict(zip(trainings, sources, strict=True)), on_step, progress)
+        _train_along(way, dict(zip(trainings, sources, strict=True)), progress)
 
 
 def _left(job: Job) -> Job | None:
@@ -340,11 +334,10 @@ def _left(job: Job) -> Job | None:
 def _train_along(
     way: Pass,
     trainings: Mapping["_Training", ShuffledBlocks],
-    on_step: Callable[[int], object] | None,
     progress: Log | None,
 ) -> None:
     """Take the steps of trainings in turn, so that they need the same blocks at the same time."""
-    under_way = {training: training.run(on_step, progress) for training in trainings}
+    under_way = {training: training.run(progress) for training in trainings}
     try:
         # Each stands where its saved state left it before the first block is asked for.
         for steps in under_way.values():
@@ -391,9 +384,7 @@ class _Training:
         self.clock = time.process_time if alone_on_cpu else time.perf_counter
         self.seconds = 0.0
 
-    def run(
-        self, on_step: Callable[[int], object] | None, progress: Log | None
-    ) -> Generator[int, None, None]:
+    def run(self, progress: Log | None) -> Generator[int, None, None]:
         """Go on from the saved state, if there is one, to the end; yield the steps done."""
         job, trainer = self.job, self.trainer
         snapshots = set(job.budget.snapshot_steps)
@@ -414,8 +405,6 @@ class _Training:
                     self._save()
                 if progress is not None:
                     progress.write(self._entry(losses))
-                if on_step is not None:
-                    on_step(done)
                 yield done
         self._finish()
 

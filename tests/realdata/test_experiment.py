@@ -318,6 +318,9 @@ def test_tuning_takes_the_rate_of_the_lowest_heldout_error(tmp_path, monkeypatch
     monkeypatch.setattr(tuning, "LEARNING_RATES", target)
     store = training_store(tmp_path / "cache")
     errors = tuning.tune(PRESET, ("topk", "batch-topk"), store, tmp_path / "runs", 1)
+    [config, *_] = (tmp_path / "runs").rglob("config.json")
+    origin = json.loads(config.read_text())
+    assert (origin["model"], origin["hook"]) == ("table", "blocks.0.hook_resid_post")
     for row in errors.values():
         assert row[1e30] is None
         assert row[0.01] < row[1e-6]

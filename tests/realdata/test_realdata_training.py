@@ -27,6 +27,7 @@ from realdata.training.logs import JsonLines, Log, ProgressBar, make_log
 from realdata.training.methods import METHODS
 from realdata.training.rows import RowsInMemory, rows_of
 from realdata.training.trainer import Budget, Hardware, Job, RunSpec, train
+from step_logs import EachStep
 
 pytestmark = pytest.mark.trains
 
@@ -167,10 +168,10 @@ def test_a_training_that_stops_at_any_step_goes_on_to_the_same_bits(tmp_path, at
     trained(tmp_path / "whole")
     rows = RowsInMemory(activations())
     with pytest.raises(StopError):
-        train(job(tmp_path / "broken"), rows, fitted(), on_step=stop)
+        train(job(tmp_path / "broken"), rows, fitted(), progress=EachStep(stop))
     assert not (tmp_path / "broken" / "seed-0" / "run.json").exists()
     steps = []
-    train(job(tmp_path / "broken"), rows, fitted(), on_step=steps.append)
+    train(job(tmp_path / "broken"), rows, fitted(), progress=EachStep(steps.append))
     assert steps[0] == at // 7 * 7 + 1
     assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
     whole, broken = (list(lines(tmp_path / name)) for name in ("whole", "broken"))
@@ -189,6 +190,7 @@ import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
 from osae_theory.threads import limited_threads
+from step_logs import EachStep
 from test_realdata_training import RowsInMemory, activations, fitted, job, train, BUDGET
 from dataclasses import replace
 
@@ -200,7 +202,7 @@ def say(done):
 with limited_threads(1):
     for method in ("msae-random", "batch-topk"):
         made = job(Path(sys.argv[1]) / method, method, budget=replace(BUDGET, n_steps=150))
-        train(made, RowsInMemory(activations()), fitted(), on_step=say)
+        train(made, RowsInMemory(activations()), fitted(), progress=EachStep(say))
 """
 
 
@@ -248,12 +250,12 @@ def test_a_training_killed_between_two_records_goes_on_from_its_state(tmp_path):
         if broken.state_file.is_file():
             shutil.copy(broken.state_file, kept)
 
-    train(broken, rows, fitted(), on_step=keep)
+    train(broken, rows, fitted(), progress=EachStep(keep))
     # As a kill leaves it after the first run's record: the state is still there.
     shutil.copy(kept, broken.state_file)
     (broken.folder / "seed-1" / training.RECORD).unlink()
     steps = []
-    train(broken, rows, fitted(), on_step=steps.append)
+    train(broken, rows, fitted(), progress=EachStep(steps.append))
     assert steps == list(range(57, 61))
     assert_same_bits(weights(whole.folder), weights(broken.folder))
     assert training.is_finished(broken.folder / "seed-1")
@@ -263,7 +265,7 @@ def test_a_training_killed_between_two_records_goes_on_from_its_state(tmp_path):
 def test_a_finished_run_is_not_trained_again(tmp_path):
     trained(tmp_path)
     steps = []
-    train(job(tmp_path), RowsInMemory(activations()), fitted(), on_step=steps.append)
+    train(job(tmp_path), RowsInMemory(activations()), fitted(), progress=EachStep(steps.append))
     assert steps == []
 
 
@@ -289,7 +291,7 @@ def test_a_damaged_state_is_refused_in_one_sentence(tmp_path):
 
     rows = RowsInMemory(activations())
     with pytest.raises(StopError):
-        train(job(tmp_path), rows, fitted(), on_step=stop)
+        train(job(tmp_path), rows, fitted(), progress=EachStep(stop))
     (state,) = tmp_path.glob(".*.safetensors")
     whole = state.read_bytes()
     state.write_bytes(whole[: len(whole) // 2])
@@ -447,6 +449,17 @@ def test_the_bar_shows_steps_loss_and_active_latents_on_standard_error(capsys):
     assert "active=4" in last
     # It goes on from step 10: nothing before counts into the rate.
     assert "10/20" in said.split("\r")[1]
+
+
+def test_a_bar_of_many_runs_shows_its_title_and_no_losses(capsys):
+    with ProgressBar(20, "30 runs on text", losses=False) as bar:
+        for step in (1, 1, 2):
+            bar.write({"step": step, "loss": {"seed-0": 0.1}, "active": 24})
+    last = capsys.readouterr().err.rsplit("\r", 1)[-1]
+    assert last.startswith("30 runs on text")
+    assert "2/20" in last
+    assert "active=24" in last
+    assert "loss" not in last
 
 
 def test_a_bar_without_an_entry_says_nothing(capsys):

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -27,6 +28,7 @@ from realdata.training.methods import METHODS
 from realdata.training.order import ShuffledBlocks
 from realdata.training.rows import rows_of
 from realdata.training.trainer import Budget, Job, RunSpec, is_finished, train, train_together
+from step_logs import EachStep
 
 pytestmark = pytest.mark.trains
 
@@ -134,14 +136,16 @@ def stop_at(step):
         if done == step:
             raise StopError
 
-    return stop
+    return EachStep(stop)
 
 
 @pytest.mark.parametrize("at", [1, 8, 20, 39])
 def test_a_streamed_training_that_stops_goes_on_at_its_block_to_the_same_bits(tmp_path, store, at):
     train(job(tmp_path / "whole"), streamed(store), store.standardisation)
     with pytest.raises(StopError):
-        train(job(tmp_path / "broken"), streamed(store), store.standardisation, on_step=stop_at(at))
+        train(
+            job(tmp_path / "broken"), streamed(store), store.standardisation, progress=stop_at(at)
+        )
     blocks = streamed(store)
     read, numbers = blocks.read, []
     object.__setattr__(blocks, "read", lambda number: numbers.append(number) or read(number))
@@ -173,9 +177,9 @@ def test_jobs_that_a_kill_left_at_different_steps_go_on_together_to_the_same_bit
     train_together(whole, streamed(store), store.standardisation)
     broken = [job(tmp_path / "broken", method) for method in methods]
     with pytest.raises(StopError):
-        train(broken[0], streamed(store), store.standardisation, on_step=stop_at(30))
+        train(broken[0], streamed(store), store.standardisation, progress=stop_at(30))
     with pytest.raises(StopError):
-        train_together(broken, streamed(store), store.standardisation, on_step=stop_at(9))
+        train_together(broken, streamed(store), store.standardisation, progress=stop_at(9))
     assert not is_finished(tmp_path / "broken" / "osae-seed-0")
     train_together(broken, streamed(store), store.standardisation)
     assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
@@ -285,7 +289,7 @@ def test_what_cannot_be_streamed_is_refused_in_one_sentence(
 RATES = {"topk": 0.005, "osae": 0.005, "wide": 0.004}
 
 
-def test_a_streamed_experiment_stores_a_sample_and_trains_on_all(tmp_path, monkeypatch):
+def test_a_streamed_experiment_stores_a_sample_and_trains_on_all(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("realdata.experiment.stores.SAMPLE", 700)
     preset = replace(PRESET, methods=("topk", "osae"), block=BLOCK, other_m=())
     own = Experiment(
@@ -297,6 +301,9 @@ def test_a_streamed_experiment_stores_a_sample_and_trains_on_all(tmp_path, monke
     )
     found = perform(own, TableModel(), CORPORA)
     assert len(found.runs) == 2 * 2 * 2
+    said = capsys.readouterr().err
+    assert re.search(r"5 runs on one: +100%.* 40/40 ", said)
+    assert re.search(r"4 runs on two: +100%.* 40/40 ", said)
     corpora = json.loads((tmp_path / "out" / "result.json").read_text())["provenance"]["corpora"]
     assert corpora["one"]["training"]["contexts"] == [70, 11]
     assert corpora["one"]["streamed"]["contexts"] == [170, 11]
