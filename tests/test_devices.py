@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from osae_theory.devices import check_device
+from osae_theory.devices import check_device, is_out_of_memory
 from osae_theory.errors import InputError
 
 
@@ -48,3 +48,13 @@ def test_a_gpu_that_cannot_be_used_is_refused_with_torchs_reason(monkeypatch, re
 
 def test_another_kind_of_device_that_is_not_there_is_refused():
     assert "device 'meta' is not available on this machine" in refused("meta")
+
+
+def test_memory_that_does_not_suffice_is_told_from_other_failures():
+    full = (
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    )
+    for error in (torch.cuda.OutOfMemoryError("no room"), MemoryError(), RuntimeError(full)):
+        assert is_out_of_memory(error)
+    for error in (RuntimeError("illegal address"), ValueError("can't allocate memory")):
+        assert not is_out_of_memory(error)
