@@ -48,6 +48,9 @@ class BatchTask:
         return tuple(run for part in self.parts for run in part.runs)
 
 
+_Unit = tuple[FitTask, RunSpec]
+
+
 @dataclass(frozen=True, eq=False)
 class _Tried:
     """What training a run gave: a fit, None if it diverged, or why it failed."""
@@ -126,14 +129,13 @@ def run_batch(task: BatchTask) -> list[Outcome]:
 
 def _trained(parts: Sequence[FitTask]) -> Mapping[RunSpec, _Tried]:
     """Train all runs, as many in one program as memory allows."""
-    data = _data(parts)
     units = [(part, run) for part in parts for run in part.runs]
     tried: dict[RunSpec, _Tried] = {}
     most = len(units)
     while len(tried) < len(units):
         now = units[len(tried) : len(tried) + most]
         started = time.perf_counter()
-        fits, reason, full = _attempt(now, data)
+        fits, reason, full = _attempt(now)
         if reason:
             release(torch.device(now[0][0].device))
         if full and len(now) > 1:
@@ -150,34 +152,36 @@ def _trained(parts: Sequence[FitTask]) -> Mapping[RunSpec, _Tried]:
     return tried
 
 
-def _attempt(
-    units: Sequence[tuple[FitTask, RunSpec]], data: Mapping[Setting, Data]
-) -> tuple[Sequence[Fitted | None], str, bool]:
+def _attempt(units: Sequence[_Unit]) -> tuple[Sequence[Fitted | None], str, bool]:
     """Return each run's fit; why there is none, and whether that is for want of memory."""
-    parts = []
+    try:
+        fits = [fit for fits in train_together(list(_parts(units))) for fit in fits]
+    except Exception as error:
+        return [None] * len(units), described(error), is_out_of_memory(error)
+    return fits, "", False
+
+
+def _parts(units: Sequence[_Unit]) -> Iterator[Part]:
+    """Yield what is to be trained, a setting's runs together."""
+    data = _data(units)
     for setting, some in groupby(units, lambda unit: unit[0].setting):
         found = catalogue.variant_of(setting)
         assert found.method.recipe is not None
         together = list(some)
         how = Fit(found.values, setting.budget, together[0][0].device, setting.arithmetic)
         seeds = [run.seeds for _, run in together]
-        parts.append(Part(found.method.recipe, data[setting], how, seeds))
-    try:
-        fits = [fit for fits in train_together(parts) for fit in fits]
-    except Exception as error:
-        return [None] * len(units), described(error), is_out_of_memory(error)
-    return fits, "", False
+        yield Part(found.method.recipe, data[setting], how, seeds)
 
 
-def _data(parts: Sequence[FitTask]) -> dict[Setting, Data]:
+def _data(units: Sequence[_Unit]) -> dict[Setting, Data]:
     """Return what each setting's method may see; methods on one draw share its rows."""
     found: dict[Setting, Data] = {}
-    for case, some in groupby(parts, lambda part: part.setting.case):
+    for case, some in groupby((part.setting for part, _ in units), lambda setting: setting.case):
         problem = catalogue.problem_spec(case).draw()
         rows, _, _ = problem.rows(np.float32)
-        for part in some:
-            method = catalogue.methods()[part.setting.method]
-            found[part.setting] = data_for(method, problem, catalogue.learned(case), rows)
+        for setting in dict.fromkeys(some):
+            method = catalogue.methods()[setting.method]
+            found[setting] = data_for(method, problem, catalogue.learned(case), rows)
     return found
 
 

@@ -64,7 +64,7 @@ def train_together(parts: Sequence[Part]) -> list[list[Fitted | None]]:
         runs += [Run(own, rate, law) for own in part.seeds]
         sets += [places[id(part.data.rows)]] * len(part.seeds)
     result = train_on_sets(
-        torch.from_numpy(rows[0][None] if len(rows) == 1 else np.stack(rows)).to(first.how.device),
+        _on_device(rows, first.how.device),
         sets,
         K,
         runs,
@@ -78,6 +78,19 @@ def train_together(parts: Sequence[Part]) -> list[list[Fitted | None]]:
         ]
     )
     return [[next(fits) for _ in part.seeds] for part in parts]
+
+
+def _on_device(
+    rows: Sequence[Float[np.ndarray, "N d"]], device: str
+) -> Float[torch.Tensor, "sets N d"]:
+    """Return data sets side by side, without a copy of all of them on the way."""
+    sets = [torch.from_numpy(one) for one in rows]
+    if len(sets) == 1:
+        return sets[0][None].to(device)
+    x = torch.empty(len(sets), *sets[0].shape, dtype=sets[0].dtype, device=device)
+    for into, one in zip(x, sets, strict=True):
+        into.copy_(one)
+    return x
 
 
 def _starts(parts: Sequence[Part]) -> Float[torch.Tensor, "S K d"] | None:

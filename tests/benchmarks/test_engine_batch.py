@@ -171,6 +171,21 @@ def test_a_run_that_does_not_fit_alone_is_an_error_and_the_others_go_on(monkeypa
     assert found[runs[2]].reason == "OutOfMemoryError: no room"
 
 
+def test_data_too_large_for_the_machines_memory_halve_the_batch_too(monkeypatch):
+    whole = module._data
+
+    def limited(units):
+        if len({part.setting.case for part, _ in units}) > 1:
+            raise MemoryError("Unable to allocate 3 GiB")
+        return whole(units)
+
+    monkeypatch.setattr(module, "_data", limited)
+    runs = wanted(("topk",), n_draws=2, n_seeds=1)
+    with pytest.warns(RuntimeWarning, match="out of memory with 2 runs"):
+        found = run_batch(BatchTask(parts_of(runs)))
+    assert [one.status for one in found] == ["done", "done"]
+
+
 def test_a_failure_that_is_none_of_memory_is_the_outcome_of_its_batch(monkeypatch):
     def broken(parts):
         raise RuntimeError("illegal address")
@@ -295,7 +310,7 @@ def test_without_cuda_the_command_refuses_a_gpu_in_one_line(monkeypatch, tmp_pat
         toy.main([*COMMAND, "--arithmetic", "fast", "--device", "cuda", "--out", str(out)])
     [line] = capsys.readouterr().err.splitlines()
     assert (stop.value.code, out.exists()) == (2, False)
-    assert "is built without CUDA: expected cpu, or a torch that is built with it" in line
+    assert "is built without CUDA): expected cpu, or a torch that is built with it" in line
 
 
 def test_the_command_trains_in_batches_and_says_where_memory_did_not_suffice(
