@@ -20,8 +20,9 @@ from osae_theory.errors import InputError
 from osae_theory.metrics import LatentStatistics, Matching, match
 from osae_theory.metrics.intervals import Bounds
 from osae_theory.portable import matmul
+from osae_theory.prefixes import FitSchedule, WeightSchedule
 from osae_theory.problems import ProblemSpec, SparseCodingProblem
-from osae_theory.sae import RunSeeds
+from osae_theory.sae import RunSeeds, TrainingConfig
 
 Params = Mapping[str, Value]
 # The budget of the published tables.
@@ -160,6 +161,26 @@ class EncoderKind:
     read: Callable[[Float[np.ndarray, "d K"], Mapping[str, np.ndarray]], Encoder]
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a method's runs are trained, where each is a top-m SAE: several such train together.
+
+    Attributes
+    ----------
+    config : callable
+        Gives, for K, m and what the runs share, the training's configuration: runs whose
+        configurations are equal can train in one program, whatever their methods and draws.
+    schedule : callable
+        Gives, for K and the method's parameters, the law of the prefix length.
+    start : callable, optional
+        Gives the unit atoms (K, d) that a run starts from; isotropic by default.
+    """
+
+    config: Callable[[int, int, Fit], TrainingConfig]
+    schedule: Callable[[int, Params], WeightSchedule | FitSchedule]
+    start: Callable[[Data, RunSeeds], Float[np.ndarray, "K d"]] | None = None
+
+
 FitFunction = Callable[[Data, Fit, Sequence[RunSeeds]], Sequence[Fitted | None]]
 
 
@@ -234,6 +255,8 @@ class Method:
     tuned_as : str
         The method whose tuned values are its own too, where it is that method with one thing
         changed: what it is worth is then seen at one and the same rate. Empty if it has its own.
+    recipe : Recipe, optional
+        What `fit` does, where that is a training whose runs can be trained with others'.
     """
 
     name: str
@@ -246,6 +269,7 @@ class Method:
     skip: Callable[[Params, Shape], str | None] = never
     portable: bool = True
     tuned_as: str = ""
+    recipe: Recipe | None = None
 
     @property
     def unit(self) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from joblib import cpu_count
 
 from benchmarks import catalogue, report
@@ -34,7 +35,8 @@ from osae_theory.devices import check_device
 from osae_theory.errors import InputError, JobError, check_choice, check_integer, check_real
 from osae_theory.files import check_writable
 from osae_theory.progress import progress
-from osae_theory.sae.kernels import ARITHMETICS
+from osae_theory.sae.kernels import ARITHMETICS, backend_for
+from osae_theory.sae.kernels.backend import torch_in_place
 
 MODULE = "benchmarks.toy"
 CEILING = "truth"
@@ -46,6 +48,8 @@ _MOST_SEEDS = 10_000
 _MOST_RUNS = 100_000  # of a method, in each cell
 _MOST_WORKERS = 4096
 _LONGEST_TIMEOUT = 1e6  # seconds
+_TOGETHER_ON_GPU = 256
+_MOST_TOGETHER = 10_000
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,18 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--device", default="cpu", help="torch device (default: cpu, the only one run by us)"
     )
+    how.add_argument(
+        "--together",
+        type=int,
+        metavar="RUNS",
+        help="most runs trained in one program, of whatever methods and draws (default: on a GPU"
+        f" {_TOGETHER_ON_GPU}, else those of one method and draw)",
+    )
+    how.add_argument(
+        "--mixed-devices",
+        action="store_true",
+        help="go on on another kind of device than the runs that are there were trained on",
+    )
     how.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 
 
@@ -249,7 +265,14 @@ def do(options: argparse.Namespace, command: Sequence[str]) -> None:
     """Train what is missing, write tables and figures, and print the result."""
     check_integer("--workers", options.workers, 1, _MOST_WORKERS)
     check_choice("--engine", options.engine, ENGINES)
-    check_device(options.device)
+    device = check_device(options.device)
+    backend_for(options.arithmetic, "auto", torch.float32, device)
+    if options.together is not None:
+        check_integer("--together", options.together, 1, _MOST_TOGETHER)
+    elif device.type == "cuda":
+        options.together = _TOGETHER_ON_GPU
+    if device.type == "cuda" and (reason := torch_in_place(device)) is not None:
+        warnings.warn(reason, RuntimeWarning, stacklevel=1)
     if options.timeout is not None:
         check_real("--timeout", options.timeout, above=0, at_most=_LONGEST_TIMEOUT)
     if options.address is not None and options.engine != "ray":
@@ -262,7 +285,14 @@ def do(options: argparse.Namespace, command: Sequence[str]) -> None:
     if options.plan:
         check_writable(out)
         store = Store.at(out) if out.exists() and any(out.iterdir()) else None
-        wanted = plan(job.runs, store, force=options.force, shard=shard, n_workers=options.workers)
+        wanted = plan(
+            job.runs,
+            store,
+            force=options.force,
+            shard=shard,
+            n_workers=options.workers,
+            together=options.together,
+        )
         print(plan_table(wanted))
         return
     check_writable(out)
@@ -278,6 +308,8 @@ def do(options: argparse.Namespace, command: Sequence[str]) -> None:
             timeout=options.timeout,
             shard=shard,
             force=options.force,
+            together=options.together,
+            mixed_devices=options.mixed_devices,
             on_progress=bar.update,
         )
     for sentence in (*done.notes, *done.failures):

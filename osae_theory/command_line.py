@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from osae_theory import __version__
-from osae_theory.errors import LARGEST_INTEGER, InputError, JobError, shown
+from osae_theory.errors import LARGEST_INTEGER, InputError, JobError, in_one_line, shown
 from osae_theory.starting import missing, open_descriptors
 
 EXIT_FAILED = 1
@@ -112,6 +112,10 @@ def run(
             return EXIT_NO_READER
         except OSError as error:
             _fail_by_system(parser, error)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            parser.error(f"not enough memory: {in_one_line(error)}")
         except KeyboardInterrupt:
             how = ": the same command goes on with the runs it has finished"
             print(f"{parser.prog}: interrupted{how * parser.resumes}", file=sys.stderr)
@@ -119,6 +123,15 @@ def run(
         if closed:
             parser.fail(EXIT_FAILED, "standard output is closed: nothing could be printed")
     return 0
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether torch, if it is imported, ran out of a device's memory or the machine's."""
+    if "torch" not in sys.modules:
+        return False
+    from osae_theory.devices import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _fail_by_system(parser: Parser, error: OSError) -> None:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 import osae_theory
 from osae_theory.command_line import Parser, commands_in, listing, number, run, whole_number
@@ -25,6 +26,10 @@ def raising(error):
     [
         (InputError("m = 6: expected at most K = 5"), "m = 6: expected at most K = 5"),
         (MemoryError("no room for 3 GiB"), "not enough memory: no room for 3 GiB"),
+        (
+            torch.cuda.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"),
+            "not enough memory: CUDA out of memory. Tried to allocate 2 GiB",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_code_2(error, line, capsys):
@@ -32,6 +37,11 @@ def test_what_cannot_be_done_is_one_line_and_code_2(error, line, capsys):
         run(Parser("tool", "A tool."), raising(error), [])
     assert stopped.value.code == 2
     assert capsys.readouterr().err == f"python -m tool: error: {line}\n"
+
+
+def test_a_failure_that_nobody_foresaw_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match="illegal address"):
+        run(Parser("tool", "A tool."), raising(RuntimeError("illegal address")), [])
 
 
 def test_an_interrupted_job_says_how_it_goes_on_where_it_does(capsys):

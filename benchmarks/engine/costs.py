@@ -93,7 +93,7 @@ def expected_costs(todo: Plan) -> Costs:
     found = _Timings.of(todo.store) if todo.store and todo.fits else _Timings({}, {})
     of_kind: dict[tuple[object, ...], tuple[float, str, int]] = {}
     seconds, disk, bases = 0.0, 0, Counter[str]()
-    for task in todo.fits:
+    for task in (part for fit in todo.fits for part in fit.parts):
         n, kind = len(task.runs), _kind(task.setting)
         if kind not in of_kind:
             size = _bytes(catalogue.shape_of(task.setting.case))
@@ -102,7 +102,7 @@ def expected_costs(todo: Plan) -> Costs:
         seconds, disk = seconds + n * fit, disk + n * size
         bases[basis] += n
     measuring = cache(_measuring)
-    for task in (*todo.fits, *todo.measures):
+    for task in (*(part for fit in todo.fits for part in fit.parts), *todo.measures):
         case = task.runs[0].setting.case
         seconds += measuring(replace(case, problem_seed=0), len(task.runs))
     rows = {_kind(setting) for setting in _settings(todo)}

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks import catalogue
 from benchmarks.contracts import Scored
+from benchmarks.engine.batch import BatchTask, run_batch
 from benchmarks.engine.task import FitTask, defined, run_task
 from benchmarks.kept import fitted_from
 from benchmarks.outcome import Measurement, Results
@@ -99,7 +100,7 @@ class PairTask:
         return replace(self, lacking=there, kept=kept)
 
 
-Task = FitTask | MeasureTask | PairTask
+Task = FitTask | BatchTask | MeasureTask | PairTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,8 @@ def do(task: Task) -> Done:
     """
     if isinstance(task, FitTask):
         return Done(Results(outcomes=run_task(task)))
+    if isinstance(task, BatchTask):
+        return Done(Results(outcomes=run_batch(task)))
     with limited_threads(THREADS_PER_WORKER):
         tried = list(_measured(task) if isinstance(task, MeasureTask) else _paired(task))
     return Done(

@@ -11,6 +11,7 @@ from itertools import combinations, groupby, pairwise
 from operator import attrgetter
 
 from benchmarks import catalogue
+from benchmarks.engine.batch import BatchTask, batched
 from benchmarks.engine.measure import MeasureTask, PairTask
 from benchmarks.engine.shards import Shard
 from benchmarks.engine.task import FitTask, code_of
@@ -59,7 +60,7 @@ class Plan:
         Wanted runs that nobody has tried.
     skipped : tuple of Skipped
         Wanted runs that cannot be run.
-    fits : tuple of FitTask
+    fits : tuple of FitTask or BatchTask
         The failed and the missing runs.
     measures : tuple of MeasureTask
         Metrics that runs in `done` lack, such as those added since.
@@ -79,7 +80,7 @@ class Plan:
     failed: tuple[RunSpec, ...]
     missing: tuple[RunSpec, ...]
     skipped: tuple[Skipped, ...]
-    fits: tuple[FitTask, ...]
+    fits: tuple[FitTask | BatchTask, ...]
     measures: tuple[MeasureTask, ...]
     pairs: tuple[PairTask, ...]
     unkept: tuple[RunSpec, ...]
@@ -118,6 +119,7 @@ def plan(
     shard: Shard | None = None,
     n_workers: int = 1,
     device: str = "cpu",
+    together: int | None = None,
 ) -> Plan:
     """Return what has to be done to have the wanted runs in a store.
 
@@ -136,6 +138,9 @@ def plan(
         would be idle. The runs' numbers do not depend on it.
     device : str
         Torch device.
+    together : int, optional
+        Most runs that are trained in one program, of whatever methods and draws they are; by
+        default only runs of one setting are.
 
     Raises
     ------
@@ -162,7 +167,8 @@ def plan(
             unfinished.append(left)
     failed = [run for runs in unfinished for run in runs if run.id in statuses]
     missing = [run for runs in unfinished for run in runs if run.id not in statuses]
-    size = min(-(-(len(failed) + len(missing)) // n_workers), RUNS_PER_TASK)
+    share = -(-(len(failed) + len(missing)) // n_workers)
+    size = min(share, RUNS_PER_TASK if together is None else together)
     measures, pairs, unkept = ((), (), ()) if store is None else _lacking(done, store)
     return Plan(
         done=tuple(run for runs in done for run in runs),
@@ -170,7 +176,7 @@ def plan(
         failed=tuple(failed),
         missing=tuple(missing),
         skipped=tuple(skipped),
-        fits=tuple(_fits(unfinished, {run.id for run in failed}, size, device)),
+        fits=tuple(_fits(unfinished, {run.id for run in failed}, size, device, together)),
         measures=measures,
         pairs=pairs,
         unkept=unkept,
@@ -231,17 +237,27 @@ def _skip_reasons() -> Callable[[Setting], str | None]:
 
 
 def _fits(
-    unfinished: Sequence[Sequence[RunSpec]], failed: Collection[str], size: int, device: str
-) -> Iterator[FitTask]:
+    unfinished: Sequence[Sequence[RunSpec]],
+    failed: Collection[str],
+    size: int,
+    device: str,
+    together: int | None,
+) -> Iterator[FitTask | BatchTask]:
     code = cache(code_of)
+    among_others: list[FitTask] = []
     for runs in unfinished:
         setting = runs[0].setting
         state = code(setting.case.family, setting.method)
         # What has failed before may do so again: it takes no others with it.
         fresh = [run for run in runs if run.id not in failed]
         alone = [[run] for run in runs if run.id in failed]
-        for together in [*_divided(fresh, size), *alone]:
-            yield FitTask(tuple(together), state, device)
+        tasks = [FitTask(tuple(some), state, device) for some in _divided(fresh, size)]
+        if together is None:
+            yield from tasks
+        else:
+            among_others += tasks
+        yield from (FitTask(tuple(some), state, device) for some in alone)
+    yield from batched(among_others, max(size, 1))
 
 
 def _divided(runs: Sequence[RunSpec], size: int) -> list[Sequence[RunSpec]]:

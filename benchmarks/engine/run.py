@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
+import torch
 
+from benchmarks.engine.batch import BatchTask
 from benchmarks.engine.local import CarryOut, Failure, Finished, local_engine
 from benchmarks.engine.measure import Done, MeasureTask, PairTask, Task, do
 from benchmarks.engine.plan import Plan, pair_task, plan
@@ -21,8 +23,8 @@ from benchmarks.engine.task import FitTask
 from benchmarks.outcome import FINISHED, STATUSES, Outcome, Results
 from benchmarks.spec import RunSpec, Setting
 from benchmarks.store import Store
-from osae_theory.errors import check_choice, check_integer, check_real
-from osae_theory.provenance import dictionary_sha256
+from osae_theory.errors import InputError, check_choice, check_integer, check_real
+from osae_theory.provenance import device_kind, dictionary_sha256
 
 ENGINES = ("local", "ray")
 _MOST_LINES = 20
@@ -80,6 +82,8 @@ def complete(
     timeout: float | None = None,
     shard: Shard | None = None,
     force: bool = False,
+    together: int | None = None,
+    mixed_devices: bool = False,
     on_progress: Callable[[int], object] | None = None,
 ) -> Summary:
     """Fit and measure what the store lacks of the wanted runs, and keep it there.
@@ -108,13 +112,19 @@ def complete(
         Do only what belongs to it.
     force : bool
         Do all wanted runs again; what is there is replaced as they are done.
+    together : int, optional
+        Most runs that are trained in one program, at least 1; see `benchmarks.engine.plan.plan`.
+    mixed_devices : bool
+        Whether runs that are missing may be trained on another kind of device than those that are
+        there. Otherwise that is refused: in fast arithmetic they would not be the same numbers.
     on_progress : callable, optional
         Called with the number of runs that have just been found or done.
 
     Raises
     ------
     InputError
-        If a value is out of range, or there is no Ray cluster at the address.
+        If a value is out of range, there is no Ray cluster at the address, or runs that are there
+        were trained on another kind of device.
     JobError
         If the code is changed while the job starts, or no worker can be started.
     """
@@ -123,7 +133,19 @@ def complete(
     check_real("gpu share", gpu_share, above=0)
     if timeout is not None:
         check_real("timeout", timeout, above=0)
-    todo = plan(wanted, store, force=force, shard=shard, n_workers=n_workers, device=device)
+    if together is not None:
+        check_integer("runs in one program", together, 1)
+    todo = plan(
+        wanted,
+        store,
+        force=force,
+        shard=shard,
+        n_workers=n_workers,
+        device=device,
+        together=together,
+    )
+    if not mixed_devices:
+        _check_devices(todo, store, device)
     if force:
         store.supersede([run.id for task in todo.fits for run in task.runs])
     job = _Job(todo, store, timeout, on_progress or (lambda n: None))
@@ -131,6 +153,26 @@ def complete(
     with _engine(engine, min(n_workers, todo.n_tasks), address, share, timeout) as carry_out:
         job.work(carry_out)
     return job.summary()
+
+
+def _check_devices(todo: Plan, store: Store, device: str) -> None:
+    """Raise InputError if runs are to be trained on another kind of device than those there."""
+    found = {run.id for run in (*todo.done, *todo.diverged)}
+    if not found or not todo.fits:
+        return
+    kind = torch.device(device).type
+    others = Counter(
+        there
+        for run, (name, backend) in store.devices().items()
+        if run in found and (there := device_kind(name, backend)) not in (None, kind)
+    )
+    if others:
+        there = ", ".join(f"{n} on {name}" for name, n in others.items())
+        raise InputError(
+            f"device {device!r}: of the runs asked for, {there} were trained before: expected the"
+            " same kind of device, as another computes other bits; a folder of its own; or"
+            " --mixed-devices, to have both in one table"
+        )
 
 
 def _engine(
@@ -283,11 +325,17 @@ def _done(finished: Finished, timeout: float | None) -> Done:
     task, result = finished.task, finished.result
     if not isinstance(result, Failure):
         return result
-    if isinstance(task, FitTask):
+    if isinstance(task, FitTask | BatchTask):
         late = result.status == "timeout"
         why = f"no result in {timeout:g} s a run" if late else result.reason
         return Done(
-            Results([Outcome(run, result.status, why, code=task.code) for run in task.runs])
+            Results(
+                [
+                    Outcome(run, result.status, why, code=part.code)
+                    for part in task.parts
+                    for run in part.runs
+                ]
+            )
         )
     if isinstance(task, MeasureTask):
         return Done(Results(), tuple((m, result.reason) for _ in task.runs for m in task.metrics))

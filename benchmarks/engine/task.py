@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+from jaxtyping import Float
 
 from benchmarks import catalogue
 from benchmarks.code_state import code_state
@@ -54,6 +55,11 @@ class FitTask:
         """What the runs share."""
         return self.runs[0].setting
 
+    @property
+    def parts(self) -> "tuple[FitTask, ...]":
+        """Itself: see `benchmarks.engine.batch.BatchTask`."""
+        return (self,)
+
 
 def code_of(family_name: str, method_name: str) -> str:
     """Return the state of the code that decides the numbers of a method's runs on a family."""
@@ -74,18 +80,29 @@ def run_task(task: FitTask) -> list[Outcome]:
     """
     # What a method prints is no part of what the command prints.
     with limited_threads(THREADS_PER_WORKER), redirect_stdout(sys.stderr):
-        try:
-            _warm_up(task.setting, task.device)
-        except Exception as error:
-            return _failed(task, described(error))
-        # Everything is imported by now: if the files are then those that the job began with, so
-        # is what was imported.
-        if _imported_code(task.setting.case.family, task.setting.method) != task.code:
-            raise JobError(
-                "the project's code was changed while the job was starting: the same command"
-                " begins again with the code as it is now"
-            )
-        return _fitted_and_measured(task)
+        return prepared(task) or _fitted_and_measured(task)
+
+
+def prepared(task: FitTask) -> list[Outcome]:
+    """Compile what a task needs; return its runs as they then end where that fails, else nothing.
+
+    Raises
+    ------
+    JobError
+        If this process has imported other code than the job began with.
+    """
+    try:
+        _warm_up(task.setting, task.device)
+    except Exception as error:
+        return failed(task, described(error))
+    # Everything is imported by now: if the files are then those that the job began with, so is
+    # what was imported.
+    if _imported_code(task.setting.case.family, task.setting.method) != task.code:
+        raise JobError(
+            "the project's code was changed while the job was starting: the same command begins"
+            " again with the code as it is now"
+        )
+    return []
 
 
 def _fitted_and_measured(task: FitTask) -> list[Outcome]:
@@ -104,22 +121,31 @@ def _fitted_and_measured(task: FitTask) -> list[Outcome]:
         if len(fits) != len(task.runs):
             raise ValueError(f"{len(fits)} fits: expected {len(task.runs)}, one a run")
     except Exception as error:
-        return _failed(task, described(error))
+        return failed(task, described(error))
     seconds = (time.perf_counter() - started) / len(task.runs)
     heldout = spec.draw("heldout", catalogue.families()[setting.case.family].n_heldout)
     return [
-        _outcome(task, run, fit, problem, heldout, seconds)
+        outcome_of(task, run, fit, problem, heldout, seconds)
         for run, fit in zip(task.runs, fits, strict=True)
     ]
 
 
-def data_for(method: Method, problem: SparseCodingProblem, learned: tuple[int, int]) -> Data:
-    """Return what a method may see of a problem, with how much it is to learn: (K, m)."""
-    rows, _, _ = problem.rows(np.float32)
+def data_for(
+    method: Method,
+    problem: SparseCodingProblem,
+    learned: tuple[int, int],
+    rows: Float[np.ndarray, "N d"] | None = None,
+) -> Data:
+    """Return what a method may see of a problem, with how much it is to learn: (K, m).
+
+    The problem's rows may be given, where several methods are to share them.
+    """
+    if rows is None:
+        rows, _, _ = problem.rows(np.float32)
     return Data(rows, *learned, problem if method.sees == "truth" else None)
 
 
-def _outcome(
+def outcome_of(
     task: FitTask,
     run: RunSpec,
     fit: Fitted | None,
@@ -127,6 +153,7 @@ def _outcome(
     heldout: SparseCodingProblem,
     seconds: float,
 ) -> Outcome:
+    """Return what became of a run of a task, measured if it gave a dictionary."""
     tried = Outcome(
         run,
         "diverged",
@@ -214,7 +241,8 @@ def _wrong(fit: Fitted, expected: tuple[int, int], method: Method) -> str:
     return ""
 
 
-def _failed(task: FitTask, reason: str) -> list[Outcome]:
+def failed(task: FitTask, reason: str) -> list[Outcome]:
+    """Return all runs of a task as ended in an error."""
     origin = provenance_here(task.device, task.setting.arithmetic)
     return [Outcome(run, "error", reason, provenance=origin, code=task.code) for run in task.runs]
 

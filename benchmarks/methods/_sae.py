@@ -5,22 +5,13 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
-from benchmarks.contracts import Data, Fit, FitFunction, Fitted, Method, Params
-from benchmarks.encoders.top_m import TopM
+from benchmarks.contracts import Data, Fit, Fitted, Method, Params, Recipe
 from benchmarks.parameters import Parameter
+from benchmarks.training.together import Part, train_together
 from osae_theory.prefixes import FitSchedule, PrefixLaw, WeightSchedule
-from osae_theory.sae import (
-    Resorting,
-    Run,
-    RunSeeds,
-    TopMSAE,
-    TrainingConfig,
-    UnitSweep,
-    train,
-)
+from osae_theory.sae import Resorting, RunSeeds, TrainingConfig, UnitSweep
 
 LEARNING_RATE = Parameter(
     "lr",
@@ -95,36 +86,24 @@ def sae_method(
     sees : {"data", "truth"}
         As in `Method`.
     """
-    fit = _fit(schedule, adapt, start)
-    return Method(name, title, fit, (*parameters, LEARNING_RATE), sees, tuned_as=tuned_as)
+    recipe = Recipe(_config(adapt), schedule, start)
 
-
-def _fit(schedule: Schedule, adapt: Adapt, start: Start | None) -> FitFunction:
     def fit(data: Data, how: Fit, seeds: Sequence[RunSeeds]) -> list[Fitted | None]:
+        [fits] = train_together([Part(recipe, data, how, seeds)])
+        return fits
+
+    own = (*parameters, LEARNING_RATE)
+    return Method(name, title, fit, own, sees, tuned_as=tuned_as, recipe=recipe)
+
+
+def _config(adapt: Adapt) -> Callable[[int, int, Fit], TrainingConfig]:
+    def config(K: int, m: int, how: Fit) -> TrainingConfig:
         common = TrainingConfig(
-            data.m,
+            m,
             n_steps=how.budget.amount,
             batch_size=how.budget.batch_size,
             arithmetic=how.arithmetic,
         )
-        law = schedule(data.K, how.params)
-        rate = float(how.params["lr"])
-        first = None if start is None else np.stack([start(data, own) for own in seeds])
-        result = train(
-            torch.from_numpy(data.rows).to(how.device),
-            data.K,
-            [Run(own, rate, law) for own in seeds],
-            adapt(common, data.K, how.params),
-            initial_atoms=None if first is None else torch.from_numpy(first),
-        )
-        return [
-            None if diverged else _fitted(result.model.run(s), data.m)
-            for s, diverged in enumerate(result.diverged.tolist())
-        ]
+        return adapt(common, K, how.params)
 
-    return fit
-
-
-def _fitted(model: TopMSAE, m: int) -> Fitted:
-    model.activation = "relu"
-    return Fitted(model.atoms[0].detach().cpu().double().numpy().T, TopM(model, m))
+    return config

@@ -18,13 +18,14 @@ from benchmarks.speed import losses, steps
 from benchmarks.speed.shapes import Shape
 from benchmarks.speed.timing import Plan, medians, named, relative_to, synchronise, timed
 from osae_theory.devices import release
-from osae_theory.errors import InputError, JobError, described
+from osae_theory.errors import JobError, described
 from osae_theory.objectives import nested_dropout_loss
 from osae_theory.prefixes import PrefixLaw, equal_group_ends
 from osae_theory.provenance import processor, triton_version
 from osae_theory.sae import TopMSAE
 from osae_theory.sae.gradients import sparse_pays
-from osae_theory.sae.kernels import compiled_by, use_triton
+from osae_theory.sae.kernels import compiled_by
+from osae_theory.sae.kernels.backend import torch_in_place
 
 DEVICES = ("cpu", "cuda")
 YARDSTICK = "plain dense"
@@ -68,11 +69,8 @@ class _Tried:
 
 def kernels_on(device: torch.device) -> Kernels:
     """Return whose kernels compute on a device: Triton's where they can, else torch's."""
-    try:
-        use_triton("triton", torch.empty(0, device=device))
-    except InputError as error:
-        return Kernels("torch", f"{error}; torch computes in its place")
-    return Kernels("triton", None)
+    reason = torch_in_place(device)
+    return Kernels("triton" if reason is None else "torch", reason)
 
 
 def described_device(device: torch.device) -> dict[str, Any]:

@@ -181,6 +181,19 @@ class Store:
         run, sha256 = (found.column(name).to_pylist() for name in ("run", "dictionary_sha256"))
         return dict(zip(run, sha256, strict=True))
 
+    def devices(self) -> dict[str, tuple[str | None, str | None]]:
+        """Return the device and the backend of each run by its id; None where not known.
+
+        Raises
+        ------
+        InputError
+            If a part is damaged.
+        """
+        origins = self.frames(vectors=False).provenance
+        columns = (origins[name].astype(object) for name in ("run", "device", "backend"))
+        rows = zip(*(column.where(column.notna(), None) for column in columns), strict=True)
+        return {str(run): (device, backend) for run, device, backend in rows}
+
     def measured(self) -> set[tuple[str, str, str]]:
         """Return what is measured: a run's id, the other's or "", and the metric's name.
 

@@ -62,7 +62,7 @@ class TopMSAE(nn.Module):
         K: int,
         generators: Sequence[np.random.Generator],
         *,
-        decoder_bias: Float[Tensor, " d"] | None = None,
+        decoder_bias: Float[Tensor, "*runs d"] | None = None,
         activation: str = "relu",
         arithmetic: str = "fast",
         dtype: torch.dtype = torch.float32,
@@ -93,7 +93,7 @@ class TopMSAE(nn.Module):
         cls,
         atoms: Float[Tensor, "S K d"],
         *,
-        decoder_bias: Float[Tensor, " d"] | None = None,
+        decoder_bias: Float[Tensor, "*runs d"] | None = None,
         activation: str = "relu",
         arithmetic: str = "fast",
     ) -> "TopMSAE":

@@ -55,8 +55,8 @@ class Trainer:
         The runs, in the order of the model's leading axis.
     config : TrainingConfig
         What they share.
-    decoder_bias : tensor of shape (d,), optional
-        Where a learned decoder bias starts; zeros by default.
+    decoder_bias : tensor of shape (d,) or (S, d), optional
+        Where a learned decoder bias starts, in all runs or in each; zeros by default.
     initial_atoms : tensor of shape (S, K, d), optional
         Unit atoms to start from, each run's own; the encoder starts at their transpose. By
         default isotropic, drawn from each run's seed.
@@ -96,7 +96,7 @@ class Trainer:
         runs: Sequence[Run],
         config: TrainingConfig,
         *,
-        decoder_bias: Float[Tensor, " d"] | None = None,
+        decoder_bias: Float[Tensor, "*runs d"] | None = None,
         initial_atoms: Float[Tensor, "S K d"] | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | None = None,

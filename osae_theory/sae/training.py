@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from osae_theory.doors import at_the_door
-from osae_theory.errors import InputError
+from osae_theory.errors import InputError, shown
 from osae_theory.sae.data_order import DataOrder
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.runs import Run, TrainingConfig
@@ -57,6 +57,41 @@ def train(
     ----------
     x : tensor of shape (N, d)
         Training data, rows; its dtype and device are those of the training.
+    n_atoms, runs, config, on_step, initial_atoms
+        As in `train_on_sets`.
+
+    Raises
+    ------
+    InputError
+        As `train_on_sets`.
+    """
+    return train_on_sets(
+        x[None], [0] * len(runs), n_atoms, runs, config, on_step, initial_atoms=initial_atoms
+    )
+
+
+@at_the_door
+def train_on_sets(
+    x: Float[Tensor, "sets N d"],
+    sets: Sequence[int],
+    n_atoms: int,
+    runs: Sequence[Run],
+    config: TrainingConfig,
+    on_step: Callable[[int], None] | None = None,
+    *,
+    initial_atoms: Float[Tensor, "S K d"] | None = None,
+) -> TrainingResult:
+    """Train one SAE for each run, each on its own of several data sets; see `Trainer`.
+
+    A run equals the same run on its data set alone: bit for bit in portable arithmetic, to
+    rounding of each step in fast arithmetic.
+
+    Parameters
+    ----------
+    x : tensor of shape (sets, N, d)
+        Data sets of one size, as rows; their dtype and device are those of the training.
+    sets : sequence of S int
+        Which of them each run is trained on.
     n_atoms : int
         Number of latents K, at least m.
     runs : sequence of Run
@@ -72,17 +107,26 @@ def train(
     Raises
     ------
     InputError
-        If the data are no matrix of numbers, empty or not finite, m exceeds K, a law has not K
-        atoms, or the initial atoms are not of that shape or not of unit norm.
+        If the data are no matrices of numbers, empty or not finite, a run is of none of them, m
+        exceeds K, a law has not K atoms, or the initial atoms are not of that shape or not of unit
+        norm.
     """
-    if 0 in x.shape:
-        raise InputError(f"data of shape {tuple(x.shape)}: expected at least one sample and entry")
+    if 0 in x.shape[1:]:
+        shape = tuple(x.shape[1:])
+        raise InputError(f"data of shape {shape}: expected at least one sample and entry")
     if x.dtype not in _DTYPES:
         raise InputError(f"x of dtype {x.dtype}: expected float16, float32 or float64")
     if not bool(x.isfinite().all()):
         raise InputError("the data hold NaN or Inf: expected finite numbers")
-    n, d = x.shape
-    mean = _mean(x) if config.use_decoder_bias else None
+    n_sets, n, d = x.shape
+    if len(sets) != len(runs) or not all(0 <= one < n_sets for one in sets):
+        raise InputError(
+            f"data sets {shown(list(sets))} of {len(runs)} runs: expected one of 0..{n_sets - 1}"
+            " for each"
+        )
+    mean = None
+    if config.use_decoder_bias:
+        mean = torch.stack([_mean(one) for one in x])[list(sets)]
     trainer = Trainer(
         d,
         n_atoms,
@@ -94,10 +138,11 @@ def train(
         device=x.device,
     )
     order = DataOrder(n, min(config.batch_size, n), [run.seeds for run in runs])
+    rows, first = x.reshape(n_sets * n, d), n * torch.tensor(sets, dtype=torch.long)[:, None]
     losses = []
     for step in range(config.n_steps):
-        places = order.next().to(x.device)
-        batch = x.index_select(0, places.flatten()).view(*places.shape, d)
+        places = (order.next() + first).to(x.device)
+        batch = rows.index_select(0, places.flatten()).view(*places.shape, d)
         losses.append(trainer.step(batch))
         if on_step is not None:
             on_step(step + 1)

@@ -8,6 +8,7 @@ from benchmarks.methods import _sae
 from benchmarks.methods._sae import sae_method
 from benchmarks.presets._toy import PAPER_METHODS
 from benchmarks.spec import Budget
+from benchmarks.training import together
 from osae_theory.errors import InputError
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems import toy_spec
@@ -26,11 +27,11 @@ def weights(name, K, step=0, n_steps=100, monkeypatch=None):
     """Return a method's survival weights at a step, read off what it has trained."""
     seen = []
 
-    def train(x, n_atoms, runs, config, **start):
+    def train(x, sets, n_atoms, runs, config, **start):
         seen.extend(runs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_sae, "train", train)
+    monkeypatch.setattr(together, "train_on_sets", train)
     found = catalogue.variant(name)
     data = _sae.Data(np.zeros((4, 3), np.float32), K, 1)
     with pytest.raises(KeyboardInterrupt):
@@ -85,11 +86,11 @@ def config_of(name, monkeypatch):
     """Return the training configuration of a method with K = 32 and m = 4."""
     seen = []
 
-    def train(x, n_atoms, runs, config, **start):
+    def train(x, sets, n_atoms, runs, config, **start):
         seen.append((config, start["initial_atoms"]))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_sae, "train", train)
+    monkeypatch.setattr(together, "train_on_sets", train)
     found = catalogue.variant(name, {"lr": 0.01})
     rows = np.random.default_rng(0).standard_normal((100, 6)).astype(np.float32)
     with pytest.raises(KeyboardInterrupt):

@@ -108,7 +108,7 @@ def test_a_torch_without_cuda_is_said_in_one_sentence(monkeypatch, tmp_path, cap
     monkeypatch.setattr(torch.version, "cuda", None)
     out = tmp_path / "new"
     line = refused(command.main, ["--device", "cuda", "--out", str(out)], capsys)
-    assert line.endswith("is built without CUDA: expected cpu, or a torch that is built with it")
+    assert line.endswith("is built without CUDA): expected cpu, or a torch that is built with it")
     assert not out.exists()
 
 

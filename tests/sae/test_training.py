@@ -24,6 +24,7 @@ from osae_theory.sae import (
     train,
 )
 from osae_theory.sae.auxiliary import DeadLatents
+from osae_theory.sae.training import train_on_sets
 from osae_theory.seeds import Axis, generator
 
 pytestmark = pytest.mark.trains
@@ -80,6 +81,34 @@ def test_a_run_in_a_batch_equals_the_same_run_alone_bit_for_bit(name, d):
         alone = train(x, K, [one], config)
         for batched, single in zip(parameters(together, s), parameters(alone, 0), strict=True):
             assert torch.equal(batched, single)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [PLAIN, replace(PLAIN, use_decoder_bias=True, dead_latent_loss=DeadLatentLoss(dead_after=5))],
+    ids=["plain", "bias, dead latents"],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_runs_on_several_data_sets_equal_those_on_one_each(config, dtype):
+    sets = torch.stack([data(seed=seed, dtype=dtype) + seed for seed in range(3)])
+    places = [2, 0, 0, 2]
+    together = train_on_sets(sets, places, K, FOUR_RUNS, config)
+    fast = replace(config, arithmetic="fast", n_steps=10)
+    roughly = train_on_sets(sets, places, K, FOUR_RUNS, fast)
+    for s, place in enumerate(places):
+        alone = train(sets[place], K, [FOUR_RUNS[s]], config)
+        assert torch.equal(together.losses[:, s], alone.losses[:, 0])
+        for a, b in zip(parameters(together, s), parameters(alone, 0), strict=True):
+            assert torch.equal(a, b)
+        alone = train(sets[place], K, [FOUR_RUNS[s]], fast)
+        for a, b in zip(parameters(roughly, s), parameters(alone, 0), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("places", [[0], [0, 2], [0, -1]])
+def test_a_run_on_a_data_set_that_is_not_there_is_refused(places):
+    with pytest.raises(InputError, match=r"data sets \[.*\] of 2 runs: expected one of 0\.\.1"):
+        train_on_sets(data()[None].expand(2, -1, -1), places, K, FOUR_RUNS[:2], PLAIN)
 
 
 def test_the_same_seeds_give_the_same_bits_and_each_axis_changes_them():

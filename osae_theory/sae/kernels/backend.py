@@ -90,6 +90,15 @@ def use_triton(backend: str, *tensors: torch.Tensor) -> bool:
     return True
 
 
+def torch_in_place(device: torch.device) -> str | None:
+    """Return a sentence on why torch computes there in place of Triton; None if Triton does."""
+    try:
+        use_triton("triton", torch.empty(0, device=device))
+    except InputError as error:
+        return f"{error}; torch computes in its place"
+    return None
+
+
 def compiled_by(backend: str, *tensors: torch.Tensor) -> str | None:
     """Return whose kernels work on these tensors, "numba" or "triton"; None without any.
 
@@ -154,7 +163,10 @@ def backend_for(arithmetic: str, backend: str, dtype: torch.dtype, device: torch
             use_triton(backend, torch.empty(0, dtype=dtype, device=device))
         return backend
     if device.type != "cpu":
-        raise InputError(f"arithmetic = 'portable' on device {device}: expected 'fast' there")
+        raise InputError(
+            f"arithmetic = 'portable' on device {device}: its bits are sums in a stated order, and"
+            " only the kernels of a CPU keep it: expected 'fast' there"
+        )
     if dtype not in _DTYPES:
         raise InputError(f"arithmetic = 'portable' in {dtype}: expected float32 or float64")
     if backend in ("triton", "torch"):
