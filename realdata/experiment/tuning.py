@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -177,7 +177,7 @@ def _heldout_fvu(run: Path, store: ActivationStore, out: np.ndarray) -> float | 
     rows = np.flatnonzero(out)
     pieces = np.array_split(rows, max(len(rows) // 4096, 1))
 
-    def chunks() -> Any:
+    def chunks() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for piece in pieces:
             x = torch.from_numpy(store.rows(piece, raw=True))
             latents = sae.encode(x)
