@@ -623,12 +623,13 @@ def _add_tune(p: argparse.ArgumentParser) -> None:
 def _tune(options: argparse.Namespace, command: str) -> None:
     from osae_theory.threads import limited_threads
     from realdata.experiment.stores import collect_all
-    from realdata.experiment.tuning import check_target, tune, write_rates
+    from realdata.experiment.tuning import check_own_rates, check_target, tune, write_rates
     from realdata.models import loading as models
 
     preset = preset_of(options)
     check_writable(options.cache, "--cache")
     check_target()
+    check_own_rates(preset.methods)
     model = models.load(preset.model, hook=preset.hook)
     with limited_threads(options.workers):
         one = replace(preset, corpora=preset.corpora[:1])

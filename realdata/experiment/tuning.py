@@ -21,7 +21,7 @@ from realdata.experiment.presets import Preset
 from realdata.experiment.provenance import code_fingerprint, versions
 from realdata.experiment.stores import data_hash
 from realdata.latents.quality import run_quality
-from realdata.training.methods import LEARNING_RATES
+from realdata.training.methods import LEARNING_RATES, METHODS
 from realdata.training.rows import RowsInMemory
 from realdata.training.trainer import (
     Job,
@@ -53,6 +53,14 @@ class TuningTask:
     name: str
     job: Job
     store: Path
+
+
+def check_own_rates(methods: Sequence[str]) -> None:
+    """Raise InputError for a method that has the learning rate of another one."""
+    for method in methods:
+        base = METHODS[method].tuned_as
+        if base:
+            raise InputError(f"method {method!r} has the learning rate of {base!r}: tune that one")
 
 
 def tune(

@@ -24,6 +24,7 @@ from osae_theory.prefixes import (
     WeightSchedule,
 )
 from osae_theory.prefixes import matryoshka_group_ends as group_ends
+from osae_theory.sae import Resampling, Resorting
 
 LEARNING_RATES = resources.files("realdata.training") / "learning_rates.json"
 
@@ -40,11 +41,21 @@ class TrainingMethod:
         Gives the prefix law, or schedule of laws, for K atoms.
     activation : {"relu", "batch"}
         The m largest latents of each sample, or the n m largest of a batch of n.
+    resampling : Resampling or None
+        When the least useful latents start anew at the largest residuals, if ever.
+    resorting : Resorting or None
+        When latents are put in order of their running energy, if ever.
+    tuned_as : str
+        The method that it is with one thing changed, whose learning rate it has; empty if it has
+        its own.
     """
 
     name: str
     schedule: Callable[[int], WeightSchedule | FitSchedule]
     activation: str = "relu"
+    resampling: Resampling | None = None
+    resorting: Resorting | None = None
+    tuned_as: str = ""
 
 
 def _fixed_groups(K: int) -> PrefixLaw:
@@ -69,11 +80,24 @@ def _exact_penalty(K: int) -> ExactPenalty:
     return ExactPenalty(_piecewise(K), strength=0.5)
 
 
+# As on the toy.
+_RESORTING = Resorting(every=50)
+
 METHODS: Mapping[str, TrainingMethod] = MappingProxyType(
     {
         method.name: method
         for method in (
             TrainingMethod("topk", PrefixLaw.full),
+            TrainingMethod(
+                "topk-resampled", PrefixLaw.full, resampling=Resampling(), tuned_as="topk"
+            ),
+            TrainingMethod(
+                "topk-resampled-resorted",
+                PrefixLaw.full,
+                resampling=Resampling(),
+                resorting=_RESORTING,
+                tuned_as="topk",
+            ),
             TrainingMethod("batch-topk", PrefixLaw.full, "batch"),
             TrainingMethod("msae-fixed", _fixed_groups),
             TrainingMethod("msae-random", _random_prefixes),
@@ -99,6 +123,8 @@ def method_names(text: str) -> tuple[str, ...]:
 def tuned_learning_rate(method: str, preset: str) -> float:
     """Return the learning rate that `python -m realdata tune` chose for a method and preset.
 
+    A method that is another one with one thing changed has that one's.
+
     Raises
     ------
     InputError
@@ -106,6 +132,9 @@ def tuned_learning_rate(method: str, preset: str) -> float:
     """
     tuned = json.loads(LEARNING_RATES.read_text("utf-8")) if LEARNING_RATES.is_file() else {}
     rates = tuned.get(preset, {}).get("chosen", {})
+    known = METHODS.get(method)
+    if known is not None and known.tuned_as:
+        method = known.tuned_as
     if method not in rates:
         raise InputError(
             f"method {method!r} has no learning rate tuned for {preset!r}: expected --lr, or a"

@@ -42,7 +42,7 @@ from realdata.activations.store import ActivationStore
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 from realdata.training.distributed import ALONE, Processes
 from realdata.training.logs import JsonLines, Log, make_log
-from realdata.training.methods import METHODS
+from realdata.training.methods import METHODS, TrainingMethod
 from realdata.training.order import ShuffledBlocks, ShuffledRows
 from realdata.training.rows import Rows
 
@@ -86,16 +86,18 @@ class Budget:
         """Return the numbers of steps done at which checkpoints are kept."""
         return tuple(sorted({round(share * self.n_steps) for share in self.snapshots}))
 
-    def config(self, activation: str, backend: str = "auto") -> TrainingConfig:
-        """Return the training configuration."""
+    def config(self, method: TrainingMethod, backend: str = "auto") -> TrainingConfig:
+        """Return the training configuration of a method."""
         return TrainingConfig(
             self.m,
             n_steps=self.n_steps,
             batch_size=self.batch_size,
-            activation=activation,
+            activation=method.activation,
             use_decoder_bias=True,
             sparsity_warmup=SparsityWarmup(self.sparsity_warmup),
             learning_rate_schedule=LearningRateSchedule(decay_from=self.decay_from),
+            resorting=method.resorting,
+            resampling=method.resampling,
             backend=backend,
             arithmetic=self.arithmetic,
         )
@@ -373,7 +375,7 @@ class _Training:
             source.d,
             budget.K,
             [Run(own, rate, schedule) for own, rate in zip(_seeds(job), rates, strict=True)],
-            budget.config(method.activation),
+            budget.config(method),
             device=self.device,
             all_reduce=processes.all_reduce,
             world_size=processes.count,

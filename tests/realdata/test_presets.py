@@ -10,6 +10,7 @@ from osae_theory.errors import InputError
 from osae_theory.prefixes import ExactPenalty, PrefixLaw, RandomPrefixes
 from realdata.experiment.jobs import budget_of
 from realdata.experiment.presets import DEFAULT_PRESET, PRESETS
+from realdata.experiment.tuning import check_own_rates
 from realdata.models.hooks import block_of_hook
 from realdata.models.sources import MODELS, HubModel
 from realdata.text.corpora import find_corpus
@@ -21,6 +22,7 @@ from realdata.training.methods import (
     method_names,
     tuned_learning_rate,
 )
+from realdata.training.trainer import Budget
 
 
 def test_the_groups_of_the_papers_width_are_128_256_512_1024_and_2176():
@@ -42,7 +44,7 @@ def test_each_method_has_the_prefix_law_of_the_paper():
     K = 256
     ends = (8, 24, 56, 120, 256)
     laws = {name: method.schedule(K) for name, method in METHODS.items()}
-    for name in ("topk", "batch-topk"):
+    for name in ("topk", "batch-topk", "topk-resampled", "topk-resampled-resorted"):
         assert np.array_equal(laws[name].survival, np.ones(K))
     fixed, ours = laws["msae-fixed"], laws["osae"]
     assert np.flatnonzero(fixed.probabilities).tolist() == [end - 1 for end in ends]
@@ -57,6 +59,34 @@ def test_each_method_has_the_prefix_law_of_the_paper():
     assert isinstance(exact, ExactPenalty)
     assert np.array_equal(exact.law.probabilities, ours.probabilities)
     assert {name for name, m in METHODS.items() if m.activation == "batch"} == {"batch-topk"}
+
+
+def test_a_method_with_one_thing_changed_has_the_rate_of_the_other(tmp_path, monkeypatch):
+    file = tmp_path / "learning_rates.json"
+    file.write_text('{"here": {"chosen": {"topk": 0.5}}}')
+    monkeypatch.setattr(methods, "LEARNING_RATES", file)
+    assert tuned_learning_rate("topk-resampled-resorted", "here") == 0.5
+    assert all(m.tuned_as in {"", *METHODS} for m in METHODS.values())
+
+
+def test_only_a_method_with_a_rate_of_its_own_is_tuned():
+    check_own_rates(("topk", "osae"))
+    with pytest.raises(InputError, match="'topk-resampled' has the learning rate of 'topk'"):
+        check_own_rates(("topk", "topk-resampled"))
+
+
+def test_resampled_methods_are_the_plain_one_with_latents_that_start_anew():
+    budget = Budget(K=8, m=2, n_steps=100, batch_size=4)
+    plain, resampled, both = (
+        budget.config(METHODS[name])
+        for name in ("topk", "topk-resampled", "topk-resampled-resorted")
+    )
+    assert plain.resampling is None
+    assert plain.resorting is None
+    assert replace(resampled, resampling=None) == plain
+    assert resampled.resampling is not None
+    assert replace(both, resorting=None) == resampled
+    assert both.resorting is not None
 
 
 def test_the_default_methods_are_the_papers_and_batch_topk():

@@ -82,7 +82,7 @@ def assert_same_bits(first, second):
 def test_a_run_is_the_trainers_own_steps_on_the_order_of_its_seed(tmp_path, method):
     trained(tmp_path, method=method, seeds=(3,))
     law = METHODS[method].schedule(BUDGET.K)
-    config = BUDGET.config(METHODS[method].activation)
+    config = BUDGET.config(METHODS[method])
     trainer = Trainer(WIDTH, BUDGET.K, [Run(RunSeeds.same(3), 0.003, law)], config)
     order = DataOrder(N, 32, [RunSeeds.same(3)])
     x = torch.from_numpy(activations())

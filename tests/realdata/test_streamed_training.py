@@ -99,7 +99,9 @@ def test_the_order_is_by_block_and_inside_each_drawn_by_the_seed_and_the_visit(t
         visits.append(rows[generator(3, Axis.DATA_ORDER, visit + 1).permutation(len(rows))])
     seen = torch.from_numpy(np.concatenate(visits))
     law = METHODS["osae"].schedule(BUDGET.K)
-    trainer = Trainer(store.d, 16, [Run(RunSeeds.same(3), 0.003, law)], BUDGET.config("relu"))
+    trainer = Trainer(
+        store.d, 16, [Run(RunSeeds.same(3), 0.003, law)], BUDGET.config(METHODS["topk"])
+    )
     for step in range(BUDGET.n_steps):
         trainer.step(seen[None, step * 96 : (step + 1) * 96])
     end = load_file(tmp_path / "osae-seed-3" / f"tokens-{40 * 96}" / "sae.safetensors")
