@@ -565,6 +565,21 @@ def _add_hardware(p: argparse.ArgumentParser) -> None:
         help=f"of float32 matrix products, of {', '.join(PRECISIONS)}: mixed precision below"
         f" the first (default: highest; {_NOT_RUN})",
     )
+    p.add_argument(
+        "--mixed-devices",
+        action="store_true",
+        help="an interrupted training may go on on another kind of device than it began on",
+    )
+
+
+def _hardware(options: argparse.Namespace) -> Any:
+    from realdata.training.trainer import Hardware
+
+    return Hardware(
+        device=options.device,
+        precision=options.precision,
+        mixed_devices=options.mixed_devices,
+    )
 
 
 def _run(options: argparse.Namespace, command: str) -> None:
@@ -575,7 +590,6 @@ def _run(options: argparse.Namespace, command: str) -> None:
     from realdata.run import perform
     from realdata.training.logs import check_logs
     from realdata.training.methods import tuned_learning_rate
-    from realdata.training.trainer import Hardware
 
     preset = preset_of(options)
     if options.stream and preset.block == 0:
@@ -602,7 +616,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
         out=options.out,
         cache=options.cache,
         n_workers=options.workers if options.device == "cpu" else 1,
-        hardware=Hardware(device=options.device, precision=options.precision),
+        hardware=_hardware(options),
         logs=tuple(options.log),
         command=command,
         streamed=options.stream,
@@ -681,7 +695,6 @@ def _train(options: argparse.Namespace, command: str) -> None:
     from realdata.training.rows import rows_of
     from realdata.training.trainer import (
         Budget,
-        Hardware,
         Job,
         RunSpec,
         origin_of,
@@ -728,7 +741,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
                 folder=options.out,
                 origin=origin_of(store, method),
                 save_every=options.save_every,
-                hardware=Hardware(device=options.device, precision=options.precision),
+                hardware=_hardware(options),
                 data=f"{manifest_hash(store.manifest)} {streamed}",
             )
             for method in methods

@@ -147,7 +147,7 @@ def _tasks(
 ) -> list[TrainingTask]:
     store = own.training
     data = [data_hash(store), *([own.streamed.token_hash] if own.streamed is not None else [])]
-    identity = (method, rate, budget, experiment.hardware, *data, code_fingerprint())
+    identity = (method, rate, budget, experiment.hardware.precision, *data, code_fingerprint())
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:10]
     name = f"{store.folder.name}-{method}-K{budget.K}-m{budget.m}-{digest}"
     return [

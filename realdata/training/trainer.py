@@ -124,10 +124,14 @@ class Hardware:
         Of float32 matrix products, as torch.set_float32_matmul_precision takes it: below
         "highest" a GPU multiplies in TF32 or bfloat16 and sums in float32. Weights and
         optimiser stay in float32.
+    mixed_devices : bool
+        Whether an interrupted training may go on on another kind of device than it began on:
+        another kind computes other bits.
     """
 
     device: str = "cpu"
     precision: str = "highest"
+    mixed_devices: bool = False
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)
@@ -177,8 +181,12 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Return a hash of all that decides the numbers of this job, for its own files."""
-        values = (self.method, self.runs, self.budget, self.hardware, self.origin, self.data)
+        """Return a hash of all that decides the numbers of this job, for its own files.
+
+        But for the device: that a job goes on on another kind of it is to be seen.
+        """
+        precision = self.hardware.precision
+        values = (self.method, self.runs, self.budget, precision, self.origin, self.data)
         return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
     def run_key(self, run: RunSpec) -> str:
@@ -490,7 +498,7 @@ class _Training:
         state = {f"trainer.{name}": value for name, value in self.trainer.state().items()}
         state |= {f"order.{name}": value for name, value in self.source.state().items()}
         tensors = {name: value.cpu().contiguous() for name, value in state.items()}
-        metadata = {"seconds": repr(self.seconds)}
+        metadata = {"seconds": repr(self.seconds), "device": self.device.type}
         self.job.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(
             self.job.state_file, lambda path: save_file(tensors, path, metadata=metadata)
@@ -503,13 +511,20 @@ class _Training:
         try:
             with safe_open(path, framework="pt") as file:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                self.seconds = float(file.metadata()["seconds"])
+                metadata = file.metadata()
+            self.seconds, before = float(metadata["seconds"]), metadata["device"]
             self.trainer.restore(_under("trainer.", state))
             self.source.restore(_under("order.", state))
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{path} is damaged: delete it, and the training starts anew"
             ) from error
+        if before != self.device.type and not self.job.hardware.mixed_devices:
+            raise InputError(
+                f"device {self.job.hardware.device!r}: the training that {path} holds began on"
+                f" {before}: expected the same kind of device, as another computes other bits;"
+                " another folder; or --mixed-devices, to go on all the same"
+            )
 
     def _finish(self) -> None:
         """Say of each run that it is finished, and drop the state."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fake_language import CORPORA, D, TableModel, small_preset
@@ -284,15 +285,37 @@ def test_more_runs_leave_the_finished_ones_alone(tmp_path):
     assert training.run_record(tmp_path / "seed-2")["seed"] == 2
 
 
-def test_a_damaged_state_is_refused_in_one_sentence(tmp_path):
+def interrupted(folder):
+    """Return the state's file of a training that stopped after twenty steps."""
+
     def stop(done):
         if done == 20:
             raise StopError
 
-    rows = RowsInMemory(activations())
     with pytest.raises(StopError):
-        train(job(tmp_path), rows, fitted(), progress=EachStep(stop))
-    (state,) = tmp_path.glob(".*.safetensors")
+        train(job(folder), RowsInMemory(activations()), fitted(), progress=EachStep(stop))
+    (state,) = folder.glob(".*.safetensors")
+    return state
+
+
+def test_an_interrupted_training_goes_on_on_another_kind_of_device_only_if_asked(tmp_path):
+    trained(tmp_path / "whole")
+    state = interrupted(tmp_path / "broken")
+    with safe_open(state, framework="pt") as file:
+        metadata = file.metadata()
+    assert metadata["device"] == "cpu"
+    save_file(load_file(state), state, metadata=metadata | {"device": "cuda"})
+    rows = RowsInMemory(activations())
+    with pytest.raises(InputError, match="began on cuda: expected the same kind of device"):
+        train(job(tmp_path / "broken"), rows, fitted())
+    asked = replace(job(tmp_path / "broken"), hardware=Hardware(mixed_devices=True))
+    assert asked.state_file == state
+    train(asked, rows, fitted())
+    assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+
+
+def test_a_damaged_state_is_refused_in_one_sentence(tmp_path):
+    rows, state = RowsInMemory(activations()), interrupted(tmp_path)
     whole = state.read_bytes()
     state.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="is damaged: delete it"):
