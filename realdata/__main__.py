@@ -32,7 +32,7 @@ class _Command(Parser):
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.", resumes=True)
+    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.")
     commands = p.add_subparsers(dest="command", parser_class=_Command)
     for name, (add, _, text) in COMMANDS.items():
         add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
@@ -64,7 +64,8 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--matches",
         action="store_true",
-        help="say which latent is which of the other, and which are shared, split or alone",
+        help="say how many latents are shared, split or alone, and with --out write which latent"
+        " is which of the other",
     )
     p.add_argument(
         "--sinkhorn",
@@ -95,7 +96,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     if len(names) < 2:
         raise InputError(f"{len(names)} checkpoint: expected at least two to compare")
     labels = _labels(names) if options.labels is None else options.labels
-    if len(labels) != len(names) or len(set(labels)) < len(labels):
+    if len(labels) != len(names) or len(set(labels)) < len(labels) or not all(labels):
         raise InputError(
             f"--labels {' '.join(labels)}: expected {len(names)} different names, one a checkpoint"
         )
@@ -140,6 +141,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
 
         with refused_by_system(options.out):
             write_files(findings, options.out)
+        print(f"written to {options.out}", file=sys.stderr)
     print(json_text(findings) if options.json else text(findings), end="")
 
 
@@ -278,7 +280,7 @@ def _page(options: argparse.Namespace, command: str) -> None:
     check_integer("--latents", options.latents, 1)
     names: Sequence[str] = options.checkpoints
     labels = _labels(names) if options.labels is None else options.labels
-    if len(set(labels)) < len(labels):
+    if len(set(labels)) < len(labels) or not all(labels):
         raise InputError(f"--labels {' '.join(labels)}: expected two different names")
     check_page(options.out)
     if (options.text is None) == (options.activations is None):
@@ -741,19 +743,25 @@ COMMANDS: Mapping[
     }
 )
 
+# What these have finished when they are stopped is found again.
+RESUMING = frozenset(("collect", "run", "tune", "train"))
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     command = " ".join(["python", "-m", MODULE, *map(shlex.quote, given)])
 
+    parsing = parser()
+
     def do(options: argparse.Namespace) -> None:
+        parsing.resumes = options.command in RESUMING
         if options.command is None:
             print(listing({f"python -m {MODULE} {name}": how[2] for name, how in COMMANDS.items()}))
         else:
             COMMANDS[options.command][1](options, command)
 
-    return run(parser(), do, given)
+    return run(parsing, do, given)
 
 
 if __name__ == "__main__":
