@@ -273,7 +273,8 @@ def _add_page(p: argparse.ArgumentParser) -> None:
 def _page(options: argparse.Namespace, command: str) -> None:
     from realdata.activations.store import ActivationStore
     from realdata.checkpoints import load
-    from realdata.latents.on_text import latents_on_store, latents_on_text
+    from realdata.latents.on_text import check_width, latents_on_store, latents_on_text
+    from realdata.models.sources import MODELS
     from realdata.report.checkpoint_page import checkpoint_page, elsewhere
     from realdata.report.page import PageSettings, check_page, write_page
 
@@ -291,6 +292,7 @@ def _page(options: argparse.Namespace, command: str) -> None:
     if store is not None:
         found = latents_on_store(store, both)
     else:
+        check_width(both, MODELS[options.model].d, options.model)
         model, text = _read_by_model(options, corpus)
         found = latents_on_text(model, text, both)
     for label, own in both.items():
