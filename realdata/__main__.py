@@ -114,7 +114,9 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     locations = dict(zip(labels, names, strict=True))
     given = loaded(locations, options.revision, encoders=activations is not None)
     sizes = planned_prefixes(shapes_of(given), options.prefixes, latents=activations is not None)
-    if (advice := long_work(sizes[-1])) is not None:
+    matching = options.matches or activations is not None
+    whole = max(K for K, _ in shapes_of(given).values()) if matching else 0
+    if (advice := long_work(sizes[-1], whole)) is not None:
         print(advice, file=sys.stderr)
     if activations is not None:
         given = on_activations(given, activations, options.sort_by)
@@ -128,7 +130,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             temperature=options.sinkhorn,
         )
         by_activations = None if activations is None else compare_latents(given, sizes, bars)
-        matched = match_pairs(given, bars) if options.matches or activations is not None else []
+        matched = match_pairs(given, bars) if matching else []
     findings = Findings(
         given,
         by_decoders,
