@@ -114,7 +114,8 @@ def check_file(path: Path, expected: str) -> None:
         with path.open("rb") as file:
             start = file.read(len(_POINTER))
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = " ".join(said.split())[:_LONGEST_REASON]
         raise InputError(f"{path} cannot be read ({reason}): expected {expected}") from error
     if start == _POINTER:
         raise InputError(

@@ -34,7 +34,7 @@ class _Command(Parser):
 
 def parser() -> Parser:
     """Return the command line's parser."""
-    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.", resumes=True)
+    p = Parser(MODULE, "Ordered sparse autoencoders on real language models.")
     commands = p.add_subparsers(dest="command", parser_class=_Command)
     for name, (add, _, text) in COMMANDS.items():
         add(commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
@@ -66,7 +66,8 @@ def _add_compare(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--matches",
         action="store_true",
-        help="say which latent is which of the other, and which are shared, split or alone",
+        help="say how many latents are shared, split or alone, and with --out write which latent"
+        " is which of the other",
     )
     p.add_argument(
         "--sinkhorn",
@@ -97,7 +98,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     if len(names) < 2:
         raise InputError(f"{len(names)} checkpoint: expected at least two to compare")
     labels = _labels(names) if options.labels is None else options.labels
-    if len(labels) != len(names) or len(set(labels)) < len(labels):
+    if len(labels) != len(names) or len(set(labels)) < len(labels) or not all(labels):
         raise InputError(
             f"--labels {' '.join(labels)}: expected {len(names)} different names, one a checkpoint"
         )
@@ -115,7 +116,9 @@ def _compare(options: argparse.Namespace, command: str) -> None:
     locations = dict(zip(labels, names, strict=True))
     given = loaded(locations, options.revision, encoders=activations is not None)
     sizes = planned_prefixes(shapes_of(given), options.prefixes, latents=activations is not None)
-    if (advice := long_work(sizes[-1])) is not None:
+    matching = options.matches or activations is not None
+    whole = max(K for K, _ in shapes_of(given).values()) if matching else 0
+    if (advice := long_work(sizes[-1], whole)) is not None:
         print(advice, file=sys.stderr)
     if activations is not None:
         given = on_activations(given, activations, options.sort_by)
@@ -129,7 +132,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
             temperature=options.sinkhorn,
         )
         by_activations = None if activations is None else compare_latents(given, sizes, bars)
-        matched = match_pairs(given, bars) if options.matches or activations is not None else []
+        matched = match_pairs(given, bars) if matching else []
     findings = Findings(
         given,
         by_decoders,
@@ -142,6 +145,7 @@ def _compare(options: argparse.Namespace, command: str) -> None:
 
         with refused_by_system(options.out):
             write_files(findings, options.out)
+        print(f"written to {options.out}", file=sys.stderr)
     print(json_text(findings) if options.json else text(findings), end="")
 
 
@@ -274,14 +278,15 @@ def _add_page(p: argparse.ArgumentParser) -> None:
 def _page(options: argparse.Namespace, command: str) -> None:
     from realdata.activations.store import ActivationStore
     from realdata.checkpoints import load
-    from realdata.latents.on_text import latents_on_store, latents_on_text
+    from realdata.latents.on_text import check_width, latents_on_store, latents_on_text
+    from realdata.models.sources import MODELS
     from realdata.report.checkpoint_page import checkpoint_page, elsewhere
     from realdata.report.page import PageSettings, check_page, write_page
 
     check_integer("--latents", options.latents, 1)
     names: Sequence[str] = options.checkpoints
     labels = _labels(names) if options.labels is None else options.labels
-    if len(set(labels)) < len(labels):
+    if len(set(labels)) < len(labels) or not all(labels):
         raise InputError(f"--labels {' '.join(labels)}: expected two different names")
     check_page(options.out)
     if (options.text is None) == (options.activations is None):
@@ -295,6 +300,7 @@ def _page(options: argparse.Namespace, command: str) -> None:
     if store is not None:
         found = latents_on_store(store, both)
     else:
+        check_width(both, MODELS[options.model].d, options.model)
         model, text = _read_by_model(options, corpus, _PAGE_TOKENS)
         found = latents_on_text(model, text, both)
     for label, own in both.items():
@@ -777,19 +783,25 @@ COMMANDS: Mapping[
     }
 )
 
+# What these have finished when they are stopped is found again.
+RESUMING = frozenset(("collect", "run", "tune", "train"))
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     command = " ".join(["python", "-m", MODULE, *map(shlex.quote, given)])
 
+    parsing = parser()
+
     def do(options: argparse.Namespace) -> None:
+        parsing.resumes = options.command in RESUMING
         if options.command is None:
             print(listing({f"python -m {MODULE} {name}": how[2] for name, how in COMMANDS.items()}))
         else:
             COMMANDS[options.command][1](options, command)
 
-    return run(parser(), do, given)
+    return run(parsing, do, given)
 
 
 if __name__ == "__main__":

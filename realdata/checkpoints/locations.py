@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fnmatch import fnmatch
 from importlib import import_module
 from itertools import islice
@@ -75,7 +76,7 @@ def recognise(source: Source, formats: Iterable[Format]) -> Format:
     ------
     InputError
         If there is none, or more than one. Of a folder that holds none itself the sentence
-        names up to five of those below it.
+        names up to five of those below it, else the configuration that weights in it lack.
     """
     known = tuple(formats)
     found = _at_home(source.files, known)
@@ -90,6 +91,9 @@ def recognise(source: Source, formats: Iterable[Format]) -> Format:
                 f"{source.location} holds no checkpoint itself: expected one of those below it: "
                 f"{names}"
             )
+        lacking = _lacking(source.files, known)
+        if lacking:
+            raise InputError(f"{source.location} has {lacking} beside it: expected both")
         needs = ", ".join(f"{format_.needs} ({format_.name})" for format_ in known)
         raise InputError(f"{source.location} holds no known checkpoint: expected {needs}")
     if len(found) > 1:
@@ -104,6 +108,22 @@ def _at_home(files: Iterable[str], known: Iterable[Format]) -> list[Format]:
     """Return the formats whose files, of names of their own, are among those of a folder."""
     names = frozenset(files)
     return [format_ for format_ in known if not format_.by_name and format_.recognises(names)]
+
+
+def _lacking(files: Iterable[str], known: Iterable[Format]) -> str:
+    """Say which weights are there without the configuration that they need, if any are."""
+    names = frozenset(files)
+    for weights in sorted(names):
+        without = [
+            f"{format_.config} ({format_.name})"
+            for format_ in known
+            if format_.config is not None
+            and not format_.recognises(names)
+            and replace(format_, config=None).recognises((weights,))
+        ]
+        if without:
+            return f"{weights} without {' or '.join(without)}"
+    return ""
 
 
 def _is_claimed(name: str, known: Iterable[Format]) -> bool:

@@ -255,13 +255,22 @@ def shapes_of(dictionaries: Sequence[Dictionary]) -> dict[str, tuple[int, int]]:
     return {one.name: (one.autoencoder.K, one.autoencoder.d) for one in dictionaries}
 
 
-def long_work(prefix: int) -> str | None:
-    """Return what people should know before very many atoms are compared, in one sentence."""
-    if prefix <= MOST_DENSE:
+def long_work(prefix: int, matched: int = 0) -> str | None:
+    """Return what people should know before very many atoms are compared, in one sentence.
+
+    Parameters
+    ----------
+    prefix : int
+        The longest.
+    matched : int
+        How many latents are matched besides, whatever the prefixes.
+    """
+    if max(prefix, matched) <= MOST_DENSE:
         return None
+    without = ", without --matches and --activations," if matched > MOST_DENSE else ""
     return (
-        f"comparing {prefix:,} atoms takes minutes (65,536 about ten and 2.4 GB of memory):"
-        f" --prefixes of at most {MOST_DENSE:,} are the cheaper way"
+        f"comparing {max(prefix, matched):,} atoms takes minutes (65,536 about ten and 2.4 GB of"
+        f" memory): --prefixes of at most {MOST_DENSE:,}{without} are the cheaper way"
     )
 
 

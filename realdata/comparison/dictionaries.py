@@ -179,7 +179,8 @@ def on_activations(
     Raises
     ------
     InputError
-        If the activations cannot be used, the order is unknown, or an SAE has no encoder.
+        If the activations cannot be used or are all the same, the order is unknown, or an SAE has
+        no encoder.
     """
     check_choice("order", order, ORDERS)
     found = []
@@ -205,10 +206,17 @@ def _with_encoder(location: str, revision: str | None) -> SparseAutoencoder:
 
 
 def _latents(autoencoder: SparseAutoencoder, path: Path, name: str) -> list[LatentChunk]:
+    """Return the latents on activations of which at least two differ: they are correlated."""
     x = read_activations(path, autoencoder, name)
-    return [
-        sparse(autoencoder.encode(part).numpy()) for _, part in row_chunks(x, autoencoder.dtype)
-    ]
+    found: list[LatentChunk] = []
+    first, vary = None, False
+    for _, part in row_chunks(x, autoencoder.dtype):
+        first = part[0] if first is None else first
+        vary = vary or bool((part != first).any())
+        found.append(sparse(autoencoder.encode(part).numpy()))
+    if not vary:
+        raise InputError(f"{path} holds one activation throughout: expected at least two different")
+    return found
 
 
 def _order(

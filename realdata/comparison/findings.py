@@ -55,9 +55,10 @@ def json_text(found: Findings) -> str:
 
 def text(found: Findings) -> str:
     """Return what people read, in Markdown: what was compared, the tables, the matches."""
-    described = pd.DataFrame([one.description() for one in found.dictionaries])
+    # As objects: else whole numbers become fractions where a checkpoint says none.
+    described = pd.DataFrame([one.description() for one in found.dictionaries], dtype=object)
     known = described.drop(columns=[name for name in described if str(name).endswith("_hash")])
-    known = known.astype(object).where(known.notna(), "")
+    known = known.where(known.notna(), "")
     parts = [known.to_markdown(index=False, disable_numparse=True), markdown(found.comparison)]
     if len(found.dictionaries) > 2:
         parts.append(pair_matrix(found.comparison))

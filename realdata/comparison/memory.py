@@ -27,10 +27,13 @@ def _of_machine() -> int | None:
 
 def _of_group() -> int | None:
     try:
-        most, used = (
-            int((_GROUP / f"memory.{name}").read_text(encoding="ascii"))
-            for name in ("max", "current")
-        )
+        most, used = (int(_said(name)) for name in ("max", "current"))
+        counts = dict(line.split() for line in _said("stat").splitlines())
+        # Pages of files that were read are in use until somebody needs the room.
+        return max(most - used + int(counts.get("inactive_file", 0)), 0)
     except (OSError, ValueError):  # no such group, or "max": no limit
         return None
-    return max(most - used, 0)
+
+
+def _said(name: str) -> str:
+    return (_GROUP / f"memory.{name}").read_text(encoding="ascii")

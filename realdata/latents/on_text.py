@@ -61,7 +61,7 @@ def latents_on_store(
         If an SAE has another width than the activations, or the store has no text.
     """
     manifest = store.manifest
-    _check_width(autoencoders, store.d, f"the activations in {store.folder}")
+    check_width(autoencoders, store.d, f"the activations in {store.folder}")
     text = SearchedText.of(store)
     latents: list[list[SparseLatents]] = [[] for _ in autoencoders]
     for x in store.chunks(raw=True):
@@ -111,7 +111,7 @@ def latents_on_text(
     from tqdm import tqdm
 
     settings = settings or CollectionSettings()
-    _check_width(autoencoders, model.d, f"{model.name} at {model.hook}")
+    check_width(autoencoders, model.d, f"{model.name} at {model.hook}")
     limit = calibrate(model, text, settings).norm_limit
     latents: list[list[SparseLatents]] = [[] for _ in autoencoders]
     keep = np.zeros(text.contexts.shape, dtype=bool)
@@ -148,7 +148,8 @@ def latents_on_text(
     )
 
 
-def _check_width(autoencoders: Mapping[str, SparseAutoencoder], d: int, whose: str) -> None:
+def check_width(autoencoders: Mapping[str, SparseAutoencoder], d: int, whose: str) -> None:
+    """Raise InputError unless all SAEs, by label, take activations of width d."""
     for label, own in autoencoders.items():
         if own.d != d:
             raise InputError(

@@ -15,6 +15,7 @@ from realdata.checkpoints import load
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
 from realdata.latents.on_text import latents_on_store, latents_on_text
 from realdata.latents.sparse import as_sparse
+from realdata.models.sources import MODELS
 from realdata.report.checkpoint_page import elsewhere
 from realdata.text.corpora import find_corpus
 from realdata.text.packing import packed_part
@@ -60,6 +61,8 @@ def folder(tmp_path):
 def model(monkeypatch):
     found = TableModel()
     monkeypatch.setattr("realdata.models.loading.load", lambda *_, **__: found)
+    wide = replace(MODELS["smollm2-135m"], d=D)
+    monkeypatch.setattr("realdata.models.sources.MODELS", {**MODELS, "smollm2-135m": wide})
     return found
 
 
@@ -230,10 +233,23 @@ def test_without_the_model_libraries_the_target_that_installs_them_is_named(
     folder, capsys, monkeypatch
 ):
     monkeypatch.chdir(folder)
+    for name in "AB":
+        write_sae(folder / name, 0, d=576)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit):
         main(["page", "A", "B", "--text", "folder:notes", "--model", "smollm2-135m"])
     assert "make setup-realdata" in capsys.readouterr().err
+
+
+def test_a_width_that_is_not_the_models_is_refused_before_the_model_is_loaded(
+    folder, capsys, monkeypatch
+):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("realdata.models.loading.load", None)
+    with pytest.raises(SystemExit):
+        main(["page", "A", "B", "--text", "folder:notes", "--model", "smollm2-135m"])
+    expected = "A takes activations of width 20: expected 576, the width of smollm2-135m"
+    assert expected in capsys.readouterr().err
 
 
 def test_a_store_without_text_makes_no_page(folder, model):

@@ -285,6 +285,10 @@ def test_of_very_many_atoms_it_is_told_how_many_have_their_candidates(monkeypatc
 def test_only_what_takes_minutes_is_announced_with_the_cheaper_way():
     assert long_work(4096) is None
     assert "--prefixes of at most 4,096 are the cheaper way" in long_work(16_384)
+    whole = long_work(64, 16_384)
+    assert "comparing 16,384 atoms takes minutes" in whole
+    assert "4,096, without --matches and --activations, are the cheaper way" in whole
+    assert long_work(64, 4096) is None
 
 
 def test_correlations_for_which_there_is_no_memory_are_refused_with_what_they_need(monkeypatch):

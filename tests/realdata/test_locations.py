@@ -167,11 +167,6 @@ def test_a_folder_with_two_checkpoints_is_refused_until_one_file_is_named(tmp_pa
     assert load(str(both / "sae_weights.safetensors")).architecture == "topk"
 
 
-def test_weights_without_their_configuration_are_not_recognised(tmp_path):
-    shutil.copy(TOPK / "sae_weights.safetensors", tmp_path)
-    assert "sae_weights.safetensors with cfg.json (saelens)" in message(str(tmp_path))
-
-
 def many(folder, names):
     for name in names:
         shutil.copytree(TOPK, folder / name)
@@ -202,6 +197,18 @@ def test_the_search_below_a_folder_has_an_end(tmp_path, monkeypatch):
     assert message(location).endswith("it: a/b/c")
     monkeypatch.setattr("realdata.checkpoints.locations._MOST_VISITED", 2)
     assert "holds no known checkpoint" in message(location)
+
+
+def test_weights_without_their_configuration_are_told_what_they_lack(tmp_path):
+    shutil.copy(TOPK / "sae_weights.safetensors", tmp_path)
+    # As OpenMOSS's later layout has it.
+    (tmp_path / "config.json").write_text("{}")
+    expected = "has sae_weights.safetensors without cfg.json (saelens) beside it: expected both"
+    assert expected in message(str(tmp_path))
+    assert expected in message(str(tmp_path / "sae_weights.safetensors"))
+    (tmp_path / "either").mkdir()
+    shutil.copy(TOPK / "sae_weights.safetensors", tmp_path / "either" / "sae.safetensors")
+    assert "without cfg.json (sparsify) or config.json (ours)" in message(str(tmp_path / "either"))
 
 
 def test_a_folder_in_the_place_of_a_file_is_not_a_file(tmp_path):

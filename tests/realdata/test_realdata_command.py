@@ -121,6 +121,52 @@ def test_what_latents_do_on_activations_orders_compares_and_matches_them(
     assert "| directions of" in printed
 
 
+def test_whole_numbers_that_one_checkpoint_lacks_stay_whole(capsys, checkpoints, tmp_path):
+    np.save(tmp_path / "atoms.npy", load(checkpoints[0]).decoder)
+    assert main(["compare", checkpoints[0], str(tmp_path / "atoms.npy"), "--prefixes", "4"]) == 0
+    row = capsys.readouterr().out.splitlines()[2]
+    assert str(M) in [cell.strip() for cell in row.split("|")]
+
+
+def test_where_the_files_went_is_said_on_standard_error(capsys, checkpoints, tmp_path):
+    out = tmp_path / "out"
+    assert main(["compare", *checkpoints, "--json", "--prefixes", "4", "--out", str(out)]) == 0
+    printed, said = capsys.readouterr()
+    assert json.loads(printed)
+    assert said == f"written to {out}\n"
+
+
+def test_correlations_without_the_memory_are_refused_before_latents_are_computed(
+    capsys, monkeypatch, checkpoints, tmp_path
+):
+    monkeypatch.setattr("realdata.comparison.compare.available_memory", lambda: 4000)
+    monkeypatch.setattr("realdata.comparison.dictionaries._latents", None)
+    np.save(tmp_path / "x.npy", np.eye(D, dtype=np.float32))
+    given = ["compare", *checkpoints, "--activations", str(tmp_path / "x.npy")]
+    said = refused(capsys, given)
+    assert "12 latents take 4,608 bytes of memory: expected at most 4,000" in said
+
+
+def test_an_interrupted_comparison_leaves_nothing_and_promises_nothing(
+    capsys, monkeypatch, checkpoints, tmp_path
+):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("realdata.report.comparison.pair_frame", interrupt)
+    out = tmp_path / "out"
+    assert main(["compare", *checkpoints, "--prefixes", "4", "--out", str(out)]) == 130
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert said.endswith("realdata: interrupted\n")
+    assert not out.exists()
+    train = (command._add_train, interrupt, "a training")
+    monkeypatch.setattr(command, "COMMANDS", {"train": train})
+    given = ["train", "S", "--K", "8", "--m", "2", "--steps", "3", "--lr", "1", "--out", "o"]
+    assert main(given) == 130
+    assert "goes on with the runs it has finished" in capsys.readouterr().err
+
+
 def test_widths_may_differ_and_a_checkpoint_may_be_held_against_itself(
     capsys, checkpoints, tmp_path
 ):
@@ -170,7 +216,13 @@ def test_an_export_reads_as_a_saelens_checkpoint_with_the_same_latents(checkpoin
         (["compare", "A", "B", "--sinkhorn", "0"], "--sinkhorn = 0"),
         (["compare", "A", "B", "--labels", "a"], "--labels a: expected 2 different names"),
         (["compare", "A", "B", "--labels", "a", "a"], "--labels a a: expected 2 different names"),
+        (["compare", "A", "B", "--labels", "", "b"], "expected 2 different names"),
         (["compare", "A", "B", "--activations", "absent.npy"], "absent.npy"),
+        (["compare", "A", "B", "--activations", "same.npy"],
+         "same.npy holds one activation throughout: expected at least two different"),
+        (["compare", "A", "B", "--activations", "one.npy"], "one.npy holds one activation"),
+        (["compare", "A", "absent", "--activations", "same.npy"], "absent does not exist"),
+        (["compare", "A", "B", "--activations", "same.npy", "--prefixes", "13"], "prefix = 13"),
         (["compare", "A", "narrow"], "atoms of length 8: expected 10"),
         (["apply", "A", "absent.npy", "--out", "out"], "absent.npy"),
         (["apply", "A", "x.npy"], "--out"),
@@ -208,6 +260,8 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
     for name, seed, d in (("A", 0, D), ("B", 1, D), ("narrow", 2, 8)):
         write(tmp_path / name, seed, d)
     (tmp_path / "file").write_text("")
+    for name, rows in (("same", 50), ("one", 1)):
+        np.save(tmp_path / f"{name}.npy", np.ones((rows, D), dtype=np.float32))
     before = sorted(tmp_path.rglob("*"))
     assert message in refused(capsys, arguments)
     assert sorted(tmp_path.rglob("*")) == before
