@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from realdata import __main__ as command
 from realdata.__main__ import main
 from realdata.checkpoints import load
 from realdata.checkpoints.ours import Origin, TopMCheckpoint, write_ours
+from realdata.commands._preset import preset_of
 
 D, K, M = 10, 12, 3
 
@@ -160,7 +162,7 @@ def test_an_interrupted_comparison_leaves_nothing_and_promises_nothing(
     assert printed == ""
     assert said.endswith("realdata: interrupted\n")
     assert not out.exists()
-    train = (command._add_train, interrupt, "a training")
+    train = replace(command.COMMANDS["train"], do=interrupt)
     monkeypatch.setattr(command, "COMMANDS", {"train": train})
     given = ["train", "S", "--K", "8", "--m", "2", "--steps", "3", "--lr", "1", "--out", "o"]
     assert main(given) == 130
@@ -305,13 +307,13 @@ def test_run_without_the_model_libraries_names_the_target_that_installs_them(tmp
 def test_options_change_the_preset_and_nothing_else():
     given = "--K 64 --m 8 --seeds 3 --seed 5 --steps 9 --tokens 500 --wide 0 --splice 0".split()
     options = command.parser().parse_args(["run", *given, "--methods", "osae,topk"])
-    preset = command.preset_of(options)
+    preset = preset_of(options)
     assert (preset.K, preset.m, preset.n_steps, preset.training_tokens) == (64, 8, 9, 500)
     assert preset.seeds == (5, 6, 7)
     assert (preset.wide, preset.splice_contexts) == (0, 0)
     assert preset.methods == ("osae", "topk")
     assert preset.other_m == (32,)
-    plain = command.preset_of(command.parser().parse_args(["run"]))
+    plain = preset_of(command.parser().parse_args(["run"]))
     assert plain.name == "smollm2-135m"
     assert (preset.model, preset.batch_size) == (plain.model, plain.batch_size)
     assert (plain.wide, plain.other_m) == (1024, (8, 32))
@@ -319,7 +321,7 @@ def test_options_change_the_preset_and_nothing_else():
 
 def test_the_wide_sae_and_the_other_sparsities_follow_the_dictionary():
     def preset(*options):
-        return command.preset_of(command.parser().parse_args(["run", *options]))
+        return preset_of(command.parser().parse_args(["run", *options]))
 
     assert preset("--K", "512").wide == 2048
     assert preset("--K", "20", "--m", "8").other_m == ()

@@ -18,6 +18,7 @@ from realdata.activations.blocks import Pass, StoreBlocks
 from realdata.activations.store import ActivationStore
 from realdata.activations.stream import stream_like
 from realdata.checkpoints.ours import Origin
+from realdata.commands._preset import preset_of
 from realdata.experiment.jobs import Experiment
 from realdata.experiment.stores import collect_all
 from realdata.models import loading
@@ -321,7 +322,7 @@ def test_a_streamed_experiment_goes_by_blocks(tmp_path):
         Experiment(preset=PRESET, learning_rates=RATES, out=tmp_path, cache=tmp_path, streamed=True)
     for given, block in ((["--stream"], 512), (["--stream", "--block", "64"], 64), ([], 0)):
         options = command.parser().parse_args(["run", *given])
-        assert command.preset_of(options).block == block
+        assert preset_of(options).block == block
 
 
 def test_a_store_that_does_not_fit_the_disk_is_refused_with_the_way_out(tmp_path, monkeypatch):
