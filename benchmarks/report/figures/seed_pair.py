@@ -88,9 +88,11 @@ def draw(pairs: Sequence[SeedPair], title: str) -> Figure:
         axes[-1], ("latent", "latent", *2 * ("latent of the other",)), strict=True
     ):
         axis.set_xlabel(text, fontsize=LABEL)
-    for columns, norm, mapped, label in (
-        (axes[:, :2], values, maps[0], "code (square root scale)"),
-        (axes[:, 2:], both, maps[2], "correlation, cosine; grey: a latent that is never active"),
+    quarters = np.linspace(0, 1, 5)
+    never = "correlation, cosine; grey: a latent that is never active"
+    for columns, norm, mapped, label, ticks in (
+        (axes[:, :2], values, maps[0], "code (square root scale)", top * quarters**2),
+        (axes[:, 2:], both, maps[2], never, 2 * quarters - 1),
     ):
         bar = figure.colorbar(
             ScalarMappable(norm, mapped),
@@ -100,6 +102,8 @@ def draw(pairs: Sequence[SeedPair], title: str) -> Figure:
             fraction=0.1 / len(pairs),
             pad=0.06 / len(pairs),
             aspect=40,
+            ticks=ticks,
+            format="%.2g",
         )
         bar.set_label(label, fontsize=LABEL)
         bar.ax.tick_params(labelsize=TICK)
