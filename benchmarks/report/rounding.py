@@ -3,6 +3,7 @@
 MISSING = "–"
 _NOTHING = 1e-12  # what only rounding has left of a zero
 _MOST_DECIMALS = 6
+_SMALL = 0.01
 
 
 def decimals(value: float, half: float | None) -> int:
@@ -18,10 +19,10 @@ def decimals(value: float, half: float | None) -> int:
 
 
 def written(value: float, places: int) -> str:
-    """Return a number with that many decimals, in powers of ten where they would be many."""
-    if places > _MOST_DECIMALS:
+    """Return a number with that many decimals; small ones in powers of ten where they are many."""
+    if places > _MOST_DECIMALS and abs(value) < _SMALL:
         return f"{value:.1e}"
-    text = f"{value:.{places}f}"
+    text = f"{value:.{min(places, _MOST_DECIMALS)}f}"
     return text.removeprefix("-") if not float(text) else text
 
 

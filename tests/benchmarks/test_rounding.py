@@ -28,6 +28,7 @@ def test_a_negative_zero_has_no_sign_and_many_decimals_are_a_power_of_ten():
     assert written(-0.0001, 3) == "0.000"
     assert written(-0.0006, 3) == "-0.001"
     assert written(1.234e-9, 10) == "1.2e-09"
+    assert written(0.9999999, 10) == "1.000000"
 
 
 def test_a_mean_is_written_with_its_interval_and_scaled_with_it():
