@@ -200,6 +200,9 @@ def test_cells_that_differ_in_one_number_are_a_sweep_and_its_means_a_line():
         for name in sweep.METRICS
     ]
     assert sweep.draw(found[:2], variants).endswith("no three cells differ in one parameter alone")
+    # A method of other tables has its colour and no line.
+    more = sweep.draw(found, [variant_named("gated"), *variants])
+    assert [t.get_text() for t in more.legends[0].get_texts()] == [one.title for one in variants]
 
 
 def test_a_heat_map_has_every_cell_in_its_field():

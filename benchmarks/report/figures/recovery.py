@@ -14,6 +14,7 @@ from benchmarks.report.figures.style import (
     TICK,
     add_legend,
     draw_lines,
+    in_tables,
     legend_entries,
     marks,
     new_figure,
@@ -54,7 +55,8 @@ def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | 
             axis.tick_params(labelbottom=True)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
-    add_legend(figure, legend_entries(variants, marks(variants)))
+    drawn = in_tables(variants, [summary for group in shown.values() for summary in group])
+    add_legend(figure, legend_entries(drawn, marks(variants)))
     return figure
 
 

@@ -104,6 +104,12 @@ def draw_lines(
             axis.plot(*zip(*line, strict=True), color=found[one.label].colour, linewidth=1.0)
 
 
+def in_tables(variants: Sequence[Variant], summaries: Sequence[Summary]) -> list[Variant]:
+    """Return the methods that stand in some of these tables."""
+    there = {row.label for summary in summaries for row in summary.rows}
+    return [one for one in variants if one.label in there]
+
+
 def legend_entries(variants: Sequence[Variant], found: Mapping[str, Mark]) -> list[Line2D]:
     """Return the legend's entries of methods."""
     return [

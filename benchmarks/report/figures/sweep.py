@@ -17,6 +17,7 @@ from benchmarks.report.figures.style import (
     TICK,
     add_legend,
     draw_lines,
+    in_tables,
     legend_entries,
     marks,
     new_figure,
@@ -112,7 +113,8 @@ def draw(summaries: Sequence[Summary], variants: Sequence[Variant]) -> Figure | 
         axes[0, column].set_title(f"{family}\n{common}", fontsize=TICK)
         axes[-1, column].set_xlabel(sweep.parameter, fontsize=LABEL)
     figure.align_ylabels()
-    add_legend(figure, legend_entries(variants, marks(variants)), 3)
+    drawn = in_tables(variants, [summary for sweep in shown for summary in sweep.summaries])
+    add_legend(figure, legend_entries(drawn, marks(variants)), 3)
     return figure
 
 
