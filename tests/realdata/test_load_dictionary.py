@@ -185,7 +185,7 @@ def test_activations_ask_for_the_latents_and_the_refusal_says_what_is_done_witho
     changed, tmp_path
 ):
     location = changed("saelens/topk", {"k": None}, {})
-    np.save(tmp_path / "x.npy", np.ones((4, 8), np.float32))
+    np.save(tmp_path / "x.npy", np.eye(4, 8, dtype=np.float32))
     said = refusal(dictionaries, {"a": location}, None, tmp_path / "x.npy")
     assert "k = None" in said
     assert "its decoder is compared without --activations" in said

@@ -273,4 +273,4 @@ def test_a_truncated_file_is_refused(tmp_path):
 def test_weights_without_a_configuration_are_refused(tmp_path):
     folder = edited(tmp_path, "top_k")
     (folder / "cfg.json").unlink()
-    assert_refused(folder, "no known checkpoint")
+    assert_refused(folder, r"without cfg.json \(sparsify\)")

@@ -22,6 +22,8 @@ STYLES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "osae": ("OSAE", "#0072B2", "o"),
         "osae-annealed": ("OSAE, annealed", "#000000", "*"),
         "osae-exact": ("OSAE, exact penalty", "#B8860B", "p"),
+        "topk-resampled": ("top-m SAE, resampled", "#8B4513", "h"),
+        "topk-resampled-resorted": ("top-m SAE, resampled, re-sorted", "#4B0082", "d"),
     }
 )
 OTHERS = (("#332288", "P"), ("#882255", "X"), ("#117733", "<"), ("#AA4499", ">"))
