@@ -1,10 +1,12 @@
 """What the documents say is still so: tables come from results, links lead somewhere, code runs."""
 
+import json
 import re
 import time
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -267,3 +269,15 @@ def test_the_example_of_the_fused_loss_runs_and_gives_gradients():
     exec(compile(code, "speed.md", "exec"), names)
     assert names["latents"].grad.count_nonzero() == (names["indices"] >= 0).sum()
     assert names["atoms"].grad.isfinite().all()
+
+
+def test_the_steps_on_the_page_of_integrations_are_those_that_were_measured():
+    found = json.loads((ROOT / "results/synth-sae/steps.json").read_text(encoding="utf-8"))
+    seconds = {(one["peer"], one["kind"]): one["seconds"] for one in found["contenders"]}
+    text = (ROOT / "docs/integrations.md").read_text(encoding="utf-8")
+    said = text.split("A training step at d = 640")[1].split("##")[0]
+    for (peer, kind), own in seconds.items():
+        if kind != "ordered":
+            ratios = np.divide(own, seconds[peer, "ordered"])
+            assert f"{np.median(ratios):.2f}" in said
+    assert f"over {found['rounds']} rounds" in said
