@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from benchmarks import catalogue
 from benchmarks.analysis.names import Cell, Variant, cell_of, in_order, variant_named
-from benchmarks.contracts import Scored
+from benchmarks.contracts import Fitted, Scored
 from benchmarks.files import save_figure
 from benchmarks.kept import fitted_from
 from benchmarks.parameters import selector
@@ -32,16 +32,10 @@ MODULE = "benchmarks.seed_pairs"
 _SHOWN = ("topk", "msae-fixed", "msae-random", "osae")
 _MOST_SAMPLES = 1000
 # What each order of the latents is called, and how a run is put into it.
-ORDERS: Mapping[str, tuple[str, Callable[[Scored], Int[np.ndarray, " K"]]]] = {
+ORDERS: Mapping[str, tuple[str, Callable[[Scored], Int[np.ndarray, " width"]]]] = {
     "trained": ("as trained", lambda scored: np.arange(scored.fitted.dictionary.shape[1])),
-    "energy": (
-        "sorted by energy",
-        lambda scored: scored.latents.order_by_energy(scored.tie_seed),
-    ),
-    "frequency": (
-        "sorted by frequency",
-        lambda scored: scored.latents.order_by_frequency(scored.tie_seed),
-    ),
+    "energy": ("sorted by energy", lambda scored: scored.by_energy),
+    "frequency": ("sorted by frequency", lambda scored: scored.by_frequency),
 }
 
 
@@ -93,12 +87,19 @@ def do(options: argparse.Namespace) -> None:
     cells = pairs_by_cell(store, methods)
     check_writable(out)
     for cell, found in cells.items():
+        first = next(iter(found.values()))[0].setting.case
+        # All runs of a figure are of one draw.
+        spec = catalogue.problem_spec(first)
+        problem = spec.draw()
+        heldout = spec.draw("heldout", catalogue.families()[first.family].n_heldout)
         shown = []
         for variant, pair in found.items():
-            scored = [_scored(store, run) for run in pair]
+            scored = [
+                Scored(_fitted(store, run), problem, heldout, run.seeds.initialisation)
+                for run in pair
+            ]
             shown += [compared(variant, scored, order, options.samples) for order in orders]
-        first = next(iter(found.values()))[0].setting
-        title = f"{cell.title}\ntwo seeds on problem draw {first.case.problem_seed}"
+        title = f"{cell.title}\ntwo seeds on problem draw {first.problem_seed}"
         file = out / f"{cell.slug}.png"
         save_figure(seed_pair.draw(shown, title), file)
         print(f"{len(found)} methods of {cell.label}: {file}")
@@ -164,14 +165,11 @@ def _two(runs: Sequence[RunSpec]) -> tuple[RunSpec, RunSpec] | None:
     return (pairs[0][0], pairs[0][1]) if pairs else None
 
 
-def _scored(store: Store, run: RunSpec) -> Scored:
+def _fitted(store: Store, run: RunSpec) -> Fitted:
     kept = store.arrays(run.id)
     if kept is None:
         raise InputError(f"the arrays of run {run.id} are damaged: expected those it was kept with")
-    case = run.setting.case
-    spec = catalogue.problem_spec(case)
-    heldout = spec.draw("heldout", catalogue.families()[case.family].n_heldout)
-    return Scored(fitted_from(*kept), spec.draw(), heldout, run.seeds.initialisation)
+    return fitted_from(*kept)
 
 
 def compared(variant: Variant, scored: Sequence[Scored], order: str, n_samples: int) -> SeedPair:

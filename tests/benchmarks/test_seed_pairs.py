@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 
-from benchmarks import seed_pairs
+from benchmarks import catalogue, seed_pairs
 from benchmarks.analysis.names import variant_named
 from benchmarks.contracts import Scored
 from benchmarks.engine.task import FitTask, code_of, run_task
@@ -53,7 +53,11 @@ def test_runs_of_two_settings_are_no_pair(store):
 
 
 def scored(store, run):
-    return seed_pairs._scored(store, run)
+    case = run.setting.case
+    spec = catalogue.problem_spec(case)
+    heldout = spec.draw("heldout", catalogue.families()[case.family].n_heldout)
+    kept = fitted_from(*store.arrays(run.id))
+    return Scored(kept, spec.draw(), heldout, run.seeds.initialisation)
 
 
 def test_what_is_shown_is_of_the_two_runs_as_they_are_kept(store, pair):

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -370,3 +371,11 @@ def test_saved_estimators_are_compared_as_checkpoints_are(capsys, tmp_path):
     [pair] = json.loads(capsys.readouterr().out)["pairs"]
     expected = match(fits[0].components_.T, fits[1].components_.T)
     assert pair["stab"] == pytest.approx(expected.stability, abs=1e-6)
+
+
+def test_every_file_of_commands_is_a_command_of_its_name():
+    folder = Path(command.__file__).parent / "commands"
+    files = {file.stem for file in folder.glob("*.py") if not file.stem.startswith("_")}
+    assert set(command.COMMANDS) == files
+    # A name given twice would hide a command.
+    assert len(command.COMMANDS) == len(command._MODULES)
