@@ -77,14 +77,15 @@ def test_the_operations_of_the_dense_way_are_those_that_its_products_do(plain, m
     assert operations == pytest.approx(counter.get_total_flops() + encoder, rel=1e-12)
 
 
-@pytest.mark.parametrize("compiler", ["numba", "triton"])
-def test_the_plain_law_leaves_the_walk_at_fewer_active_latents(compiler):
+@pytest.mark.parametrize(("compiler", "ratio"), [("numba", 1), ("triton", 0.5)])
+def test_the_plain_law_leaves_tritons_walk_at_fewer_active_latents(compiler, ratio):
     n, d, K = 4096, 512, 4096
     most = [
         max(s for s in range(1, K + 1) if sparse_pays(n, s, d, K, compiler, torch.float64, plain))
         for plain in (True, False)
     ]
-    assert most[0] < most[1] / 2
+    assert most[0] <= ratio * most[1]
+    assert (most[0] == most[1]) == (compiler == "numba")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
