@@ -15,8 +15,8 @@ from realdata.checkpoints import (
     sparsify,
 )
 from realdata.checkpoints.form import SparseAutoencoder, StoredDictionary
+from realdata.checkpoints.format import Format, Source
 from realdata.checkpoints.locations import locate, recognise
-from realdata.checkpoints.reading import Format, Source
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {

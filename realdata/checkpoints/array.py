@@ -11,15 +11,10 @@ import torch
 from torch import Tensor
 
 from osae_theory.errors import InputError
+from realdata.checkpoints.contents import Tensors
+from realdata.checkpoints.files import read_npy, read_safetensors
 from realdata.checkpoints.form import StoredDictionary
-from realdata.checkpoints.reading import (
-    INDEX,
-    Format,
-    Source,
-    Tensors,
-    read_npy,
-    read_safetensors,
-)
+from realdata.checkpoints.format import INDEX, Format, Source
 
 
 def read_npy_dictionary(source: Source) -> StoredDictionary:

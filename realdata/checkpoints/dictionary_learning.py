@@ -35,6 +35,8 @@ import torch
 from torch import Tensor
 
 from osae_theory.errors import InputError
+from realdata.checkpoints.contents import Config, Tensors, positive
+from realdata.checkpoints.files import read_json, read_torch, unwrapped
 from realdata.checkpoints.form import (
     Gated,
     JumpReLU,
@@ -43,16 +45,7 @@ from realdata.checkpoints.form import (
     StoredDictionary,
     TopK,
 )
-from realdata.checkpoints.reading import (
-    Config,
-    Format,
-    Source,
-    Tensors,
-    positive,
-    read_json,
-    read_torch,
-    unwrapped,
-)
+from realdata.checkpoints.format import Format, Source
 
 _CONFIG = "config.json"
 # What the library's `scale_biases` multiplies, in any of its classes.

@@ -21,8 +21,10 @@ from typing import Any
 import torch
 
 from osae_theory.errors import InputError
+from realdata.checkpoints.contents import Tensors
+from realdata.checkpoints.files import read_npz
 from realdata.checkpoints.form import JumpReLU, SparseAutoencoder, StoredDictionary
-from realdata.checkpoints.reading import Format, Source, Tensors, read_npz
+from realdata.checkpoints.format import Format, Source
 
 WEIGHTS = "params.npz"
 # Sides of each array: an activation's width, the number of latents.

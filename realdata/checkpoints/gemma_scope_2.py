@@ -15,15 +15,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from realdata.checkpoints.contents import Config, Tensors
+from realdata.checkpoints.files import read_json, read_safetensors
 from realdata.checkpoints.form import JumpReLU, SparseAutoencoder, StoredDictionary
-from realdata.checkpoints.reading import (
-    Config,
-    Format,
-    Source,
-    Tensors,
-    read_json,
-    read_safetensors,
-)
+from realdata.checkpoints.format import Format, Source
 
 WEIGHTS = "params.safetensors"
 CONFIG = "config.json"

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from osae_theory.errors import InputError, check_real, shown
+from realdata.checkpoints.contents import Config, Tensors, positive
+from realdata.checkpoints.files import read_json, read_safetensors
 from realdata.checkpoints.form import (
     Activation,
     JumpReLU,
@@ -28,15 +30,7 @@ from realdata.checkpoints.form import (
     StoredDictionary,
     TopK,
 )
-from realdata.checkpoints.reading import (
-    Config,
-    Format,
-    Source,
-    Tensors,
-    positive,
-    read_json,
-    read_safetensors,
-)
+from realdata.checkpoints.format import Format, Source
 
 WEIGHTS = "checkpoints/final.safetensors"
 CONFIG = "hyperparams.json"

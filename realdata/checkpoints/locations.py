@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from osae_theory.errors import InputError
-from realdata.checkpoints.reading import Format, Source
+from realdata.checkpoints.format import Format, Source
 
 _HUB_ID = re.compile(r"(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)(?:/(?P<inside>[^\\]+?))?/?")
 

@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from osae_theory.errors import InputError
+from realdata.checkpoints.contents import Config, Tensors
+from realdata.checkpoints.files import read_torch, unwrapped
 from realdata.checkpoints.form import (
     LayerNorm,
     NoNormalisation,
@@ -22,7 +24,7 @@ from realdata.checkpoints.form import (
     StoredDictionary,
     TopK,
 )
-from realdata.checkpoints.reading import Config, Format, Source, Tensors, read_torch, unwrapped
+from realdata.checkpoints.format import Format, Source
 
 _WEIGHTS = ("pre_bias", "encoder.weight", "latent_bias", "decoder.weight")
 # Running statistics of training, which no latent depends on.

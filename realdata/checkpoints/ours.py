@@ -20,6 +20,8 @@ from osae_theory.sae.checkpoint import (
     known_of,
     write_checkpoint,
 )
+from realdata.checkpoints.contents import Config, Tensors
+from realdata.checkpoints.files import read_json, read_safetensors
 from realdata.checkpoints.form import (
     Activation,
     JumpReLU,
@@ -28,14 +30,7 @@ from realdata.checkpoints.form import (
     StoredDictionary,
     TopM,
 )
-from realdata.checkpoints.reading import (
-    Config,
-    Format,
-    Source,
-    Tensors,
-    read_json,
-    read_safetensors,
-)
+from realdata.checkpoints.format import Format, Source
 
 __all__ = ["FORMAT", "Origin", "TopMCheckpoint", "form_of", "read", "read_ours", "write_ours"]
 

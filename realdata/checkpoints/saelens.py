@@ -25,6 +25,8 @@ import torch
 from torch import Tensor
 
 from osae_theory.errors import InputError, check_finite, check_real
+from realdata.checkpoints.contents import Config, Tensors, positive
+from realdata.checkpoints.files import read_json, read_safetensors
 from realdata.checkpoints.form import (
     Activation,
     ConstantNorm,
@@ -40,15 +42,7 @@ from realdata.checkpoints.form import (
     TopK,
     Whitening,
 )
-from realdata.checkpoints.reading import (
-    Config,
-    Format,
-    Source,
-    Tensors,
-    positive,
-    read_json,
-    read_safetensors,
-)
+from realdata.checkpoints.format import Format, Source
 
 WEIGHTS = "sae_weights.safetensors"
 CONFIG = "cfg.json"

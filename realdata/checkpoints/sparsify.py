@@ -18,15 +18,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from osae_theory.errors import InputError
+from realdata.checkpoints.contents import Config, Tensors
+from realdata.checkpoints.files import read_json, read_safetensors
 from realdata.checkpoints.form import SparseAutoencoder, StoredDictionary, TopK
-from realdata.checkpoints.reading import (
-    Config,
-    Format,
-    Source,
-    Tensors,
-    read_json,
-    read_safetensors,
-)
+from realdata.checkpoints.format import Format, Source
 
 _FLAGS = frozenset({"normalize_decoder", "multi_topk", "skip_connection", "transcode"})
 

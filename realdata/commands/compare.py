@@ -56,16 +56,11 @@ def _add(p: argparse.ArgumentParser) -> None:
 
 def _do(options: argparse.Namespace, command: str) -> None:
     from osae_theory.progress import Bars
-    from realdata.comparison.compare import (
-        compare,
-        compare_latents,
-        long_work,
-        planned_prefixes,
-        shapes_of,
-    )
+    from realdata.comparison.compare import compare, compare_latents
     from realdata.comparison.dictionaries import ORDERS, TRAINED, loaded, on_activations
     from realdata.comparison.findings import Findings, json_text, text
     from realdata.comparison.matches import all_matches, match_pairs
+    from realdata.comparison.prefixes import long_work, planned_prefixes, shapes_of
     from realdata.comparison.substitution import substitutions
 
     names: Sequence[str] = options.checkpoints

@@ -15,7 +15,8 @@ from osae_theory.errors import InputError, check_choice
 from osae_theory.metrics import LatentStatistics, cosines
 from osae_theory.metrics.intervals import Estimate, estimate_shared
 from osae_theory.seeds import Axis, derived_seed
-from realdata.comparison.compare import BOUNDS, PrefixScore, checked_prefixes, prefix_scores
+from realdata.comparison.prefixes import checked_prefixes
+from realdata.comparison.scores import BOUNDS, PrefixScore, prefix_scores
 from realdata.comparison.text import estimate_fields, flat_intervals
 from realdata.latents.sparse import LatentChunk, latent_correlations, order_by_contribution
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from osae_theory.errors import InputError, check_real
-from realdata.comparison.compare import BOUNDS, PrefixScore, checked_prefixes, prefix_scores
+from realdata.comparison.prefixes import checked_prefixes
+from realdata.comparison.scores import BOUNDS, PrefixScore, prefix_scores
 from realdata.consistency.collection import (
     TRAINED,
     Checkpoint,

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from osae_theory.errors import InputError
 from realdata.activations.store import ActivationStore
-from realdata.comparison.compare import Chance, chance_levels, checked_prefixes
+from realdata.comparison.levels import Chance, chance_levels
+from realdata.comparison.prefixes import checked_prefixes
 from realdata.consistency.collection import (
     ORDERS,
     Checkpoint,

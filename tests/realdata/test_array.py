@@ -111,7 +111,9 @@ def test_a_damaged_file_is_refused_and_one_that_states_more_than_it_holds(tmp_pa
         assert "cannot be read" in refusal(load_dictionary, location)
     with (tmp_path / "atoms.npy").open("wb") as file:
         np.savez(file, atoms=drawn(12, 5))
-    assert "archive" in refusal(load_dictionary, location)
+    assert "does not begin as one" in refusal(load_dictionary, location)
+    (tmp_path / "atoms.npy").write_text("0.5 1.5\n")
+    assert "does not begin as one" in refusal(load_dictionary, location)
 
 
 def test_several_tensors_without_a_configuration_are_no_dictionary(tmp_path):

@@ -14,13 +14,10 @@ from osae_theory.errors import InputError
 from osae_theory.metrics import chance_stability, cosines, sinkhorn_stability
 from osae_theory.progress import Step
 from realdata.comparison import compare as module
-from realdata.comparison.compare import (
-    compare,
-    default_prefixes,
-    long_work,
-    planned_prefixes,
-    prefix_scores,
-)
+from realdata.comparison import levels, prefixes, progress
+from realdata.comparison.compare import compare
+from realdata.comparison.prefixes import default_prefixes, long_work, planned_prefixes
+from realdata.comparison.scores import prefix_scores
 from realdata.comparison.text import document, markdown, pair_frame, summary_frame
 
 
@@ -157,8 +154,8 @@ def test_wide_prefixes_draw_the_chance_level_less_often(monkeypatch):
         asked[K] = n_draws
         return chance_stability(2, 2, n_draws=2)
 
-    monkeypatch.setattr(module, "chance_stability", recorded)
-    module.chance_levels(2, [4, 256, 4096, 65536])
+    monkeypatch.setattr(levels, "chance_stability", recorded)
+    levels.chance_levels(2, [4, 256, 4096, 65536])
     assert asked == {4: 200, 256: 50, 4096: 4, 65536: 2}
 
 
@@ -252,7 +249,7 @@ def test_intervals_stay_inside_the_bounds_of_the_scores_and_are_printed_as_they_
 
 
 def test_what_takes_long_is_told_before_it_begins(monkeypatch):
-    monkeypatch.setattr(module, "SLOW_ATOMS", 8)
+    monkeypatch.setattr(progress, "SLOW_ATOMS", 8)
     told = []
     compare(gaussian(2, K=9), [4, 9], told.append)
     assert told[:3] == [
@@ -265,8 +262,8 @@ def test_what_takes_long_is_told_before_it_begins(monkeypatch):
 
 
 def test_of_very_many_atoms_it_is_told_how_many_have_their_candidates(monkeypatch):
-    for name, value in (("SLOW_ATOMS", 8), ("MOST_DENSE", 8)):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(progress, "SLOW_ATOMS", 8)
+    monkeypatch.setattr(module, "MOST_DENSE", 8)
     monkeypatch.setattr("osae_theory.metrics.candidates.DENSE", 2)
     monkeypatch.setattr("osae_theory.metrics.candidates._BLOCK", 5)
     told = []
@@ -292,7 +289,7 @@ def test_only_what_takes_minutes_is_announced_with_the_cheaper_way():
 
 
 def test_correlations_for_which_there_is_no_memory_are_refused_with_what_they_need(monkeypatch):
-    monkeypatch.setattr(module, "available_memory", lambda: 32 * 1000**2)
+    monkeypatch.setattr(prefixes, "available_memory", lambda: 32 * 1000**2)
     shapes = {"a": (1001, 8), "b": (2000, 8)}
     message = (
         r"the correlations of 1,001 latents take 32,064,032 bytes of memory: expected at most"
@@ -302,7 +299,7 @@ def test_correlations_for_which_there_is_no_memory_are_refused_with_what_they_ne
         planned_prefixes(shapes, latents=True)
     assert planned_prefixes(shapes, [1000], latents=True) == (1000,)
     assert planned_prefixes(shapes)[-1] == 1001
-    monkeypatch.setattr(module, "available_memory", lambda: None)
+    monkeypatch.setattr(prefixes, "available_memory", lambda: None)
     assert planned_prefixes(shapes, latents=True)[-1] == 1001
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from osae_theory.metrics.intervals import estimate_shared
-from realdata.comparison.compare import PrefixScore
+from realdata.comparison.scores import PrefixScore
 from realdata.consistency.collection import Checkpoint, PairScore, pair_scores
 from realdata.consistency.differences import difference_frame, differences_from
 

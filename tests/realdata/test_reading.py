@@ -14,15 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 from osae_theory.errors import InputError
-from realdata.checkpoints.reading import (
-    Config,
-    Tensors,
-    positive,
-    read_json,
-    read_npz,
-    read_safetensors,
-    read_torch,
-)
+from realdata.checkpoints.contents import Config, Tensors, positive
+from realdata.checkpoints.files import read_json, read_npz, read_safetensors, read_torch
 
 
 class Payload:

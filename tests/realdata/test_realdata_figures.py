@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from osae_theory.metrics.intervals import Estimate
-from realdata.comparison.compare import chance_levels, compare
+from realdata.comparison.compare import compare
+from realdata.comparison.levels import chance_levels
 from realdata.consistency.collection import Checkpoint, CurvePoint, pair_scores, summarise
 from realdata.consistency.initialisation import (
     OWN_INITIALISATION,

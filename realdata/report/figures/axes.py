@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from osae_theory.metrics.intervals import Bounds
-from realdata.comparison.compare import BOUNDS
+from realdata.comparison.scores import BOUNDS
 
 SCORE_LABELS = MappingProxyType(
     {

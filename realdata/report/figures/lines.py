@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from osae_theory.errors import InputError, check_choice
 from osae_theory.metrics.intervals import Estimate
-from realdata.comparison.compare import SCORES
+from realdata.comparison.scores import SCORES
 from realdata.consistency.collection import CurvePoint
 from realdata.report.figures.axes import bounds, prefix_axis
 from realdata.report.figures.style import style_of
