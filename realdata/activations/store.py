@@ -23,6 +23,7 @@ from realdata.activations.rounding import restored
 from realdata.activations.rule import Calibration, CollectionSettings, Counts, Places
 from realdata.activations.standardisation import Standardisation
 from realdata.models.disk import sha256_of
+from realdata.text.packing import EVALUATION
 
 FORMAT = "osae-activations 1"
 MANIFEST = "manifest.json"
@@ -83,6 +84,14 @@ class ActivationStore:
             raise
         except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile) as error:
             raise damaged(folder, str(error) or type(error).__name__) from error
+
+    def check_for_training(self) -> None:
+        """Raise InputError if it is of an evaluation part, of which nothing may be learned."""
+        if self.manifest["text"]["part"] == EVALUATION:
+            raise InputError(
+                f"{self.folder} is of the {EVALUATION} part: expected one to train on, the training"
+                " part or the whole"
+            )
 
     @classmethod
     def _opened(cls, folder: Path, manifest: dict[str, Any], verify: bool) -> "ActivationStore":

@@ -15,7 +15,7 @@ from realdata.activations.store import ActivationStore
 from realdata.models.language import LanguageModel
 from realdata.models.loading import load
 from realdata.text.corpora import Corpus, find_corpus
-from realdata.text.packing import EVALUATION, PackedText, packed_part
+from realdata.text.packing import PackedText, packed_part
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +104,8 @@ def stream_like(
         not the one that it was collected from.
     """
     check_block(size, store.settings.shard)
+    store.check_for_training()
     named = store.manifest["text"]
-    if named["part"] == EVALUATION:
-        raise InputError(
-            f"{store.folder} is of the {EVALUATION} part: expected one to train on, the training"
-            " part or the whole"
-        )
     corpus = corpus or find_corpus(named["corpus"])
     model = model or load(store.manifest["model"], hook=store.manifest["hook"], device=device)
     n, context = store.contexts.shape

@@ -73,6 +73,7 @@ def _do(options: argparse.Namespace, command: str) -> None:
     methods = method_names(options.method)
     check_writable(options.out)
     store = ActivationStore.open(options.store)
+    store.check_for_training()
     with (
         started_processes(options.device) as processes,
         limited_threads(options.threads),

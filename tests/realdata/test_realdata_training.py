@@ -502,3 +502,14 @@ def test_train_prints_its_folder_alone_and_the_loss_beside(tmp_path, capsys):
         assert out == f"{tmp_path / 'o' / 'osae-seed-0'}\n"
         assert shown in said
         assert ("loss=" in said) == bool(shown)
+
+
+def test_nothing_is_trained_on_an_evaluation_part(tmp_path, capsys):
+    store = collect_all(TableModel(), small_preset(corpora=("one",)), tmp_path / "c", CORPORA)
+    options = "--K 16 --m 3 --steps 12 --lr 0.003".split()
+    heldout = str(store["one"].evaluation.folder)
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", heldout, *options, "--out", str(tmp_path / "o")])
+    said = capsys.readouterr().err
+    assert f"{heldout} is of the evaluation part: expected one to train on" in said
+    assert not (tmp_path / "o").exists()
