@@ -1,6 +1,10 @@
 """What is measured of a fit: Stab, Ord and their chance level, order, detection, reconstruction."""
 
-from osae_theory.metrics.candidates import CandidateMatching, match_candidates
+from osae_theory.metrics.candidates import (
+    CandidateMatching,
+    match_candidate_similarities,
+    match_candidates,
+)
 from osae_theory.metrics.chance import (
     ChanceLevel,
     OrderednessLevel,
@@ -93,6 +97,7 @@ __all__ = [
     "live_latents",
     "match",
     "match_activations",
+    "match_candidate_similarities",
     "match_candidates",
     "match_models",
     "match_rows",

@@ -7,9 +7,10 @@ is at most as similar as the last candidate: so the first, relaxed problem, in w
 as much as that, has an optimum that no matching exceeds. In the worst case, where very many atoms
 want the same few, memory is K^2 too.
 
-Candidates are chosen by products in float32, and what these may be off by is part of the bound;
-their similarities are float64. Pairs that are in every best matching over candidates, as those of
-shared atoms are, are settled first, which changes no optimum.
+Candidates of atoms are chosen by products in float32, and what these may be off by is part of the
+bound; their similarities are float64. Pairs that are in every best matching over candidates, as
+those of shared atoms are, are settled first, which changes no optimum. Whatever else is similar by
+a number in [-1, 1], latents by their correlations, is matched in the same way.
 """
 
 from collections.abc import Callable
@@ -30,9 +31,8 @@ from osae_theory.metrics.matching import (
     both_alive,
     common_width,
     live_atoms,
-    unit_columns,
-    unit_products,
 )
+from osae_theory.metrics.similarities import Cosines, Similarities
 from osae_theory.seeds import Axis, generator
 
 # So many atoms are matched densely.
@@ -44,8 +44,8 @@ MARGIN = 4 * _UNIT
 # Of so many nearest in single precision the nearest in double is taken.
 _CLOSE = 4
 CANDIDATES, ASSIGNMENT = "candidates", "assignment"
-# Rows a product, and products of rows with candidates, at a time.
-_BLOCK, _GATHERED = 512, 4096
+# Rows whose similarities are held at once.
+_BLOCK = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,15 +81,8 @@ def match_candidates(
         Dictionaries, atoms as columns of any norm; of one width unless a prefix is given.
     absolute, prefix, live
         As in `match`.
-    n_candidates : int
-        How many atoms of E an atom of D may be matched with. All products are taken, as in
-        `match`, but not kept: memory grows like K times this.
-    tie_seed : int
-        Decides among matchings of the same sum.
-    on_progress : callable, optional
-        Called as on_progress(stage, done) before each block of atoms whose candidates are
-        searched and before each assignment; done is the number of atoms of D whose first
-        candidates are known, and the stage CANDIDATES or ASSIGNMENT.
+    n_candidates, tie_seed, on_progress
+        As in `match_candidate_similarities`.
 
     Returns
     -------
@@ -106,12 +99,58 @@ def match_candidates(
     --------
     match : the best matching, for some thousands of atoms.
     """
-    check_integer("n_candidates", n_candidates, 1)
-    check_integer("tie_seed", tie_seed, 0)
     _check_fit(D, E)
     width = common_width(D.shape[1], E.shape[1], prefix)
     alive = both_alive(live, live_atoms(D), live_atoms(E))
-    U, V = unit_columns(D[:, :width]).T.copy(), unit_columns(E[:, :width]).T.copy()
+    return match_candidate_similarities(
+        Cosines.of(D[:, :width], E[:, :width]),
+        absolute,
+        n_candidates=n_candidates,
+        live=(alive[0][:width], alive[1][:width]),
+        tie_seed=tie_seed,
+        on_progress=on_progress,
+    )
+
+
+def match_candidate_similarities(
+    similarities: Similarities,
+    absolute: bool = False,
+    *,
+    n_candidates: int = 32,
+    live: Liveness | None = None,
+    tie_seed: int = 0,
+    on_progress: Callable[[str, int], None] | None = None,
+) -> CandidateMatching:
+    """Match rows one to one with columns over each row's nearest few: for very many of them.
+
+    Parameters
+    ----------
+    similarities : Similarities
+        As many rows as columns.
+    absolute : bool
+        Maximise the sum of |similarity| instead of the sum of similarity.
+    n_candidates : int
+        How many columns a row may be matched with. All similarities are computed but not kept:
+        memory grows like n times this.
+    live : pair of (n,) and (n',) bool, optional
+        Which enter Ord; by default those that are similar to anything at all.
+    tie_seed : int
+        Decides among matchings of the same sum.
+    on_progress : callable, optional
+        Called as on_progress(stage, done) before each block of rows whose candidates are
+        searched and before each assignment; done is the number of rows whose first candidates are
+        known, and the stage CANDIDATES or ASSIGNMENT.
+
+    Raises
+    ------
+    InputError
+        If there are not as many rows as columns, there is not at least one candidate, or `live`
+        does not fit.
+    """
+    check_integer("n_candidates", n_candidates, 1)
+    check_integer("tie_seed", tie_seed, 0)
+    width = common_width(*similarities.shape, None)
+    alive = both_alive(live, *similarities.alive)
     permutation = np.full(width, LEFT)
     rows = columns = np.arange(width)
     # Drawn orders, so that among equal optima no index is favoured.
@@ -125,7 +164,7 @@ def match_candidates(
     while len(rows) > DENSE:
         rows, columns = drawn.permutation(rows), drawn.permutation(columns)
         told = report if bound is None else again
-        found, total = _relaxed(U[rows], V[columns], kept, absolute, told)
+        found, total = _relaxed(similarities.taken(rows, columns), kept, absolute, told)
         bound = total / width if bound is None else bound
         kept *= 2
         matched = found != LEFT
@@ -135,13 +174,13 @@ def match_candidates(
         rows, columns = rows[~matched], columns[left]
     if len(rows):
         again(ASSIGNMENT, 0)
-        S = unit_products(U[rows].T, V[columns].T)
+        S = similarities.taken(rows, columns).whole()
         permutation[rows] = columns[assign(np.abs(S) if absolute else S, tie_seed)]
-    similarities = np.clip(np.einsum("kd,kd->k", U, V[permutation]), -1.0, 1.0)
-    both = alive[0][:width] & alive[1][:width][permutation]
-    result = Matching(permutation, similarities, absolute, both)
+    own = np.clip(similarities.chosen(permutation[:, None])[:, 0], -1.0, 1.0)
+    both = alive[0] & alive[1][permutation]
+    result = Matching(permutation, own, absolute, both)
     best = result.stability if bound is None else max(bound, result.stability)
-    return CandidateMatching(permutation, similarities, absolute, both, best)
+    return CandidateMatching(permutation, own, absolute, both, best)
 
 
 @at_the_door
@@ -169,11 +208,11 @@ def nearest_atoms(
     """
     _check_fit(D, E)
     check_integer("the number of E's atoms", E.shape[1], 1)
-    U, V = unit_columns(D).T.copy(), unit_columns(E).T.copy()
+    own = Cosines.of(D, E)
     # In their own order, so that of equal cosines the first is taken.
-    close = np.sort(_nearest(U, V, min(_CLOSE, len(V)), absolute=False)[0], axis=1)
+    close = np.sort(_nearest(own, min(_CLOSE, E.shape[1]), absolute=False)[0], axis=1)
     close[~live_atoms(D)] = np.arange(close.shape[1])
-    cosine = _products(U, V, close)
+    cosine = own.chosen(close)
     best = cosine.argmax(axis=1)[:, None]
     found, values = (np.take_along_axis(each, best, axis=1)[:, 0] for each in (close, cosine))
     return found, np.clip(values, -1.0, 1.0)
@@ -187,8 +226,7 @@ def _check_fit(D: Float[np.ndarray, "d K"], E: Float[np.ndarray, "d_other K_othe
 
 
 def _relaxed(
-    U: Float[np.ndarray, "n d"],
-    V: Float[np.ndarray, "n d"],
+    similarities: Similarities,
     n_candidates: int,
     absolute: bool,
     report: Callable[[str, int], None] = lambda stage, done: None,
@@ -197,24 +235,25 @@ def _relaxed(
 
     Nobody counts as much as anybody who is no candidate could, but less than the best candidate.
     """
-    n, kept = len(U), min(n_candidates, len(V))
-    nearest, others = _nearest(U, V, kept, absolute, report)
+    n, n_columns = similarities.shape
+    kept = min(n_candidates, n_columns)
+    nearest, others = _nearest(similarities, kept, absolute, report)
     report(ASSIGNMENT, n)
     values = np.empty((n, kept + 1))
-    products = _products(U, V, nearest)
+    products = similarities.chosen(nearest)
     values[:, :kept] = np.abs(products, out=products) if absolute else products
     best = values[:, :kept].max(axis=1)
     values[:, kept] = np.minimum(others, best - MARGIN)
     # What was taken off the worth of nobody, any matching may be short of.
-    lowered = float(np.maximum(others - values[:, kept], 0.0).sum()) if kept < len(V) else 0.0
+    lowered = float(np.maximum(others - values[:, kept], 0.0).sum()) if kept < n_columns else 0.0
     # An edge of weight 0 would be none: all are lifted alike, which changes no best matching.
     lifted = np.rint((values + 3.0) / _UNIT)
-    found = _settled(lifted, nearest, len(V))
+    found = _settled(lifted, nearest, n_columns)
     open_rows = np.flatnonzero(found == LEFT)
     if len(open_rows):
-        taken = np.zeros(len(V) + n, dtype=bool)
+        taken = np.zeros(n_columns + n, dtype=bool)
         taken[found[found != LEFT]] = True
-        choices = np.hstack([nearest, len(V) + np.arange(n)[:, None]])[open_rows]
+        choices = np.hstack([nearest, n_columns + np.arange(n)[:, None]])[open_rows]
         free = ~taken[choices]
         weights = csr_array(
             (
@@ -222,28 +261,16 @@ def _relaxed(
                 choices[free],
                 np.concatenate([[0], np.cumsum(free.sum(axis=1))]),
             ),
-            shape=(len(open_rows), len(V) + n),
+            shape=(len(open_rows), n_columns + n),
         )
         rows, columns = min_weight_full_bipartite_matching(weights, maximize=True)
         found[open_rows[rows]] = columns
     # Whole numbers, far below 2^53: the sum is exact.
     chosen = np.where(nearest == found[:, None], lifted[:, :kept], 0.0).max(axis=1)
-    total = float(np.where(found < len(V), chosen, lifted[:, kept]).sum()) * _UNIT - 3.0 * n
+    total = float(np.where(found < n_columns, chosen, lifted[:, kept]).sum()) * _UNIT - 3.0 * n
     # Each weight was rounded by half a unit at most.
     total += lowered + n * _UNIT / 2
-    return np.where(found < len(V), found, LEFT), total
-
-
-def _products(
-    U: Float[np.ndarray, "n d"], V: Float[np.ndarray, "n_other d"], chosen: Int[np.ndarray, "n c"]
-) -> Float[np.ndarray, "n c"]:
-    """Return the scalar products of each row of U with the rows of V chosen for it."""
-    found = np.empty(chosen.shape)
-    size = max(_GATHERED // chosen.shape[1], 1)
-    for start in range(0, len(U), size):
-        part = slice(start, start + size)
-        found[part] = np.einsum("kd,kcd->kc", U[part], V[chosen[part]])
-    return found
+    return np.where(found < n_columns, found, LEFT), total
 
 
 def _settled(
@@ -277,40 +304,28 @@ def _settled(
 
 
 def _nearest(
-    U: Float[np.ndarray, "n d"],
-    V: Float[np.ndarray, "n_other d"],
+    similarities: Similarities,
     kept: int,
     absolute: bool,
     report: Callable[[str, int], None] = lambda stage, done: None,
 ) -> tuple[Int[np.ndarray, "n kept"], Float[np.ndarray, " n"]]:
-    """Return the `kept` rows of V most similar to each of U, and what no other one exceeds.
+    """Return the `kept` columns most similar to each row, and what no other one exceeds.
 
     Where there are no others that is -2.
     """
-    n, n_others = len(U), len(V) - kept
+    n, n_columns = similarities.shape
     nearest = np.empty((n, kept), dtype=np.int64)
     last = np.empty(n)
-    # Single precision is enough to choose, as the bound knows what it may have missed.
-    first, second = U.astype(np.float32), V.astype(np.float32).T
     for start in range(0, n, _BLOCK):
         report(CANDIDATES, start)
         part = slice(start, start + _BLOCK)
-        S = torch.from_numpy(first[part] @ second)
+        S = torch.from_numpy(similarities.rows(part))
         found = (S.abs_() if absolute else S).topk(kept, dim=1)
         nearest[part] = found.indices.numpy()
         last[part] = found.values[:, -1].numpy()
-    # To a zero row all are alike: each takes others, or all of them would want the same few.
-    zero = np.flatnonzero(~(U != 0).any(axis=1))
-    nearest[zero] = (zero[:, None] + np.arange(kept)) % len(V)
-    last[zero] = 0.0
-    return nearest, last + _rounding(U.shape[1]) if n_others else np.full(n, -2.0)
-
-
-def _rounding(d: int) -> float:
-    """Return what a product of unit vectors may be off by, rounded and multiplied in float32.
-
-    It is gamma_n, n = d + 2, of Higham (2002), Accuracy and Stability of Numerical Algorithms,
-    section 3.1, with two more for vectors that are of norm 1 to float64 only.
-    """
-    units = (d + 4) * 2.0**-24
-    return units / (1.0 - units)
+    # To a row that is similar to nothing all are alike: each takes others, or all of them would
+    # want the same few.
+    alike = np.flatnonzero(~similarities.alive[0])
+    nearest[alike] = (alike[:, None] + np.arange(kept)) % n_columns
+    last[alike] = 0.0
+    return nearest, last + similarities.error if kept < n_columns else np.full(n, -2.0)

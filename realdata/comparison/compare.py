@@ -20,12 +20,13 @@ from osae_theory.metrics import (
 from osae_theory.metrics.chance import MOST_DENSE
 from osae_theory.metrics.intervals import Bounds, Estimate, estimate_shared
 from osae_theory.metrics.matching import Liveness
+from osae_theory.metrics.similarities import Cosines, Similarities
 from realdata.comparison.dictionaries import TRAINED, Dictionary
 from realdata.comparison.levels import Chance, chance_levels, zero_rows
 from realdata.comparison.prefixes import planned_prefixes, shapes_of
-from realdata.comparison.progress import OnProgress, teller
+from realdata.comparison.progress import OnProgress, Tell, teller
 from realdata.comparison.scores import BOUNDS, PrefixScore, large_score, prefix_scores
-from realdata.latents.sparse import latent_correlations
+from realdata.latents.correlations import LatentCorrelations, latent_correlations
 
 # The same of their spans; these have no place in what is estimated of correlations.
 SUBSPACE_BOUNDS: Mapping[str, Bounds] = MappingProxyType(
@@ -147,18 +148,17 @@ def compare(
     if temperature is not None:
         check_real("temperature", temperature, above=0.0)
     d = next(iter(decoders.values())).shape[1]
-    dense = [prefix for prefix in sizes if prefix <= MOST_DENSE]
-    most = dense[-1] if dense else 0
 
     def scores(a: str, b: str, alive: Liveness | None, place: int) -> list[PrefixScore]:
         D, E = decoders[a].T, decoders[b].T
-        tell = teller(f"{a} with {b}", on_progress)
-        found = []
-        if dense:
-            known = None if alive is None else (alive[0][:most], alive[1][:most])
-            found += prefix_scores(cosines(D[:, :most], E[:, :most]), dense, known, place, tell)
-        found += [large_score(D, E, size, alive, place, tell) for size in sizes[len(dense) :]]
-        return found
+        return _scores(
+            sizes,
+            lambda most: cosines(D[:, :most], E[:, :most]),
+            lambda size: Cosines.of(D[:, :size], E[:, :size]),
+            alive,
+            place,
+            teller(f"{a} with {b}", on_progress),
+        )
 
     found = _compared(tuple(decoders), d, sizes, scores, live, order)
     pairs = tuple(
@@ -239,17 +239,53 @@ def compare_latents(
     sizes = planned_prefixes(shapes_of(dictionaries), prefixes, latents=True)
     by_name = {one.name: one for one in dictionaries}
 
-    def scores(a: str, b: str, alive: Liveness | None, place: int) -> tuple[PrefixScore, ...]:
+    def scores(a: str, b: str, alive: Liveness | None, place: int) -> list[PrefixScore]:
         first, second = by_name[a], by_name[b]
-        kept = [one.order[: sizes[-1]] for one in (first, second)]
-        S = latent_correlations(first.latents, second.latents, *kept)
-        known = None if alive is None else (alive[0][: sizes[-1]], alive[1][: sizes[-1]])
-        tell = teller(f"{a} with {b} by activations", on_progress)
-        return prefix_scores(S, sizes, known, place, tell)
+        sides = (first.latents, second.latents)
+        return _scores(
+            sizes,
+            lambda most: latent_correlations(*sides, first.order[:most], second.order[:most]),
+            lambda size: LatentCorrelations.of(*sides, first.order[:size], second.order[:size]),
+            alive,
+            place,
+            teller(f"{a} with {b} by activations", on_progress),
+        )
 
     live = {one.name: one.live for one in dictionaries}
     d, order = dictionaries[0].autoencoder.d, dictionaries[0].order_name
     return _compared(tuple(by_name), d, sizes, scores, live, order)
+
+
+def _scores(
+    sizes: Sequence[int],
+    table: Callable[[int], Float[np.ndarray, "p p_other"]],
+    some: Callable[[int], Similarities],
+    alive: Liveness | None,
+    tie_seed: int,
+    tell: Tell,
+) -> list[PrefixScore]:
+    """Return the scores of a pair at all prefixes: by a table up to 4,096, over candidates beyond.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        The prefixes, rising.
+    table, some : callable
+        Take a prefix, and return all similarities of so many, and similarities that are not held.
+    alive, tie_seed, tell
+        As in `prefix_scores`.
+    """
+
+    def known(prefix: int) -> Liveness | None:
+        return None if alive is None else (alive[0][:prefix], alive[1][:prefix])
+
+    dense = [prefix for prefix in sizes if prefix <= MOST_DENSE]
+    found: list[PrefixScore] = []
+    if dense:
+        most = dense[-1]
+        found += prefix_scores(table(most), dense, known(most), tie_seed, tell)
+    large = sizes[len(dense) :]
+    return found + [large_score(some(size), known(size), tie_seed, tell) for size in large]
 
 
 def _compared(

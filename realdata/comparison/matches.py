@@ -18,7 +18,7 @@ from osae_theory.metrics.candidates import nearest_atoms
 from osae_theory.metrics.chance import MOST_DENSE
 from osae_theory.progress import Step
 from realdata.comparison.dictionaries import Dictionary
-from realdata.latents.sparse import paired_correlations
+from realdata.latents.correlations import paired_correlations
 
 THRESHOLD = 0.7
 SHARED, SPLIT, ALONE = "shared", "split", "alone"

@@ -60,7 +60,8 @@ def planned_prefixes(
     prefixes : sequence of int, optional
         As in `compare`.
     latents : bool
-        Whether latents are compared by their correlations, too, of which a table is held.
+        Whether latents are compared by their correlations, too, of which a table is held up to
+        4,096.
 
     Raises
     ------
@@ -77,11 +78,11 @@ def planned_prefixes(
         if d != length:
             raise InputError(f"{name} has atoms of length {d}: expected {length}, as in {first}")
     sizes = checked_prefixes(prefixes, min(K for K, _ in shapes.values()))
-    free = available_memory()
-    if latents and free is not None and (needed := _TABLES * 8 * sizes[-1] ** 2) > free:
+    free, held = available_memory(), max((p for p in sizes if p <= MOST_DENSE), default=0)
+    if latents and free is not None and (needed := _TABLES * 8 * held**2) > free:
         most = math.isqrt(free // (_TABLES * 8))
         raise InputError(
-            f"the correlations of {sizes[-1]:,} latents take {needed:,} bytes of memory: expected"
+            f"the correlations of {held:,} latents take {needed:,} bytes of memory: expected"
             f" at most {free:,}, which are free (--prefixes of at most {most:,}, or no"
             " --activations)"
         )

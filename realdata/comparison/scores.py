@@ -12,7 +12,7 @@ from osae_theory.metrics import (
     CandidateMatching,
     Matching,
     live_atoms,
-    match_candidates,
+    match_candidate_similarities,
     match_similarities,
     orderedness_range,
 )
@@ -20,6 +20,7 @@ from osae_theory.metrics.assignment import ENUMERABLE
 from osae_theory.metrics.candidates import ASSIGNMENT
 from osae_theory.metrics.intervals import Bounds
 from osae_theory.metrics.matching import Liveness, both_alive
+from osae_theory.metrics.similarities import Similarities
 from realdata.comparison.progress import Tell
 
 SCORES = ("stab", "stab_abs", "ord", "ord_abs")
@@ -123,14 +124,21 @@ def _prefix_score(
 
 
 def large_score(
-    D: Float[np.ndarray, "d K"],
-    E: Float[np.ndarray, "d K_other"],
-    prefix: int,
+    similarities: Similarities,
     live: Liveness | None,
     tie_seed: int,
     tell: Tell,
 ) -> PrefixScore:
-    """Return Stab and Ord of so many atoms that their cosines do not fit into memory."""
+    """Return Stab and Ord of so many atoms or latents that their similarities are not held.
+
+    Parameters
+    ----------
+    similarities : Similarities
+        Of the first atoms or latents of both sides, as many as the prefix.
+    live, tie_seed, tell
+        As in `prefix_scores`; told of, too, are rows whose candidates are known.
+    """
+    prefix, _ = similarities.shape
 
     def found(absolute: bool) -> CandidateMatching:
         before = prefix if absolute else 0
@@ -138,8 +146,8 @@ def large_score(
         def report(stage: str, done: int) -> None:
             tell(prefix, before + done, 2 * prefix, stage)
 
-        return match_candidates(
-            D, E, absolute, prefix, live=live, tie_seed=tie_seed, on_progress=report
+        return match_candidate_similarities(
+            similarities, absolute, live=live, tie_seed=tie_seed, on_progress=report
         )
 
     signed, absolute = found(absolute=False), found(absolute=True)

@@ -18,7 +18,8 @@ from osae_theory.seeds import Axis, derived_seed
 from realdata.comparison.prefixes import checked_prefixes
 from realdata.comparison.scores import BOUNDS, PrefixScore, prefix_scores
 from realdata.comparison.text import estimate_fields, flat_intervals
-from realdata.latents.sparse import LatentChunk, latent_correlations, order_by_contribution
+from realdata.latents.correlations import latent_correlations
+from realdata.latents.sparse import LatentChunk, order_by_contribution
 
 TRAINED = "trained"
 SHARE = (0.0, 1.0)

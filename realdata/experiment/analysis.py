@@ -35,8 +35,8 @@ from realdata.consistency.stitching import Stitching, StitchingRule, stitch
 from realdata.experiment.evaluation import Evaluation, residual_chunks, standardised_decoder
 from realdata.experiment.presets import Preset
 from realdata.experiment.stores import Stores
+from realdata.latents.correlations import latent_correlations
 from realdata.latents.quality import pca_fvu
-from realdata.latents.sparse import latent_correlations
 
 MOVED_BELOW = 0.9
 # What the others' consistency is held against, sorted afterwards.

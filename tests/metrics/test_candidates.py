@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from osae_theory.errors import InputError
 from osae_theory.metrics import candidates, cosines, match, match_candidates
 from osae_theory.metrics.candidates import ASSIGNMENT, CANDIDATES, nearest_atoms
+from osae_theory.metrics.similarities import Cosines, single_rounding
 
 
 def dictionaries(d, K, seed, shared=0):
@@ -98,7 +99,7 @@ def test_what_is_settled_first_is_in_the_best_matching_over_candidates(
     K, shared, n_candidates, absolute, seed
 ):
     D, E = dictionaries(6, K, seed, min(shared, K))
-    given = (*((one / np.linalg.norm(one, axis=0)).T for one in (D, E)), n_candidates, absolute)
+    given = (Cosines.of(D, E), n_candidates, absolute)
     found, total = candidates._relaxed(*given)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(candidates, "_settled", lambda weights, *others: np.full(len(weights), -1))
@@ -123,7 +124,7 @@ def test_single_precision_is_off_by_no_more_than_is_allowed_for(d, seed):
     U, V = rng.standard_normal((2, 5, d)) + rng.integers(0, 2)
     U, V = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (U, V))
     error = np.abs(U.astype(np.float32) @ V.astype(np.float32).T - U @ V.T)
-    assert error.max() <= candidates._rounding(d)
+    assert error.max() <= single_rounding(d)
 
 
 def test_a_prefix_dead_atoms_and_zero_rows_count_as_in_match():
@@ -143,7 +144,7 @@ def test_dead_atoms_by_the_hundred_want_different_partners(monkeypatch):
     D[:, 100:], E[:, :250] = 0.0, 0.0
     rounds, relaxed = [], candidates._relaxed
     monkeypatch.setattr(
-        candidates, "_relaxed", lambda *given: rounds.append(len(given[0])) or relaxed(*given)
+        candidates, "_relaxed", lambda *given: rounds.append(given[0].shape[0]) or relaxed(*given)
     )
     found, best = match_candidates(D, E, n_candidates=8), match(D, E).stability
     assert sorted(found.permutation) == list(range(400))

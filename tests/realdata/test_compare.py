@@ -299,6 +299,11 @@ def test_correlations_for_which_there_is_no_memory_are_refused_with_what_they_ne
         planned_prefixes(shapes, latents=True)
     assert planned_prefixes(shapes, [1000], latents=True) == (1000,)
     assert planned_prefixes(shapes)[-1] == 1001
+    # Beyond 4,096 no table is held, up to there one is.
+    wide = {"a": (5000, 8), "b": (5000, 8)}
+    assert planned_prefixes(wide, [8, 5000], latents=True) == (8, 5000)
+    with pytest.raises(InputError, match="the correlations of 4,096 latents take"):
+        planned_prefixes(wide, latents=True)
     monkeypatch.setattr(prefixes, "available_memory", lambda: None)
     assert planned_prefixes(shapes, latents=True)[-1] == 1001
 

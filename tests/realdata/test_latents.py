@@ -5,14 +5,13 @@ from hypothesis import strategies as st
 
 from osae_theory.errors import InputError
 from osae_theory.metrics import LatentStatistics, activation_correlations
-from realdata.latents import sparse as module
-from realdata.latents.sparse import (
-    SparseLatents,
-    as_sparse,
+from realdata.latents import correlations as module
+from realdata.latents.correlations import (
+    LatentCorrelations,
     latent_correlations,
-    latent_statistics,
     paired_correlations,
 )
+from realdata.latents.sparse import SparseLatents, as_sparse, latent_statistics
 from small_saes import cut, drawn_latents
 
 seeds = st.integers(0, 2**32 - 1)
@@ -47,6 +46,44 @@ def test_correlations_of_pairs_are_those_of_the_table(n, K, size, seed):
     table = latent_correlations(cut(first, size), cut(second, size))
     found = paired_correlations(cut(first, size), cut(second, size), one, other)
     np.testing.assert_allclose(found, table[one, other], atol=1e-12)
+
+
+@given(n=st.integers(2, 30), K=st.integers(1, 8), size=st.integers(1, 30), seed=seeds)
+def test_correlations_that_are_not_held_are_those_of_the_table(n, K, size, seed):
+    first, _ = drawn_latents(n, K, min(K, 3), seed)
+    second, _ = drawn_latents(n, K + 2, min(K, 3), seed + 1)
+    rng = np.random.default_rng(seed)
+    one, other = rng.permutation(K), rng.permutation(K + 2)[:K]
+    table = latent_correlations(cut(first, size), cut(second, size), one, other)
+    some = LatentCorrelations.of(cut(first, size), cut(second, size), one, other)
+    assert some.shape == table.shape
+    # The table subtracts products of means, this quotients of them: both may be off.
+    np.testing.assert_allclose(some.whole(), table, atol=1e-9)
+    np.testing.assert_allclose(some.rows(slice(1, 3)), table[1:3], atol=1e-9)
+    chosen = rng.integers(0, K, (K, 2))
+    expected = np.take_along_axis(table, chosen, axis=1)
+    np.testing.assert_allclose(some.chosen(chosen), expected, atol=1e-9)
+    rows, columns = rng.permutation(K)[: K // 2 + 1], rng.permutation(K)[: K // 2 + 1]
+    np.testing.assert_allclose(
+        some.taken(rows, columns).whole(), table[np.ix_(rows, columns)], atol=1e-9
+    )
+    for alive, correlated in zip(
+        some.alive, ((table != 0).any(1), (table != 0).any(0)), strict=True
+    ):
+        assert not (correlated & ~alive).any()
+
+
+def test_correlations_are_off_by_no_more_than_is_said():
+    rng = np.random.default_rng(0)
+    Z, W = 1e3 + rng.standard_normal((2, 5000, 6))
+    some = LatentCorrelations.of([Z], [W], np.arange(6), np.arange(6))
+    sides = []
+    for one in (Z, W):
+        exact = one.astype(np.longdouble)
+        centred = exact - exact.mean(axis=0)
+        sides.append(centred / np.sqrt((centred**2).sum(axis=0)))
+    off = np.abs(some.rows(slice(None)) - sides[0].T @ sides[1]).max()
+    assert 1e-13 < off < some.error
 
 
 def test_rows_at_a_time_make_no_difference(monkeypatch):

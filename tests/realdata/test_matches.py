@@ -102,6 +102,28 @@ def tied(seed):
     return np.random.default_rng(seed).permutation(np.concatenate([rows, rows]))
 
 
+def test_very_many_latents_are_matched_by_their_correlations_over_the_nearest(
+    monkeypatch, tmp_path
+):
+    rng = np.random.default_rng(0)
+    given = [dictionary(rng.standard_normal((12, D)), name) for name in "abc"]
+    np.save(tmp_path / "x.npy", rng.standard_normal((300, D)).astype(np.float32))
+    given = on_activations(given, tmp_path / "x.npy")
+    told = []
+    dense = compare_latents(given, [4, 12])
+    monkeypatch.setattr(comparing, "MOST_DENSE", 8)
+    monkeypatch.setattr("osae_theory.metrics.candidates.DENSE", 2)
+    monkeypatch.setattr("realdata.comparison.progress.SLOW_ATOMS", 8)
+    large = compare_latents(given, [4, 12], told.append)
+    for one, other in zip(dense.pairs, large.pairs, strict=True):
+        assert other.score.stab == pytest.approx(one.score.stab, abs=1e-9)
+        assert other.score.stab_abs == pytest.approx(one.score.stab_abs, abs=1e-9)
+        assert other.score.ord == pytest.approx(one.score.ord, abs=1e-9)
+        if one.score.prefix == 12:
+            assert one.score.stab <= other.score.stab_bound < one.score.stab + 1e-6
+    assert {step.stage for step in told} == {"candidates", "assignment"}
+
+
 @pytest.mark.parametrize("most_dense", [4096, 2])
 def test_a_pair_is_matched_in_one_way_wherever_it_is_told(monkeypatch, tmp_path, most_dense):
     for where in (module, comparing):
