@@ -122,10 +122,10 @@ class LatentCorrelations(Similarities):
         cls,
         first: Iterable[LatentChunk],
         second: Iterable[LatentChunk],
-        first_latents: Int[np.ndarray, " p"],
-        second_latents: Int[np.ndarray, " p_other"],
+        first_latents: Int[np.ndarray, " p"] | None = None,
+        second_latents: Int[np.ndarray, " p_other"] | None = None,
     ) -> "LatentCorrelations":
-        """Return the correlations of some latents, in the order given.
+        """Return the correlations of some latents, in the order given; by default of all.
 
         Parameters and errors are those of `latent_correlations`; the
         activations of these latents are held in memory.
