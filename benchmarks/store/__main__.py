@@ -15,6 +15,7 @@ from benchmarks.store.export import export
 from benchmarks.store.folder import Store
 from benchmarks.store.merging import sizes
 from benchmarks.store.overview import overview
+from benchmarks.store.selection import selected
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import InputError, JobError
 from osae_theory.progress import progress
@@ -41,6 +42,17 @@ def parser() -> Parser:
                 "target", type=Path, metavar="TARGET", help="a new folder, or a store to replace"
             )
             command.add_argument("--arrays", action="store_true", help="copy the arrays too")
+            command.add_argument(
+                "--problem",
+                action="append",
+                metavar="NAME",
+                help="copy the runs of this problem alone, as `list` names it; may be given again",
+            )
+            command.add_argument(
+                "--complete",
+                action="store_true",
+                help="copy the problem draws alone on which every method has all its runs",
+            )
     return p
 
 
@@ -76,7 +88,10 @@ def _merge(store: Store, options: argparse.Namespace) -> None:
 
 
 def _export(store: Store, options: argparse.Namespace) -> None:
-    copy = export(store, options.target, options.arrays)
+    runs = None
+    if options.problem or options.complete:
+        runs = selected(store.frames(vectors=False).runs, options.problem, options.complete)
+    copy = export(store, options.target, options.arrays, runs)
     print(f"{copy.folder}: {_content(copy)}")
 
 
@@ -90,7 +105,7 @@ COMMANDS: Mapping[str, tuple[_Job, str]] = MappingProxyType(
         "list": (_list, "print runs by problem, method and status"),
         "check": (_check, "read all of it, and say what is wrong or remarkable"),
         "merge": (_merge, "make few large parts of many small ones"),
-        "export": (_export, "copy the runs without their arrays, for publication"),
+        "export": (_export, "copy runs without their arrays, for publication"),
     }
 )
 

@@ -3,8 +3,12 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool
 
 from benchmarks.store import merging
 from benchmarks.store.arrays import FOLDER as ARRAYS
@@ -18,7 +22,9 @@ from osae_theory.files import scratch_folder
 _NAME_LENGTH = 32
 
 
-def export(source: Store, folder: Path, with_arrays: bool = False) -> Store:
+def export(
+    source: Store, folder: Path, with_arrays: bool = False, runs: Collection[str] | None = None
+) -> Store:
     """Copy a store's runs to another folder, and return the store there.
 
     The same content gives parts of the same names: a copy that is made again changes only what
@@ -33,6 +39,8 @@ def export(source: Store, folder: Path, with_arrays: bool = False) -> Store:
         New or empty, or a store's.
     with_arrays : bool
         Whether the runs' arrays are copied too.
+    runs : collection of str, optional
+        Ids of the runs that are copied; by default of all.
 
     Raises
     ------
@@ -49,16 +57,35 @@ def export(source: Store, folder: Path, with_arrays: bool = False) -> Store:
             f"{folder} holds a store with arrays: expected --arrays, or a folder without any"
         )
     parts = list(read_parts(source.folder / merging.PARTS, EVERYTHING).values())
+    if runs is not None:
+        parts = [_of_runs(part, runs) for part in parts]
+    copied = (source.statuses() if runs is None else runs) if with_arrays else ()
     target = Store.at(folder, create=True)
     with merging.refusals(folder), scratch_folder(folder) as scratch:
         names = _write(scratch, merging.merged_tables(parts))
-        _replace_arrays(source, folder, scratch, with_arrays)
+        _replace_arrays(source, folder, scratch, copied)
         there = part_names(folder / merging.PARTS)
         for name in names:
             if name not in there:
                 merging.place(folder, scratch / name)
         merging.remove_parts(folder, scratch, set(there) - set(names))
     return target
+
+
+def _of_runs(part: Tables, runs: Collection[str]) -> Tables:
+    """Return the rows of a part that are of these runs, pairs where both are."""
+    ids = list(runs)
+
+    def among(table: pa.Table, name: str, known: list[str]) -> Bool[np.ndarray, " rows"]:
+        return table[name].cast(pa.string()).to_pandas().isin(known).to_numpy()
+
+    def kept(table: pa.Table) -> pa.Table:
+        mask = among(table, "run", ids)
+        if "other" in table.column_names:
+            mask &= among(table, "other", ["", *ids])
+        return table.filter(pa.array(mask))
+
+    return {name: kept(table) for name, table in part.items()}
 
 
 def _write(scratch: Path, parts: Iterable[Tables]) -> list[str]:
@@ -73,10 +100,10 @@ def _write(scratch: Path, parts: Iterable[Tables]) -> list[str]:
     return names
 
 
-def _replace_arrays(source: Store, folder: Path, scratch: Path, with_arrays: bool) -> None:
-    """Put copies of the arrays of a store's runs in place of those that are there."""
+def _replace_arrays(source: Store, folder: Path, scratch: Path, runs: Collection[str]) -> None:
+    """Put copies of the arrays of some of a store's runs in place of those that are there."""
     new = scratch / "new"
-    for run in source.statuses() if with_arrays else ():
+    for run in runs:
         path = arrays_file(source.folder, run)
         if path.exists():
             copy = arrays_file(new, run)

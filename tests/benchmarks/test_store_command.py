@@ -174,6 +174,39 @@ def test_an_export_replaces_the_store_that_is_there_and_no_other_file(store, tmp
     assert (target / "report" / "table.md").read_text() == "a table"
 
 
+def test_an_export_of_one_problem_holds_what_a_store_of_it_alone_would(capsys, tmp_path):
+    both, alone = (Store.at(tmp_path / name, create=True) for name in ("both", "alone"))
+    outcomes = made_up_outcomes(made_up_specs(2, 2, 2), arrays=True)
+    both.add(Results(outcomes))
+    first = outcomes[0].spec.setting.case.params
+    alone.add(Results([one for one in outcomes if one.spec.setting.case.params == first]))
+    [problem] = alone.frames().runs["cell"].astype(str).unique()
+    copy = tmp_path / "copy"
+    options = ("--arrays", "--problem", problem)
+    assert called(capsys, "export", both.folder, copy, *options)[0] == 0
+    assert_same(Store.at(copy), alone)
+    assert Store.at(copy).check() == []
+    assert len(list(copy.rglob("*.safetensors"))) == len(alone.frames().runs)
+    code, line = refused(capsys, "export", both.folder, tmp_path / "none", "--problem", "toy")
+    assert (code, "problem 'toy'" in line, problem in line) == (2, True, True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_export_of_complete_draws_leaves_out_those_that_a_method_lacks(capsys, tmp_path):
+    outcomes = made_up_outcomes(made_up_specs(1, 3, 2))
+    draws = list(dict.fromkeys(one.spec.setting.case.problem_seed for one in outcomes))
+    osae = [[], [], []]
+    for one in outcomes:
+        if one.spec.setting.method == "osae":
+            osae[draws.index(one.spec.setting.case.problem_seed)].append(one.spec.id)
+    # On the second draw it has one run of its two, on the third none.
+    left_out = {osae[1][0], *osae[2]}
+    store = Store.at(tmp_path / "store", create=True)
+    store.add(Results([one for one in outcomes if one.spec.id not in left_out]))
+    assert called(capsys, "export", store.folder, tmp_path / "copy", "--complete")[0] == 0
+    assert set(Store.at(tmp_path / "copy").frames().runs["problem_seed"]) == {draws[0]}
+
+
 def test_an_export_deletes_no_arrays_without_replacing_them(capsys, store, tmp_path):
     target = tmp_path / "copy"
     old = Store.at(target, create=True)
