@@ -82,7 +82,7 @@ def _of_runs(part: Tables, runs: Collection[str]) -> Tables:
     def kept(table: pa.Table) -> pa.Table:
         mask = among(table, "run", ids)
         if "other" in table.column_names:
-            mask &= among(table, "other", ["", *ids])
+            mask = mask & among(table, "other", ["", *ids])
         return table.filter(pa.array(mask))
 
     return {name: kept(table) for name, table in part.items()}
