@@ -5,7 +5,8 @@ honest method is given data without the truth.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from benchmarks.parameters import Parameter, Value
 from benchmarks.spec import Budget
@@ -20,9 +22,8 @@ from osae_theory.errors import InputError
 from osae_theory.metrics import LatentStatistics, Matching, match
 from osae_theory.metrics.intervals import Bounds
 from osae_theory.portable import matmul
-from osae_theory.prefixes import FitSchedule, WeightSchedule
 from osae_theory.problems import ProblemSpec, SparseCodingProblem
-from osae_theory.sae import RunSeeds, TrainingConfig
+from osae_theory.sae import RunSeeds
 
 Params = Mapping[str, Value]
 # The budget of the published tables.
@@ -161,24 +162,54 @@ class EncoderKind:
     read: Callable[[Float[np.ndarray, "d K"], Mapping[str, np.ndarray]], Encoder]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a method's runs are trained, where each is a top-m SAE: several such train together.
+class Recipe(ABC):
+    """How a method's runs are trained, where several can be trained in one program."""
+
+    @abstractmethod
+    def shared(self, K: int, m: int, how: Fit) -> Hashable | None:
+        """Return what runs in one program have in common; None where each trains alone.
+
+        Runs of one problem size and device for which it is equal can train in one program,
+        whatever their draws, and their methods where nothing in it tells these apart.
+        """
+
+    @abstractmethod
+    def train(
+        self, parts: "Sequence[Part]", x: Float[Tensor, "sets N d"], sets: Sequence[int]
+    ) -> list[Fitted | None]:
+        """Train all runs of parts that can share a program, in their order.
+
+        Parameters
+        ----------
+        parts : sequence of Part
+            Parts to which `shared` gives the same.
+        x : tensor of shape (sets, N, d)
+            The training samples of the draws, on the device of the training.
+        sets : sequence of int
+            Which of them each part's runs are trained on.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Runs of one method on one draw.
 
     Attributes
     ----------
-    config : callable
-        Gives, for K, m and what the runs share, the training's configuration: runs whose
-        configurations are equal can train in one program, whatever their methods and draws.
-    schedule : callable
-        Gives, for K and the method's parameters, the law of the prefix length.
-    start : callable, optional
-        Gives the unit atoms (K, d) that a run starts from; isotropic by default.
+    recipe : Recipe
+        The method's.
+    data : Data
+        The draw's; parts on one draw share the rows.
+    how : Fit
+        What the runs share.
+    seeds : sequence of RunSeeds
+        One for each.
     """
 
-    config: Callable[[int, int, Fit], TrainingConfig]
-    schedule: Callable[[int, Params], WeightSchedule | FitSchedule]
-    start: Callable[[Data, RunSeeds], Float[np.ndarray, "K d"]] | None = None
+    recipe: Recipe
+    data: Data
+    how: Fit
+    seeds: Sequence[RunSeeds]
 
 
 FitFunction = Callable[[Data, Fit, Sequence[RunSeeds]], Sequence[Fitted | None]]

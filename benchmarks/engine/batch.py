@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 from benchmarks import catalogue
-from benchmarks.contracts import Data, Fit, Fitted
+from benchmarks.contracts import Data, Fit, Fitted, Part
 from benchmarks.engine.task import FitTask, data_for, failed, outcome_of, prepared
 from benchmarks.outcome import Outcome
 from benchmarks.spec import Case, RunSpec, Setting
-from benchmarks.training.together import Part, train_together
+from benchmarks.training.together import train_together
 from osae_theory.devices import is_out_of_memory, release
 from osae_theory.errors import InputError, described
 from osae_theory.threads import limited_threads
@@ -68,10 +68,10 @@ def key_of(setting: Setting, device: str) -> Hashable | None:
         return None
     how = Fit(found.values, setting.budget, device, setting.arithmetic)
     try:
-        config = recipe.config(*catalogue.learned(setting.case), how)
+        shared = recipe.shared(*catalogue.learned(setting.case), how)
     except InputError:  # that is the run's outcome, when it is tried
         return None
-    return setting.case.family, setting.case.params, config, recipe.start is None
+    return None if shared is None else (setting.case.family, setting.case.params, shared)
 
 
 def batched(fits: Iterable[FitTask], most: int) -> Iterator[FitTask | BatchTask]:

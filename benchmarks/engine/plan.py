@@ -139,8 +139,8 @@ def plan(
     device : str
         Torch device.
     together : int, optional
-        Most runs that are trained in one program, of whatever methods and draws they are; by
-        default only runs of one setting are.
+        Most runs that are trained in one program, of whatever draws they are, and of whatever
+        methods whose trainings allow it; by default only runs of one setting are.
 
     Raises
     ------

@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.contracts import Data, Fit, Fitted, Method, Params, Recipe
+from benchmarks.contracts import Data, Fit, Method, Params
 from benchmarks.parameters import Parameter
-from benchmarks.training.together import Part, train_together
+from benchmarks.training.together import fit_by
+from benchmarks.training.top_m import TopMRecipe
 from osae_theory.prefixes import FitSchedule, PrefixLaw, WeightSchedule
 from osae_theory.sae import Resorting, RunSeeds, TrainingConfig, UnitSweep
 
@@ -86,14 +87,9 @@ def sae_method(
     sees : {"data", "truth"}
         As in `Method`.
     """
-    recipe = Recipe(_config(adapt), schedule, start)
-
-    def fit(data: Data, how: Fit, seeds: Sequence[RunSeeds]) -> list[Fitted | None]:
-        [fits] = train_together([Part(recipe, data, how, seeds)])
-        return fits
-
+    recipe = TopMRecipe(_config(adapt), schedule, start)
     own = (*parameters, LEARNING_RATE)
-    return Method(name, title, fit, own, sees, tuned_as=tuned_as, recipe=recipe)
+    return Method(name, title, fit_by(recipe), own, sees, tuned_as=tuned_as, recipe=recipe)
 
 
 def _config(adapt: Adapt) -> Callable[[int, int, Fit], TrainingConfig]:

@@ -8,15 +8,13 @@ linearly from 0 over the first half, as the sparsity warm-up goes; the matching,
 of cosines, is made anew every 20 steps. A run is a group, and gives its first member.
 """
 
-from collections.abc import Sequence
-
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmarks.contracts import Data, Fit, Fitted, Method, Params
-from benchmarks.methods._dense import config_of
-from benchmarks.methods._sae import LEARNING_RATE
+from benchmarks.contracts import Fitted, Params
+from benchmarks.methods._dense import dense_method
 from benchmarks.parameters import Parameter
 from benchmarks.training.dense import (
     DenseModel,
@@ -27,10 +25,8 @@ from benchmarks.training.dense import (
     mean_energy,
     member_seeds,
     numpy_of,
-    train_dense,
 )
 from osae_theory.metrics import match_rows
-from osae_theory.sae import RunSeeds
 
 MEMBERS = Parameter(
     "members",
@@ -53,24 +49,27 @@ _EVERY = 20
 class Group(DenseModel):
     """One run's group of top-m SAEs."""
 
+    pull: Float[Tensor, ""]
+    matched: Int[Tensor, "others K"]
+
     def __init__(self, start: Start, params: Params) -> None:
+        super().__init__()
         K, R = len(start.atoms), int(params["members"])
         seeds = [member_seeds(start.seeds, r) for r in range(R)]
         self.members = [
             TopMModel(start.with_atoms(initial_atoms(own, K, start.rows))) for own in seeds
         ]
-        self.weights = {
-            f"{name}.{r}": weights
-            for r, member in enumerate(self.members)
-            for name, weights in member.weights.items()
-        }
-        self._ops, self._matched = start.ops, self._matching()
-        self._pull = float(params["pull"]) * mean_energy(start.ops, start.rows)
+        for r, member in enumerate(self.members):
+            self.add_module(str(r), member)
+        self.on_sphere = [f"{r}.decoder" for r in range(R)]
+        self._ops = start.ops
+        self.hold("matched", self._matching())
+        self.hold("pull", float(params["pull"]) * mean_energy(start.ops, start.rows))
 
     def loss(self, batch: Float[Tensor, "n d"], moment: Moment) -> Float[Tensor, ""]:
         """Return the members' squared errors, and the penalty on their atoms' distances."""
-        pull = self._pull * min(2 * moment.step / moment.n_steps, 1.0)
-        found = self.distance() * pull
+        pull = self.pull * min(2 * moment.step / moment.n_steps, 1.0)
+        found = self.distance() * pull.to(batch.dtype)
         for member in self.members:
             found = found + member.loss(batch, moment)
         return found
@@ -78,32 +77,31 @@ class Group(DenseModel):
     def distance(self) -> Float[Tensor, ""]:
         """Return how far matched atoms are from each other, in [0, 1]."""
         total = self.members[0].atoms()
-        for member, places in zip(self.members[1:], self._matched, strict=True):
+        for member, places in zip(self.members[1:], self.matched, strict=True):
             total = total + member.atoms().index_select(0, places)
         mean = total / len(self.members)
         return 1 - self._ops.total(mean * mean) / len(mean)
 
-    def stepped(self, moment: Moment) -> None:
+    def stepped(self, moment: Moment, rate: float) -> None:
         """Match the members' atoms anew, every so many steps."""
         if (moment.step + 1) % _EVERY == 0:
-            self._matched = self._matching()
+            self.matched.copy_(self._matching())
 
     def fitted(self) -> Fitted:
         """Return the first member."""
         return self.members[0].fitted()
 
-    def _matching(self) -> list[Int[Tensor, " K"]]:
+    def _matching(self) -> Int[Tensor, "others K"]:
         """Return for each member but the first which of its atoms are those of the first."""
-        atoms = [numpy_of(member.atoms()) for member in self.members]
-        device = self.members[0].atoms().device
-        found = [match_rows(atoms[0], other).permutation for other in atoms[1:]]
-        return [torch.from_numpy(places).to(device) for places in found]
+        first, *others = (numpy_of(member.atoms()) for member in self.members)
+        found = np.stack([match_rows(first, other).permutation for other in others])
+        return torch.from_numpy(found).to(self.members[0].atoms().device)
 
 
-def _fit(data: Data, how: Fit, seeds: Sequence[RunSeeds]) -> list[Fitted | None]:
-    config = config_of(data, how, how.budget.amount // int(how.params["members"]))
-    groups = train_dense(data.rows, data.K, seeds, config, lambda start: Group(start, how.params))
-    return [None if group is None else group.fitted() for group in groups]
-
-
-METHOD = Method("aligned", "aligned top-m SAEs", _fit, (MEMBERS, PULL, LEARNING_RATE))
+METHOD = dense_method(
+    "aligned",
+    "aligned top-m SAEs",
+    Group,
+    (MEMBERS, PULL),
+    trained=lambda params: int(params["members"]),
+)

@@ -25,7 +25,15 @@ from torch import Tensor
 from benchmarks.contracts import Params
 from benchmarks.methods._dense import dense_method
 from benchmarks.parameters import Parameter
-from benchmarks.training.dense import Moment, Start, TopMModel, Weights, mean_energy, numpy_of
+from benchmarks.training.dense import (
+    DenseModel,
+    Moment,
+    Start,
+    TopMModel,
+    mean_energy,
+    numpy_of,
+    parameter,
+)
 from benchmarks.training.portable_autograd import Operations, row_sums
 from osae_theory.portable import matmul, standard_normal
 from osae_theory.seeds import Axis, generator
@@ -65,36 +73,34 @@ class Archetypal(TopMModel):
         Gives so many candidate points by a random stream.
     """
 
+    on_sphere = ()
+    points: Float[Tensor, "n d"]
+
     def __init__(self, start: Start, params: Params, candidates: Candidates) -> None:
         rng = generator(start.seeds.initialisation, Axis.CHOICE)
         K = len(start.atoms)
         n = min(_CANDIDATES_AN_ATOM * K, max(len(start.rows), K))
         points = torch.from_numpy(candidates(start, n, rng)).to(start.rows)
-        self.points = points
         self._radius = float(params["relaxation"]) * mean_energy(start.ops, points) ** 0.5
         mixture = points.new_zeros(K, n)
         mixture[torch.arange(K), torch.from_numpy(rng.permutation(n)[:K])] = 1
-        self.mixture = Weights(mixture)
-        self.relaxation = Weights(points.new_zeros(K, points.shape[1]))
+        DenseModel.__init__(self)  # its atoms are no parameter
         self.ops, self.m = start.ops, start.m
-        self.encoder = Weights(self.atoms())
-        self.bias = Weights(points.new_zeros(K))
-        self.weights = {
-            "encoder": self.encoder,
-            "bias": self.bias,
-            "mixture": self.mixture,
-            "relaxation": self.relaxation,
-        }
+        self.hold("points", points)
+        self.mixture = parameter(mixture)
+        self.relaxation = parameter(points.new_zeros(K, points.shape[1]))
+        self.encoder = parameter(self.atoms())
+        self.bias = parameter(points.new_zeros(K))
 
     def atoms(self) -> Float[Tensor, "K d"]:
         """Return the mixtures with their relaxation, at unit norm."""
-        mixed = self.ops.matmul(self.mixture.values, self.points)
-        return self.ops.unit_rows(mixed + self.relaxation.values)
+        mixed = self.ops.matmul(self.mixture, self.points)
+        return self.ops.unit_rows(mixed + self.relaxation)
 
     @torch.no_grad()
-    def stepped(self, moment: Moment) -> None:
+    def stepped(self, moment: Moment, rate: float) -> None:
         """Put mixtures and relaxation back into their sets."""
-        mixture, relaxation = self.mixture.values, self.relaxation.values
+        mixture, relaxation = self.mixture, self.relaxation
         mixture.copy_(mixtures(self.ops, mixture))
         norms = self.ops.row_sums(relaxation * relaxation).sqrt()
         beyond = (norms > self._radius)[:, None]

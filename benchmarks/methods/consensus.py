@@ -17,7 +17,7 @@ from jaxtyping import Float
 from benchmarks.contracts import Data, Fit, Fitted, Method
 from benchmarks.methods._dense import config_of
 from benchmarks.methods._sae import LEARNING_RATE
-from benchmarks.training.dense import TopMModel, member_seeds, train_dense
+from benchmarks.training.dense import DenseRun, TopMModel, member_seeds, train_dense
 from osae_theory.metrics import match_rows
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.sae import (
@@ -44,21 +44,20 @@ def _fitted(data: Data, how: Fit, own: RunSeeds) -> Fitted | None:
     )
     rate, law = float(how.params["lr"]), PrefixLaw.full(data.K)
     runs = [Run(member_seeds(own, r), rate, law) for r in range(_MEMBERS)]
-    result = train(torch.from_numpy(data.rows).to(how.device), data.K, runs, config)
+    x = torch.from_numpy(data.rows).to(how.device)
+    result = train(x, data.K, runs, config)
     if bool(result.diverged.any()):
         return None
     atoms = torch.from_numpy(consensus(result.model.atoms.detach().cpu().numpy())).to(how.device)
-    [refitted] = train_dense(
-        data.rows,
-        data.K,
-        [member_seeds(own, _MEMBERS)],
-        replace(
-            config_of(data, how, how.budget.amount - _MEMBERS * n_steps),
-            sparsity_warmup=SparsityWarmup(0.0),
-            learning_rate_schedule=LearningRateSchedule(decay_from=0.0),
-        ),
-        lambda start: TopMModel(start.with_atoms(atoms)),
+    refit = DenseRun(
+        member_seeds(own, _MEMBERS), rate, lambda start: TopMModel(start.with_atoms(atoms))
     )
+    refit_config = replace(
+        config_of(data.m, how, how.budget.amount - _MEMBERS * n_steps),
+        sparsity_warmup=SparsityWarmup(0.0),
+        learning_rate_schedule=LearningRateSchedule(decay_from=0.0),
+    )
+    [refitted] = train_dense(x[None], [0], data.K, [refit], refit_config)
     return None if refitted is None else refitted.fitted()
 
 

@@ -18,8 +18,7 @@ from torch import Tensor
 from benchmarks.contracts import Fitted, Params
 from benchmarks.methods._dense import dense_method
 from benchmarks.parameters import Parameter
-from benchmarks.training.dense import Moment, Start, TopMModel, top_m_fitted
-from osae_theory.sae.selection import top_m_mask
+from benchmarks.training.dense import Moment, Start, TopMModel, largest, top_m_fitted
 
 DECAY = Parameter(
     "decay",
@@ -33,33 +32,35 @@ DECAY = Parameter(
 class DecoderDecay(TopMModel):
     """One run's SAE with a decoder that decays."""
 
+    on_sphere = ()
+
     def __init__(self, start: Start, params: Params) -> None:
-        super().__init__(start, atoms_on_sphere=False)
+        super().__init__(start)
         self._decay = float(params["decay"])
 
     def codes(
         self, batch: Float[Tensor, "n d"], atoms: Float[Tensor, "K d"], active: int
     ) -> Float[Tensor, "n K"]:
         """Return codes whose parts of the reconstruction are the largest."""
-        latents = self.ops.affine(batch, self.encoder.values, self.bias.values)
+        latents = self.ops.affine(batch, self.encoder, self.bias)
         sizes = latents.detach() * self._norms()
-        return latents.relu() * top_m_mask(sizes, active)
+        return latents.relu() * largest(sizes, active)
 
     @torch.no_grad()
-    def stepped(self, moment: Moment) -> None:
+    def stepped(self, moment: Moment, rate: float) -> None:
         """Let the decoder decay."""
-        self.decoder.values.mul_(1 - moment.rate * self._decay)
+        self.decoder.mul_(1 - rate * self._decay)
 
     @torch.no_grad()
     def fitted(self) -> Fitted:
         """Return unit-norm atoms, and the encoder with their norms."""
         norms = self._norms()
-        encoder, bias = self.encoder.values * norms[:, None], self.bias.values * norms
-        atoms = self.ops.unit_rows(self.decoder.values)
+        encoder, bias = self.encoder * norms[:, None], self.bias * norms
+        atoms = self.ops.unit_rows(self.decoder)
         return top_m_fitted(encoder, bias, atoms, self.m, self.ops.arithmetic)
 
     def _norms(self) -> Float[Tensor, " K"]:
-        atoms = self.decoder.values.detach()
+        atoms = self.decoder.detach()
         return self.ops.row_sums(atoms * atoms).sqrt()
 
 

@@ -22,9 +22,9 @@ from benchmarks.training.dense import (
     DenseModel,
     Moment,
     Start,
-    Weights,
     mean_energy,
     numpy_of,
+    parameter,
     squared_error,
 )
 
@@ -40,50 +40,45 @@ STRENGTH = Parameter(
 class GatedSAE(DenseModel):
     """One run's gated SAE."""
 
+    on_sphere = ("atoms",)
+    strength: Float[Tensor, ""]
+
     def __init__(self, start: Start, params: Params) -> None:
+        super().__init__()
         self._ops, self._m = start.ops, start.m
-        self._strength = float(params["strength"]) * mean_energy(start.ops, start.rows) ** 0.5
+        typical = mean_energy(start.ops, start.rows) ** 0.5
+        self.hold("strength", float(params["strength"]) * typical)
         zeros = start.atoms.new_zeros(len(start.atoms))
-        self.encoder = Weights(start.atoms)
-        self.gate_bias = Weights(zeros)
-        self.magnitude_bias = Weights(zeros)
-        self.log_scale = Weights(zeros)
-        self.atoms = Weights(start.atoms, on_sphere=True)
-        self.weights = {
-            "encoder": self.encoder,
-            "gate_bias": self.gate_bias,
-            "magnitude_bias": self.magnitude_bias,
-            "log_scale": self.log_scale,
-            "atoms": self.atoms,
-        }
+        self.encoder = parameter(start.atoms)
+        self.gate_bias = parameter(zeros)
+        self.magnitude_bias = parameter(zeros)
+        self.log_scale = parameter(zeros)
+        self.atoms = parameter(start.atoms)
 
     def loss(self, batch: Float[Tensor, "n d"], moment: Moment) -> Float[Tensor, ""]:
         """Return the squared error, the gates' own squared error and their penalty."""
         ops, n = self._ops, len(batch)
-        scale = ops.rows_of(ops.exp(self.log_scale.values), n)
-        shared = ops.affine(
-            batch, self.encoder.values, self.encoder.values.new_zeros(scale.shape[1])
-        )
-        gates = shared + ops.rows_of(self.gate_bias.values, n)
-        sizes = (scale * shared + ops.rows_of(self.magnitude_bias.values, n)).relu()
+        scale = ops.rows_of(ops.exp(self.log_scale), n)
+        shared = ops.affine(batch, self.encoder, self.encoder.new_zeros(scale.shape[1]))
+        gates = shared + ops.rows_of(self.gate_bias, n)
+        sizes = (scale * shared + ops.rows_of(self.magnitude_bias, n)).relu()
         open_gates = gates.relu()
         warmed = min(2 * moment.step / moment.n_steps, 1.0)
-        penalty = ops.total(open_gates) * (warmed * self._strength / n)
-        atoms = self.atoms.values
-        error = squared_error(ops, batch, sizes * (gates > 0), atoms)
-        return error + squared_error(ops, batch, open_gates, atoms.detach()) + penalty
+        penalty = ops.total(open_gates) * (warmed * self.strength / n).to(batch.dtype)
+        error = squared_error(ops, batch, sizes * (gates > 0), self.atoms)
+        return error + squared_error(ops, batch, open_gates, self.atoms.detach()) + penalty
 
     def fitted(self) -> Fitted:
         """Return the dictionary, and the encoder with its gates."""
         encoder = Gated(
-            numpy_of(self.encoder.values.mT),
-            numpy_of(self.gate_bias.values),
-            numpy_of(self.magnitude_bias.values),
-            numpy_of(self._ops.exp(self.log_scale.values)),
+            numpy_of(self.encoder.mT),
+            numpy_of(self.gate_bias),
+            numpy_of(self.magnitude_bias),
+            numpy_of(self._ops.exp(self.log_scale)),
             self._m,
             self._ops.arithmetic,
         )
-        return Fitted(numpy_of(self.atoms.values).T.astype(np.float64), encoder)
+        return Fitted(numpy_of(self.atoms).T.astype(np.float64), encoder)
 
 
 METHOD = dense_method("gated", "gated SAE", GatedSAE, (STRENGTH,))

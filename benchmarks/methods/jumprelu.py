@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -29,9 +29,9 @@ from benchmarks.training.dense import (
     DenseModel,
     Moment,
     Start,
-    Weights,
     mean_energy,
     numpy_of,
+    parameter,
     squared_error,
 )
 from osae_theory.portable import log
@@ -55,48 +55,47 @@ STRENGTH = Parameter(
 class JumpReLU(DenseModel):
     """One run's JumpReLU SAE."""
 
+    on_sphere = ("atoms",)
+    width: Float[Tensor, ""]
+    strength: Float[Tensor, ""]
+
     def __init__(self, start: Start, params: Params) -> None:
+        super().__init__()
         self._ops, self._m = start.ops, start.m
-        self._energy = mean_energy(start.ops, start.rows)
-        self._width = float(params["bandwidth"]) * (self._energy / start.m) ** 0.5
-        self._strength = float(params["strength"])
+        energy = mean_energy(start.ops, start.rows)
+        width = float(params["bandwidth"]) * (energy / start.m) ** 0.5
+        self.hold("width", width)
+        self.hold("strength", float(params["strength"]) * energy)
         K = len(start.atoms)
-        first = float(log(np.array(self._width / 2)))
-        self.encoder = Weights(start.atoms)
-        self.bias = Weights(start.atoms.new_zeros(K))
-        self.log_threshold = Weights(start.atoms.new_full((K,), first))
-        self.atoms = Weights(start.atoms, on_sphere=True)
-        self.weights = {
-            "encoder": self.encoder,
-            "bias": self.bias,
-            "log_threshold": self.log_threshold,
-            "atoms": self.atoms,
-        }
+        self.encoder = parameter(start.atoms)
+        self.bias = parameter(start.atoms.new_zeros(K))
+        self.log_threshold = parameter(start.atoms.new_full((K,), float(log(np.array(width / 2)))))
+        self.atoms = parameter(start.atoms)
 
     def loss(self, batch: Float[Tensor, "n d"], moment: Moment) -> Float[Tensor, ""]:
         """Return the squared error and the penalty."""
         ops, n = self._ops, len(batch)
-        latents = ops.affine(batch, self.encoder.values, self.bias.values)
-        thresholds = ops.rows_of(ops.exp(self.log_threshold.values), n)
-        codes, active = jump(latents, thresholds, self._width)
+        latents = ops.affine(batch, self.encoder, self.bias)
+        thresholds = ops.rows_of(ops.exp(self.log_threshold), n)
+        codes, active = jump(latents, thresholds, self.width.to(batch.dtype))
         excess = ops.total(active) / (n * moment.active) - 1
-        error = squared_error(ops, batch, codes, self.atoms.values)
-        return error + self._strength * self._energy * (excess * excess)
+        error = squared_error(ops, batch, codes, self.atoms)
+        return error + self.strength.to(batch.dtype) * (excess * excess)
 
     def fitted(self) -> Fitted:
         """Return the dictionary, and the encoder with its thresholds."""
         encoder = Jump(
-            numpy_of(self.encoder.values.mT),
-            numpy_of(self.bias.values),
-            numpy_of(self._ops.exp(self.log_threshold.values)),
+            numpy_of(self.encoder.mT),
+            numpy_of(self.bias),
+            numpy_of(self._ops.exp(self.log_threshold)),
             self._m,
             self._ops.arithmetic,
         )
-        return Fitted(numpy_of(self.atoms.values).T.astype(np.float64), encoder)
+        return Fitted(numpy_of(self.atoms).T.astype(np.float64), encoder)
 
 
 def jump(
-    latents: Float[Tensor, "n K"], thresholds: Float[Tensor, "n K"], width: float
+    latents: Float[Tensor, "n K"], thresholds: Float[Tensor, "n K"], width: Float[Tensor, ""]
 ) -> tuple[Float[Tensor, "n K"], Float[Tensor, "n K"]]:
     """Return the latents above their thresholds, and 1 where they are: differentiable.
 
@@ -107,7 +106,7 @@ def jump(
     ----------
     latents, thresholds : tensors of shape (n, K)
         Thresholds of at least 0.
-    width : float
+    width : tensor of shape ()
         Of the rectangle kernel, above 0.
     """
     codes, active = _Jump.apply(latents, thresholds, width)  # pyright: ignore[reportGeneralTypeIssues]
@@ -115,24 +114,26 @@ def jump(
 
 
 class _Jump(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(
-        ctx: Any, latents: Tensor, thresholds: Tensor, width: float
-    ) -> tuple[Tensor, Tensor]:
-        active: Bool[Tensor, "n K"] = latents > thresholds
-        near = (latents - thresholds).abs() < width / 2
-        ctx.width = width
-        ctx.save_for_backward(active, near, thresholds)
-        return latents * active, active.to(latents)
+    def forward(latents: Tensor, thresholds: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+        active = (latents > thresholds).to(latents.dtype)
+        return latents * active, active
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs, output[1])
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *slopes: Tensor
     ) -> tuple[Tensor | None, ...]:
-        active, near, thresholds = ctx.saved_tensors
+        latents, thresholds, width, active = ctx.saved_tensors
         of_code, of_active = slopes
-        d_thresholds = (of_code * thresholds + of_active) / -ctx.width * near
+        near = (latents - thresholds).abs() < width / 2
+        d_thresholds = (of_code * thresholds + of_active) / -width * near
         return of_code * active, d_thresholds, None
 
 

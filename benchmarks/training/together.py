@@ -1,39 +1,24 @@
 """Runs of several methods and draws trained in one program, side by side along the run axis."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from benchmarks.contracts import Data, Fit, Fitted, Recipe
-from benchmarks.encoders.top_m import TopM
+from benchmarks.contracts import Data, Fit, FitFunction, Fitted, Part, Recipe
 from osae_theory.errors import InputError
-from osae_theory.sae import Run, RunSeeds, TopMSAE
-from osae_theory.sae.training import train_on_sets
+from osae_theory.sae import RunSeeds
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Runs of one method on one draw.
+def fit_by(recipe: Recipe) -> FitFunction:
+    """Return a method's `fit` that trains its runs by a recipe."""
 
-    Attributes
-    ----------
-    recipe : Recipe
-        The method's.
-    data : Data
-        The draw's; parts on one draw share the rows.
-    how : Fit
-        What the runs share.
-    seeds : sequence of RunSeeds
-        One for each.
-    """
+    def fit(data: Data, how: Fit, seeds: Sequence[RunSeeds]) -> list[Fitted | None]:
+        [fits] = train_together([Part(recipe, data, how, seeds)])
+        return fits
 
-    recipe: Recipe
-    data: Data
-    how: Fit
-    seeds: Sequence[RunSeeds]
+    return fit
 
 
 def train_together(parts: Sequence[Part]) -> list[list[Fitted | None]]:
@@ -46,38 +31,24 @@ def train_together(parts: Sequence[Part]) -> list[list[Fitted | None]]:
     Raises
     ------
     InputError
-        If the parts differ in their configuration, the shape of their data or their device.
+        If the parts differ in their configuration, the shape of their data or their device, or are
+        several of a method whose runs train alone.
     """
-    first = parts[0]
-    K, m = first.data.K, first.data.m
-    config = first.recipe.config(K, m, first.how)
-    for part in parts:
-        same = part.recipe.config(part.data.K, part.data.m, part.how) == config
-        shapes = part.data.rows.shape == first.data.rows.shape and (part.data.K, part.data.m)
-        if not same or shapes != (K, m) or part.how.device != first.how.device:
-            raise InputError("runs of other configurations, shapes or devices: expected the same")
+    first, *others = parts
+    shared = _shared(first)
+    if others and (shared is None or any(_shared(part) != shared for part in others)):
+        raise InputError("runs of other configurations, shapes or devices: expected the same")
     rows = list({id(part.data.rows): part.data.rows for part in parts}.values())
     places = {id(one): place for place, one in enumerate(rows)}
-    runs, sets = [], []
-    for part in parts:
-        law, rate = part.recipe.schedule(K, part.how.params), float(part.how.params["lr"])
-        runs += [Run(own, rate, law) for own in part.seeds]
-        sets += [places[id(part.data.rows)]] * len(part.seeds)
-    result = train_on_sets(
-        _on_device(rows, first.how.device),
-        sets,
-        K,
-        runs,
-        config,
-        initial_atoms=_starts(parts),
-    )
-    fits = iter(
-        [
-            None if diverged else _fitted(result.model.run(s), m)
-            for s, diverged in enumerate(result.diverged.tolist())
-        ]
-    )
+    sets = [places[id(part.data.rows)] for part in parts]
+    fits = iter(first.recipe.train(parts, _on_device(rows, first.how.device), sets))
     return [[next(fits) for _ in part.seeds] for part in parts]
+
+
+def _shared(part: Part) -> Hashable | None:
+    data, how = part.data, part.how
+    found = part.recipe.shared(data.K, data.m, how)
+    return None if found is None else (found, data.rows.shape, data.K, data.m, how.device)
 
 
 def _on_device(
@@ -91,21 +62,3 @@ def _on_device(
     for into, one in zip(x, sets, strict=True):
         into.copy_(one)
     return x
-
-
-def _starts(parts: Sequence[Part]) -> Float[torch.Tensor, "S K d"] | None:
-    """Return the atoms that the runs start from; None where none says its own."""
-    starts = [
-        None if part.recipe.start is None else part.recipe.start(part.data, own)
-        for part in parts
-        for own in part.seeds
-    ]
-    said = [one for one in starts if one is not None]
-    if said and len(said) < len(starts):
-        raise InputError("runs with and without a start of their own: expected all or none")
-    return torch.from_numpy(np.stack(said)) if said else None
-
-
-def _fitted(model: TopMSAE, m: int) -> Fitted:
-    model.activation = "relu"
-    return Fitted(model.atoms[0].detach().cpu().double().numpy().T, TopM(model, m))

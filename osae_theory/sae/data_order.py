@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from osae_theory.sae.runs import RunSeeds
@@ -47,6 +47,25 @@ class DataOrder:
         """Go on from where `state` was taken."""
         self._queue = state["queue"].clone()
         restore_streams(self._streams, state["streams"])
+
+
+def rows_at(
+    x: Float[Tensor, "sets N d"], sets: Sequence[int], places: Int[Tensor, "S n"]
+) -> Float[Tensor, "S n d"]:
+    """Return samples of S runs, each from its own of several data sets.
+
+    Parameters
+    ----------
+    x : tensor of shape (sets, N, d)
+        Data sets of one size, as rows.
+    sets : sequence of S int
+        Which of them is each run's.
+    places : tensor of int, shape (S, n)
+        Which of its samples.
+    """
+    first = x.shape[1] * torch.tensor(sets, dtype=torch.long)[:, None]
+    found = x.flatten(end_dim=1).index_select(0, (places + first).flatten().to(x.device))
+    return found.view(*places.shape, x.shape[2])
 
 
 def saved_streams(streams: Sequence[np.random.Generator]) -> UInt8[Tensor, " bytes"]:

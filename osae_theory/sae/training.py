@@ -10,7 +10,7 @@ from torch import Tensor
 
 from osae_theory.doors import at_the_door
 from osae_theory.errors import InputError, shown
-from osae_theory.sae.data_order import DataOrder
+from osae_theory.sae.data_order import DataOrder, rows_at
 from osae_theory.sae.model import TopMSAE
 from osae_theory.sae.runs import Run, TrainingConfig
 from osae_theory.sae.trainer import Trainer
@@ -138,12 +138,9 @@ def train_on_sets(
         device=x.device,
     )
     order = DataOrder(n, min(config.batch_size, n), [run.seeds for run in runs])
-    rows, first = x.reshape(n_sets * n, d), n * torch.tensor(sets, dtype=torch.long)[:, None]
     losses = []
     for step in range(config.n_steps):
-        places = (order.next() + first).to(x.device)
-        batch = rows.index_select(0, places.flatten()).view(*places.shape, d)
-        losses.append(trainer.step(batch))
+        losses.append(trainer.step(rows_at(x, sets, order.next())))
         if on_step is not None:
             on_step(step + 1)
     return TrainingResult(trainer.model, trainer.diverged, torch.stack(losses), trainer.thresholds)

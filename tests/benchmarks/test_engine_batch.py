@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks import catalogue, toy
+from benchmarks.contracts import Part
 from benchmarks.engine import batch as module
 from benchmarks.engine import task as task_module
 from benchmarks.engine.batch import BatchTask, batched, key_of, run_batch
@@ -17,13 +18,15 @@ from benchmarks.engine.task import FitTask, code_of, run_task
 from benchmarks.outcome import Results
 from benchmarks.report import writing
 from benchmarks.store import Store
-from benchmarks.training.together import Part, train_together
+from benchmarks.training.together import train_together
 from osae_theory.errors import InputError, JobError
 from osae_theory.sae.kernels import backend
 from small_runs import outcomes, small_runs, small_setting
 
 pytestmark = pytest.mark.trains
 METHODS = ("topk", "msae-random", "osae")
+# Of the dense trainer, each a program of its own, and only in fast arithmetic.
+DENSE = ("gated", "jumprelu", "decoder-decay", "archetypal", "archetypal-random", "aligned")
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +89,18 @@ def test_a_batch_in_fast_arithmetic_equals_runs_alone_to_rounding():
             np.testing.assert_allclose(together[run].arrays[name], array, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", DENSE)
+def test_a_batch_of_a_dense_method_equals_runs_alone_to_rounding(method):
+    runs = wanted((method,), n_draws=2, n_steps=8, arithmetic="fast")
+    together = by_run(run_batch(BatchTask(parts_of(runs))))
+    assert list(together) == runs
+    for run in runs:
+        [alone] = outcomes([run])
+        assert (together[run].status, together[run].encoder) == ("done", alone.encoder)
+        for name, array in alone.arrays.items():
+            np.testing.assert_allclose(together[run].arrays[name], array, rtol=1e-4, atol=1e-5)
+
+
 def test_methods_that_start_elsewhere_train_together_with_their_own_starts():
     runs = wanted(("topk-kmeans", "osae-kmeans"), n_draws=2, n_seeds=1)
     together = by_run(run_batch(BatchTask(parts_of(runs))))
@@ -107,6 +122,30 @@ def test_what_trains_together_has_one_problem_size_and_one_configuration():
     ):
         assert key_of(other, "cpu") not in (key, None)
     assert key_of(small_setting("truth"), "cpu") is None
+
+
+@pytest.mark.parametrize("method", DENSE)
+def test_a_dense_method_shares_a_program_with_its_own_draws_and_rates_in_fast_arithmetic(method):
+    def key(selector, **changes):
+        return key_of(small_setting(selector, **{"arithmetic": "fast", **changes}), "cpu")
+
+    own = next(p for p in catalogue.methods()[method].parameters if p.name != "lr")
+    now = small_setting(method).params
+    larger = f"{method}[{own.name}={2 * dict(now).get(own.name, own.default)}]"
+    for same in (key(method, problem_seed=5), key(f"{method}[lr=0.1]")):
+        assert same == key(method) is not None
+    others = [key(larger), key(method, n_steps=34), key("topk")]
+    others += [key(other) for other in DENSE if other != method]
+    assert not {key(method), None} & set(others)
+    assert key(method, arithmetic="portable") is None
+
+
+def test_a_plan_fills_programs_with_a_dense_method_in_fast_arithmetic_alone():
+    for arithmetic, kind in (("fast", BatchTask), ("portable", FitTask)):
+        runs = wanted(("gated", "jumprelu"), arithmetic=arithmetic)
+        found = plan(runs, None, together=12).fits
+        assert {type(task) for task in found} == {kind}
+        assert [len(task.runs) for task in found] == ([6] * 2 if kind is BatchTask else [2] * 6)
 
 
 def test_a_plan_fills_programs_with_runs_of_all_methods_and_draws():
@@ -205,6 +244,41 @@ def test_a_run_that_diverges_leaves_the_others_of_its_batch_alone():
     assert found[runs[0]].dictionary_sha256 == alone.dictionary_sha256
 
 
+def test_a_run_of_a_dense_method_that_diverges_leaves_the_others_of_its_batch_alone():
+    runs = [
+        *wanted(("gated",), n_steps=8, arithmetic="fast"),
+        *small_runs("gated[lr=1e30]", 1, n_steps=8, arithmetic="fast"),
+    ]
+    found = by_run(run_batch(BatchTask(parts_of(runs))))
+    assert [found[run].status for run in runs] == ["done"] * 6 + ["diverged"]
+    [alone], [lost] = outcomes(runs[:1]), outcomes(runs[-1:])
+    assert lost.status == "diverged"
+    np.testing.assert_allclose(
+        found[runs[0]].arrays["dictionary"], alone.arrays["dictionary"], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_out_of_memory_a_batch_of_a_dense_method_is_halved_too(monkeypatch):
+    runs = wanted(("gated",), n_draws=2, n_steps=8, arithmetic="fast")
+    whole = by_run(run_batch(BatchTask(parts_of(runs))))
+    trained = module.train_together
+
+    def limited(parts):
+        model = catalogue.methods()["gated"].recipe.model
+        assert all(part.recipe.model is model for part in parts)
+        if sum(len(part.seeds) for part in parts) > 2:
+            raise torch.cuda.OutOfMemoryError("no room")
+        return trained(parts)
+
+    monkeypatch.setattr(module, "train_together", limited)
+    with pytest.warns(RuntimeWarning, match="out of memory with 4 runs .* they go on, 2 at a time"):
+        halved = by_run(run_batch(BatchTask(parts_of(runs))))
+    for run in runs:
+        np.testing.assert_allclose(
+            halved[run].arrays["dictionary"], whole[run].arrays["dictionary"], rtol=1e-4, atol=1e-5
+        )
+
+
 def test_runs_that_cannot_share_a_program_are_refused():
     setting = small_setting("topk")
     found = catalogue.variant_of(setting)
@@ -216,12 +290,14 @@ def test_runs_that_cannot_share_a_program_are_refused():
     longer = replace(one, how=replace(how, budget=replace(how.budget, amount=31)))
     narrower = replace(one, data=replace(data, rows=data.rows[:, :5].copy()))
     elsewhere = replace(one, how=replace(how, device="meta"))
-    for other in (longer, narrower, elsewhere):
+    started = replace(one, recipe=catalogue.methods()["topk-kmeans"].recipe)
+    for other in (longer, narrower, elsewhere, started):
         with pytest.raises(InputError, match="expected the same"):
             train_together([one, other])
-    started = replace(one, recipe=catalogue.methods()["topk-kmeans"].recipe)
-    with pytest.raises(InputError, match="expected all or none"):
-        train_together([one, started])
+    gated = catalogue.variant_of(small_setting("gated"))
+    alone = replace(one, recipe=gated.method.recipe, how=replace(how, params=gated.values))
+    with pytest.raises(InputError, match="expected the same"):
+        train_together([alone, alone])
 
 
 def assert_same_frames(first, second):
@@ -238,6 +314,20 @@ def test_a_job_in_batches_stores_the_bits_of_a_job_without(tmp_path):
         summary = complete(runs, store, n_workers=1, together=together, on_progress=progress.append)
         assert (summary.statuses, sum(progress)) == ({"done": 13}, 13)
     assert_same_frames(*stores)
+
+
+def test_a_job_trains_dense_methods_in_programs_with_the_outcomes_of_runs_alone(
+    tmp_path, monkeypatch
+):
+    asked = memory_for(100, monkeypatch)
+    runs = wanted(("gated", "jumprelu"), n_draws=2, arithmetic="fast")
+    frames = []
+    for name, together in (("alone", None), ("together", 100)):
+        store = Store.at(tmp_path / name, create=True)
+        assert complete(runs, store, n_workers=1, together=together).statuses == {"done": 8}
+        frames.append(store.frames().measurements)
+    assert asked == [4, 4]
+    pd.testing.assert_frame_equal(*frames, rtol=1e-3, atol=1e-4)
 
 
 def test_a_batch_that_takes_too_long_is_a_timeout_of_each_of_its_runs(tmp_path):

@@ -8,7 +8,7 @@ from benchmarks.methods import _sae
 from benchmarks.methods._sae import sae_method
 from benchmarks.presets._toy import PAPER_METHODS
 from benchmarks.spec import Budget
-from benchmarks.training import together
+from benchmarks.training import top_m
 from osae_theory.errors import InputError
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems import toy_spec
@@ -31,7 +31,7 @@ def weights(name, K, step=0, n_steps=100, monkeypatch=None):
         seen.extend(runs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(together, "train_on_sets", train)
+    monkeypatch.setattr(top_m, "train_on_sets", train)
     found = catalogue.variant(name)
     data = _sae.Data(np.zeros((4, 3), np.float32), K, 1)
     with pytest.raises(KeyboardInterrupt):
@@ -90,7 +90,7 @@ def config_of(name, monkeypatch):
         seen.append((config, start["initial_atoms"]))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(together, "train_on_sets", train)
+    monkeypatch.setattr(top_m, "train_on_sets", train)
     found = catalogue.variant(name, {"lr": 0.01})
     rows = np.random.default_rng(0).standard_normal((100, 6)).astype(np.float32)
     with pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,7 @@ from benchmarks.engine import task as module
 from benchmarks.engine.task import FitTask, data_for, run_task
 from benchmarks.kept import fitted_from
 from benchmarks.outcome import VECTORS
-from benchmarks.training import together
+from benchmarks.training import top_m
 from osae_theory.errors import JobError
 from osae_theory.metrics import order_by
 from osae_theory.provenance import dictionary_sha256, provenance_here
@@ -260,9 +260,9 @@ def test_a_stored_run_gives_the_codes_that_it_gave():
 
 @pytest.mark.parametrize("arithmetic", ["portable", "fast"])
 def test_a_run_is_trained_with_its_own_arithmetic(arithmetic, monkeypatch):
-    used, train = [], together.train_on_sets
+    used, train = [], top_m.train_on_sets
     monkeypatch.setattr(
-        together,
+        top_m,
         "train_on_sets",
         lambda x, sets, K, runs, config, **others: (
             used.append(config.arithmetic) or train(x, sets, K, runs, config, **others)

@@ -17,12 +17,15 @@ from benchmarks.methods.consensus import consensus
 from benchmarks.methods.decoder_decay import DecoderDecay
 from benchmarks.methods.gated import GatedSAE
 from benchmarks.methods.jumprelu import JumpReLU, jump
+from benchmarks.training import dense as module
 from benchmarks.training.dense import (
     DenseConfig,
+    DenseRun,
     Moment,
     Start,
     TopMModel,
     initial_atoms,
+    largest,
     member_seeds,
     train_dense,
 )
@@ -48,6 +51,16 @@ DENSE = {
 }
 
 
+MODELS = {
+    "aligned": lambda s: Group(s, DENSE["aligned"]),
+    "archetypal": lambda s: Archetypal(s, DENSE["archetypal"], centroids),
+    "decoder-decay": lambda s: DecoderDecay(s, DENSE["decoder-decay"]),
+    "gated": lambda s: GatedSAE(s, DENSE["gated"]),
+    "jumprelu": lambda s: JumpReLU(s, DENSE["jumprelu"]),
+    "top-m": TopMModel,
+}
+
+
 def rows(dtype=np.float64, n=200):
     return toy_spec(D, K, M, n, seed=2).draw().rows(dtype)[0]
 
@@ -57,17 +70,25 @@ def start(arithmetic="portable", dtype=np.float64):
     return Start(initial_atoms(SEEDS, K, x), x, M, SEEDS, operations(arithmetic))
 
 
-def moment(step=60, n_steps=100, active=M, rate=0.01):
-    return Moment(step, n_steps, active, rate)
+def moment(step=60, n_steps=100, active=M):
+    return Moment(step, n_steps, active)
+
+
+def trained(make, rate=0.02, **config):
+    """Train one run of a model on the data."""
+    x = torch.from_numpy(rows())[None]
+    given = DenseConfig(**{"n_nonzero": M, "batch_size": 50, **config})
+    [model] = train_dense(x, [0], K, [DenseRun(SEEDS, rate, make)], given)
+    return model
 
 
 def shaken(model, seed=0):
     """Move a model's parameters, so that no path is a copy of another."""
     rng = np.random.default_rng(seed)
     with torch.no_grad():
-        for weights in model.weights.values():
-            noise = torch.from_numpy(rng.standard_normal(tuple(weights.values.shape)))
-            weights.values.add_(0.1 * noise.to(weights.values))
+        for values in model.parameters():
+            noise = torch.from_numpy(rng.standard_normal(tuple(values.shape)))
+            values.add_(0.1 * noise.to(values))
     return model
 
 
@@ -82,8 +103,7 @@ def fit(name, seeds=(0,), arithmetic="portable", dtype=np.float32, steps=40, **c
 
 @pytest.mark.parametrize("arithmetic", ["portable", "fast"])
 def test_the_plain_model_is_trained_as_by_the_sparse_kernels(arithmetic):
-    config = DenseConfig(M, 0.02, n_steps=40, batch_size=50, arithmetic=arithmetic)
-    [own] = train_dense(rows(), K, [SEEDS], config, TopMModel)
+    own = trained(TopMModel, n_steps=40, arithmetic=arithmetic)
     theirs = train(
         torch.from_numpy(rows()),
         K,
@@ -91,9 +111,9 @@ def test_the_plain_model_is_trained_as_by_the_sparse_kernels(arithmetic):
         TrainingConfig(M, n_steps=40, batch_size=50, arithmetic=arithmetic),
     ).model
     for mine, other in (
-        (own.decoder.values, theirs.atoms[0]),
-        (own.encoder.values, theirs.encoder[0].mT),
-        (own.bias.values, theirs.encoder_bias[0]),
+        (own.decoder, theirs.atoms[0]),
+        (own.encoder, theirs.encoder[0].mT),
+        (own.bias, theirs.encoder_bias[0]),
     ):
         np.testing.assert_allclose(mine.detach(), other.detach(), rtol=1e-9, atol=1e-12)
 
@@ -138,23 +158,13 @@ def test_training_lowers_the_error(name):
     assert error(trained) < 0.9 * error(untrained)
 
 
-@pytest.mark.parametrize(
-    ("make", "params"),
-    [
-        (JumpReLU, DENSE["jumprelu"]),
-        (GatedSAE, DENSE["gated"]),
-        (DecoderDecay, DENSE["decoder-decay"]),
-        (lambda s, p: Archetypal(s, p, centroids), DENSE["archetypal"]),
-        (Group, DENSE["aligned"]),
-    ],
-)
-def test_losses_and_gradients_are_those_of_plain_torch(make, params):
+@pytest.mark.parametrize("name", MODELS)
+def test_losses_and_gradients_are_those_of_plain_torch(name):
     found = []
     for arithmetic in ("portable", "fast"):
-        model = shaken(make(start(arithmetic), params))
+        model = shaken(MODELS[name](start(arithmetic)))
         loss = model.loss(torch.from_numpy(rows())[:50], moment())
-        tensors = [weights.values for weights in model.weights.values()]
-        found.append([loss, *torch.autograd.grad(loss, tensors)])
+        found.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
     for portable, fast in zip(*found, strict=True):
         np.testing.assert_allclose(
             portable.detach().numpy(), fast.detach().numpy(), rtol=1e-9, atol=1e-12
@@ -162,7 +172,109 @@ def test_losses_and_gradients_are_those_of_plain_torch(make, params):
 
 
 def plain(model):
-    return {name: weights.values.detach().numpy() for name, weights in model.weights.items()}
+    return {name: values.detach().numpy() for name, values in model.named_parameters()}
+
+
+# Runs in one program, in fast arithmetic, against each alone: two draws, of which the second has
+# another typical norm, so that penalties, thresholds and candidates differ from run to run.
+
+SETS = (0, 1, 1, 0)
+RUN_SEEDS = [RunSeeds.same(seed) for seed in range(4)]
+
+
+def draws():
+    found = [toy_spec(D, K, M, 200, seed=seed).draw().rows(np.float64)[0] for seed in (2, 3)]
+    return torch.from_numpy(np.stack([found[0], 3 * found[1]]))
+
+
+def alone_and_together(name, rates, n_steps=45):
+    config = DenseConfig(M, n_steps, 50, "fast")
+    runs = [DenseRun(*one, MODELS[name]) for one in zip(RUN_SEEDS, rates, strict=True)]
+    alone = [
+        train_dense(draws()[place][None], [0], K, [run], config)[0]
+        for run, place in zip(runs, SETS, strict=True)
+    ]
+    return alone, train_dense(draws(), SETS, K, runs, config)
+
+
+def assert_equal_to_rounding(own, other, tolerance=1e-9):
+    for (name, one), (same, two) in zip(
+        own.named_parameters(), other.named_parameters(), strict=True
+    ):
+        assert name == same
+        np.testing.assert_allclose(one.detach(), two.detach(), rtol=tolerance, atol=tolerance)
+    one, two = own.fitted(), other.fitted()
+    np.testing.assert_allclose(one.dictionary, two.dictionary, rtol=tolerance, atol=tolerance)
+    assert one.encoder.arrays.keys() == two.encoder.arrays.keys()
+    for key, array in one.encoder.arrays.items():
+        np.testing.assert_allclose(array, two.encoder.arrays[key], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_runs_of_several_draws_and_rates_in_one_program_equal_runs_alone(name):
+    alone, together = alone_and_together(name, (0.01, 0.005, 0.02, 0.01))
+    for own, other in zip(alone, together, strict=True):
+        assert_equal_to_rounding(other, own)
+        begun = MODELS[name](start("fast"))
+        assert not torch.allclose(next(other.parameters()), next(begun.parameters()), atol=0.01)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_so_they_do_where_torch_steps_the_parameters_as_on_a_gpu(name, monkeypatch):
+    rates = (0.01, 1e30, 0.02, 0.01)
+    compiled, _ = alone_and_together(name, rates, n_steps=25)
+    monkeypatch.setattr(module, "backend_for", lambda *given: "torch")
+    alone, together = alone_and_together(name, rates, n_steps=25)
+    for own, other, expected in zip(alone, together, compiled, strict=True):
+        assert (own is None) == (other is None) == (expected is None)
+        if own is not None:
+            assert_equal_to_rounding(other, own)
+            assert_equal_to_rounding(own, expected)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_run_that_diverges_in_a_program_leaves_the_others_as_they_are_alone(name):
+    alone, together = alone_and_together(name, (0.01, 1e30, 0.02, 1e12))
+    assert [model is None for model in together] == [model is None for model in alone]
+    assert [model is None for model in together][:3] == [False, True, False]
+    for own, other in zip(alone, together, strict=True):
+        if own is not None:
+            assert_equal_to_rounding(other, own)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_losses_and_gradients_in_one_program_are_those_of_each_run(name):
+    x, ops = draws(), operations("fast")
+
+    def model(run):
+        own, at = RUN_SEEDS[run], x[SETS[run]]
+        return shaken(MODELS[name](Start(initial_atoms(own, K, at), at, M, own, ops)), run)
+
+    batch = torch.stack([x[place][20 * run : 20 * run + 50] for run, place in enumerate(SETS)])
+    models = [model(run) for run in range(4)]
+    parameters = module._side_by_side([dict(one.named_parameters()) for one in models])
+    buffers = module._side_by_side([dict(one.named_buffers()) for one in models])
+    for values in parameters.values():
+        values.requires_grad_()
+    losses = module._losses(models[0], {**parameters, **buffers}, batch, moment())
+    slopes = torch.autograd.grad(losses.sum(), list(parameters.values()))
+    for run in range(4):
+        alone = model(run)
+        loss = alone.loss(batch[run], moment())
+        np.testing.assert_allclose(losses[run].detach(), loss.detach(), rtol=1e-12)
+        expected = torch.autograd.grad(loss, list(alone.parameters()))
+        assert any(bool(one.any()) for one in expected)
+        for found, one in zip(slopes, expected, strict=True):
+            np.testing.assert_allclose(found[run], one, rtol=1e-10, atol=1e-12)
+
+
+def test_the_largest_scores_of_several_runs_are_those_of_each_ties_included():
+    scores = torch.tensor([[[1.0, 1, 1, 0], [0, 2, 3, 2]], [[5, 4, 4, 5], [0, 0, 0, 0]]])
+    found = torch.vmap(lambda own: largest(own, 2))(scores)
+    assert found.tolist() == [largest(own, 2).tolist() for own in scores]
+    across = torch.vmap(lambda own: largest(own, 2), in_dims=1)(scores)
+    assert across.tolist() == [largest(scores[:, row], 2).tolist() for row in range(2)]
+    assert found[0].tolist() == [[True, True, False, False], [False, True, True, False]]
 
 
 def test_the_jumprelu_loss_is_its_formula_in_loops():
@@ -183,7 +295,7 @@ def test_the_jumprelu_loss_is_its_formula_in_loops():
 def test_the_jump_has_the_slopes_of_a_rectangle_kernel():
     z = torch.tensor([[1.0, 1.2, 0.95, 2.0, 0.2]], dtype=torch.float64, requires_grad=True)
     t = torch.full((1, 5), 1.1, dtype=torch.float64, requires_grad=True)
-    codes, active = jump(z, t, 0.4)
+    codes, active = jump(z, t, torch.tensor(0.4, dtype=torch.float64))
     assert codes.tolist() == [[0, 1.2, 0, 2.0, 0]]
     assert active.tolist() == [[0, 1, 0, 1, 0]]
     of_z, of_t = torch.autograd.grad(codes.sum() * 2 + active.sum() * 3, [z, t])
@@ -210,7 +322,7 @@ def test_the_gated_loss_is_its_formula_in_loops_and_frozen_atoms_have_no_slope()
         slope -= 2 * np.outer(y, left) / 50
     loss = model.loss(torch.from_numpy(x)[:50], moment(step=25))
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-10)
-    [found] = torch.autograd.grad(loss, [model.atoms.values])
+    [found] = torch.autograd.grad(loss, [model.atoms])
     np.testing.assert_allclose(found, slope, rtol=1e-9, atol=1e-12)
 
 
@@ -239,10 +351,7 @@ def test_mixtures_are_rows_of_shares():
 
 
 def test_archetypal_atoms_stay_mixtures_with_a_bounded_rest():
-    config = DenseConfig(M, 0.05, n_steps=30, batch_size=50)
-    [model] = train_dense(
-        rows(), K, [SEEDS], config, lambda s: Archetypal(s, {"relaxation": 0.2}, centroids)
-    )
+    model = trained(lambda s: Archetypal(s, {"relaxation": 0.2}, centroids), 0.05, n_steps=30)
     p, points = plain(model), model.points.numpy()
     assert points.shape == (5 * K, D)
     assert (p["mixture"] >= 0).all()
@@ -279,7 +388,7 @@ def test_random_candidates_have_the_samples_typical_norm_and_no_direction_of_the
 def test_moving_norms_into_the_encoder_changes_no_reconstruction():
     model = shaken(DecoderDecay(start(), {"decay": 0.1}))
     with torch.no_grad():
-        model.decoder.values.mul_(torch.linspace(0.2, 3, K, dtype=torch.float64)[:, None])
+        model.decoder.mul_(torch.linspace(0.2, 3, K, dtype=torch.float64)[:, None])
     x = torch.from_numpy(rows())
     atoms = model.atoms()
     expected = (model.codes(x, atoms, M) @ atoms).detach().numpy()
@@ -290,34 +399,34 @@ def test_moving_norms_into_the_encoder_changes_no_reconstruction():
 
 def test_each_step_of_decay_multiplies_the_decoder():
     model = DecoderDecay(start(), {"decay": 2.0})
-    before = model.decoder.values.detach().clone()
-    model.stepped(moment(rate=0.1))
-    np.testing.assert_allclose(model.decoder.values.detach(), 0.8 * before)
+    before = model.decoder.detach().clone()
+    model.stepped(moment(), 0.1)
+    np.testing.assert_allclose(model.decoder.detach(), 0.8 * before)
 
 
 def test_the_distance_of_a_group_is_that_of_matched_atoms():
     group = Group(start(), {"members": 3, "pull": 1.0})
     assert float(group.distance().detach()) > 0.1
-    first = group.members[0].decoder.values.detach()
+    first = group.members[0].decoder.detach()
     for shift, member in enumerate(group.members):
         with torch.no_grad():
-            member.decoder.values.copy_(first.roll(shift, 0))
-    group.stepped(moment(step=19))
+            member.decoder.copy_(first.roll(shift, 0))
+    group.stepped(moment(step=19), 0.01)
     assert float(group.distance().detach()) == pytest.approx(0, abs=1e-12)
 
 
 def test_a_pull_brings_members_together_and_divides_the_steps(monkeypatch):
     def distance(pull):
-        config = DenseConfig(M, 0.02, n_steps=60, batch_size=50)
-        params = {"members": 2, "pull": pull}
-        [group] = train_dense(rows(), K, [SEEDS], config, lambda s: Group(s, params))
+        group = trained(lambda s: Group(s, {"members": 2, "pull": pull}), n_steps=60)
         return float(group.distance().detach())
 
     assert distance(10.0) < 0.2 * distance(0.0)
     steps = []
     original = Group.stepped
     monkeypatch.setattr(
-        Group, "stepped", lambda self, at: (steps.append(at.n_steps), original(self, at))[1]
+        Group,
+        "stepped",
+        lambda self, at, rate: (steps.append(at.n_steps), original(self, at, rate))[1],
     )
     fit("aligned", members=4)
     assert steps == [10] * 10
@@ -345,7 +454,7 @@ def test_members_of_a_run_have_seeds_of_their_own():
     ("changes", "message"),
     [
         ({"n_nonzero": 0}, "n_nonzero = 0: expected a whole number of at least 1"),
-        ({"learning_rate": 0.0}, "learning rate = 0.0: expected a finite number above 0"),
+        ({"rate": 0.0}, "learning rate = 0.0: expected a finite number above 0"),
         ({"n_steps": 0}, "n_steps = 0: expected"),
         ({"batch_size": 0}, "batch_size = 0: expected"),
         ({"n_nonzero": K + 1}, "m = 10: expected at most K = 9"),
@@ -354,10 +463,4 @@ def test_members_of_a_run_have_seeds_of_their_own():
 )
 def test_what_cannot_be_trained_is_one_sentence(changes, message):
     with pytest.raises(InputError, match=message):
-        train_dense(
-            rows(),
-            K,
-            [SEEDS],
-            DenseConfig(**{"n_nonzero": M, "learning_rate": 0.01, **changes}),
-            TopMModel,
-        )
+        trained(TopMModel, **changes)
