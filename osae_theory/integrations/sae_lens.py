@@ -152,11 +152,11 @@ class PrefixTopKTrainingSAE(TopKTrainingSAE):
 
     def __init__(self, cfg: PrefixTopKTrainingSAEConfig, use_error_term: bool = False) -> None:
         super().__init__(cfg, use_error_term)
-        # Not saved: it follows from the configuration.
-        survival = torch.tensor(
-            cfg.prefix_law().survival, dtype=torch.float32, device=self.W_dec.device
+        # No buffer: a cast to half precision would round the law, and SAELens loads what it has
+        # saved into a model without data.
+        self._survival = torch.tensor(
+            cfg.prefix_law().survival, dtype=torch.promote_types(self.dtype, torch.float32)
         )
-        self.register_buffer("survival", survival, persistent=False)
 
     def get_coefficients(self) -> dict[str, Any]:
         """Return the k warm-up as a coefficient that SAELens schedules, logs and saves."""
@@ -178,8 +178,9 @@ class PrefixTopKTrainingSAE(TopKTrainingSAE):
             hidden_pre, scale = hidden_pre * norms, 1 / norms
         share = step_input.coefficients.get(_WARMUP, 1.0)
         active = warmed_active(share, self.cfg.d_sae, self.cfg.k)
+        self._survival = self._survival.to(target.device)
         found = ordered_loss(
-            target - self.b_dec, hidden_pre, self.W_dec, self.survival, active, scale
+            target - self.b_dec, hidden_pre, self.W_dec, self._survival, active, scale
         )
         feature_acts = self.hook_sae_acts_post(found.codes.to(hidden_pre.dtype))
         sae_out = found.reconstruction.to(target.dtype) + self.b_dec.detach()

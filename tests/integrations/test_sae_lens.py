@@ -193,6 +193,26 @@ def test_training_interrupted_goes_on_with_its_warm_up(tmp_path):
     assert second.get_coefficients() == {"k_warm_up": 1.0}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_what_is_saved_for_training_is_trained_on_by_the_same_law(dtype, tmp_path):
+    from sae_lens import TrainingSAE
+
+    made = config(law="geometric:0.99", rescale_acts_by_decoder_norm=False)
+    ordered.OrderedTopKTrainingSAE(made).save_model(tmp_path)
+    sae = TrainingSAE.load_from_disk(tmp_path, dtype=dtype)
+    assert sae.cfg.law == made.law
+    x = torch.randn(30, D, dtype=torch.float64)
+    output = sae.training_forward_pass(step_input(x))
+    # Half precision rounds weights and codes, but not the law.
+    expected = nested_dropout_loss_loop(
+        x - sae.b_dec,
+        output.feature_acts.double(),
+        sae.W_dec.double(),
+        torch.tensor(made.prefix_law().survival),
+    )
+    assert float(output.loss.detach()) == pytest.approx(float(expected.detach()) / 30, rel=1e-6)
+
+
 def test_it_trains_in_single_precision_under_autocast():
     made = runner_config(config(), autocast_sae=True)
     result = ordered.SeededSyntheticSAERunner(made, seed=0).run()
