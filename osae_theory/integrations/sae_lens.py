@@ -15,6 +15,7 @@ Written for SAELens 6.54; latents are selected a sample and not a batch.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -36,9 +37,10 @@ from sae_lens.synthetic import (  # pyright: ignore[reportMissingImports]
 )
 from sae_lens.util import temporary_seed  # pyright: ignore[reportMissingImports]
 
-from osae_theory.errors import InputError, check_integer
+from osae_theory.errors import InputError, check_choice, shown
 from osae_theory.integrations.laws import law_of
 from osae_theory.integrations.ordered import ordered_loss
+from osae_theory.integrations.settings import real, whole
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.sae.schedules import warmed_active
 from osae_theory.seeds import Axis, derived_seed
@@ -59,15 +61,24 @@ class PrefixTopKTrainingSAEConfig(TopKTrainingSAEConfig, ABC):
     Raises
     ------
     InputError
-        If k, the steps or the prefixes cannot be, or an option is set that has no meaning here.
+        If a size, a number or the prefixes cannot be, or an option is set that has no meaning
+        here.
     """
 
     k_warm_up_steps: int = 0
 
     def __post_init__(self) -> None:
-        check_integer("d_sae", self.d_sae, 1)
-        check_integer("k", self.k, 1, self.d_sae)
-        check_integer("k_warm_up_steps", self.k_warm_up_steps, 0)
+        self.d_in = whole("d_in", self.d_in, 1)
+        self.d_sae = whole("d_sae", self.d_sae, 1)
+        self.k = whole("k", self.k, 1, self.d_sae)
+        self.k_warm_up_steps = whole("k_warm_up_steps", self.k_warm_up_steps, 0)
+        # SAELens takes these as they are, and trains into NaN or away from the data.
+        self.aux_loss_coefficient = real(
+            "aux_loss_coefficient", self.aux_loss_coefficient, at_least=0
+        )
+        if self.decoder_init_norm is not None:
+            self.decoder_init_norm = real("decoder_init_norm", self.decoder_init_norm, above=0)
+        check_choice("reshape_activations", self.reshape_activations, ("none", "hook_z"))
         if self.use_sparse_activations:
             raise InputError(
                 "use_sparse_activations = True: expected False: the loss is computed over active"
@@ -123,10 +134,15 @@ class MatryoshkaExactTrainingSAEConfig(PrefixTopKTrainingSAEConfig):
     Attributes
     ----------
     matryoshka_widths : list of int
-        Prefix lengths, increasing; d_sae is added as the last where it is missing.
+        Prefix lengths, increasing; d_sae counts as the last where it is missing. An array or any
+        other sequence is kept as a list.
     """
 
     matryoshka_widths: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.matryoshka_widths = _widths(self.matryoshka_widths, whole("d_sae", self.d_sae, 1))
+        super().__post_init__()
 
     @classmethod
     def architecture(cls) -> str:
@@ -135,10 +151,22 @@ class MatryoshkaExactTrainingSAEConfig(PrefixTopKTrainingSAEConfig):
 
     def prefix_law(self) -> PrefixLaw:
         """Return the law of the prefix length."""
-        if not self.matryoshka_widths:
-            raise InputError("matryoshka_widths = []: expected at least one prefix length")
         last = [] if self.matryoshka_widths[-1] == self.d_sae else [self.d_sae]
         return PrefixLaw.groups(self.d_sae, [*self.matryoshka_widths, *last])
+
+
+def _widths(given: Any, d_sae: int) -> list[int]:
+    """Return prefix lengths that increase in 1..d_sae, as a list that JSON can hold."""
+    try:
+        each = given.tolist() if hasattr(given, "tolist") else list(given)
+        widths = [whole(f"matryoshka_widths[{i}]", w, 1, d_sae) for i, w in enumerate(each)]
+    except TypeError:
+        widths = []
+    if not widths or any(after <= before for before, after in pairwise(widths)):
+        raise InputError(
+            f"matryoshka_widths = {shown(given)}: expected at least one prefix length, increasing"
+        )
+    return widths
 
 
 class PrefixTopKTrainingSAE(TopKTrainingSAE):

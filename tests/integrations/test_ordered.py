@@ -7,6 +7,7 @@ from osae_theory.integrations.ordered import ordered_loss
 from osae_theory.objectives import nested_dropout_loss_loop
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.sae import select_top_m
+from runtime_types import end_checks
 
 
 def batch(n=40, d=6, K=11, dtype=torch.float64):
@@ -81,8 +82,11 @@ def test_a_law_by_its_name(name, law):
         ("zipf", "law 'zipf': expected a number, as in 'zipf:0.5'"),
         ("massed:2", "share = 2.0: expected a finite number at least 0 and at most 1"),
         ("geometric:nan", "ratio = nan: expected a finite number"),
+        (None, "law = None: expected a name, as 'uniform'"),
+        (PrefixLaw.full(3), r"law = PrefixLaw.*: expected a name, as 'uniform'"),
     ],
 )
 def test_a_law_that_cannot_be_is_one_sentence(name, message):
+    end_checks()
     with pytest.raises(InputError, match=message):
         law_of(name, 64)

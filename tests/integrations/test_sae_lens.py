@@ -1,12 +1,17 @@
+import copy
 import json
+import math
+import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from osae_theory.errors import InputError
 from osae_theory.objectives import nested_dropout_loss_loop
+from runtime_types import end_checks
 
 pytestmark = pytest.mark.peers
 
@@ -17,7 +22,14 @@ D, K, M = 16, 40, 4
 
 
 def config(**options):
-    return ordered.OrderedTopKTrainingSAEConfig(d_in=D, d_sae=K, k=M, **options)
+    made = {"d_in": D, "d_sae": K, "k": M} | options
+    return ordered.OrderedTopKTrainingSAEConfig(**made)
+
+
+def groups(widths, **options):
+    return ordered.MatryoshkaExactTrainingSAEConfig(
+        d_in=D, d_sae=K, k=M, matryoshka_widths=widths, **options
+    )
 
 
 def step_input(x, dead=None, coefficients=None):
@@ -220,16 +232,22 @@ def test_it_trains_in_single_precision_under_autocast():
     assert result.sae.W_dec.dtype == torch.float32
 
 
-def test_their_configuration_comes_back_from_its_dictionary():
+@pytest.mark.parametrize(
+    "made",
+    [
+        *(
+            config(law=law, k_warm_up_steps=5)
+            for law in ("uniform", "full", "piecewise", "zipf:1.2", "geometric:0.9", "massed:0.5")
+        ),
+        groups([8, K]),
+    ],
+    ids=lambda made: getattr(made, "law", "groups"),
+)
+def test_their_configuration_comes_back_from_its_dictionary_and_from_copies(made):
     from sae_lens import TrainingSAEConfig
 
-    made = config(law="zipf:1.2", k_warm_up_steps=5)
     again = TrainingSAEConfig.from_dict(json.loads(json.dumps(made.to_dict())))
-    assert again == made
-    groups = ordered.MatryoshkaExactTrainingSAEConfig(
-        d_in=D, d_sae=K, k=M, matryoshka_widths=[8, K]
-    )
-    assert TrainingSAEConfig.from_dict(json.loads(json.dumps(groups.to_dict()))) == groups
+    assert again == copy.deepcopy(made) == pickle.loads(pickle.dumps(made)) == made
 
 
 @pytest.mark.parametrize(
@@ -239,19 +257,49 @@ def test_their_configuration_comes_back_from_its_dictionary():
         ({"k_warm_up_steps": -1}, "k_warm_up_steps = -1: expected a whole number of at least 0"),
         ({"use_sparse_activations": True}, "use_sparse_activations = True: expected False"),
         ({"normalize_activations": "layer_norm"}, "normalize_activations = 'layer_norm'"),
+        ({"reshape_activations": "hook_y"}, "reshape_activations 'hook_y' is unknown"),
+        ({"d_in": 0}, "d_in = 0: expected a whole number of at least 1"),
+        ({"d_sae": 4.0}, "d_sae = 4.0: expected a whole number of at least 1"),
+        ({"k": 0}, "k = 0: expected a whole number of at least 1"),
+        ({"k": K + 1}, "k = 41: expected at most 40"),
+        ({"aux_loss_coefficient": -1.0}, "aux_loss_coefficient = -1.0: expected a finite number"),
+        ({"aux_loss_coefficient": math.nan}, "aux_loss_coefficient = nan: expected a finite"),
+        ({"decoder_init_norm": 0.0}, "decoder_init_norm = 0.0: expected a finite number above 0"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_one_sentence(options, message):
+    end_checks()
     with pytest.raises(InputError, match=message):
         config(**options)
 
 
-@pytest.mark.parametrize("widths", [[], [8, 4], [8, K + 1]])
-def test_groups_that_cannot_be_are_one_sentence(widths):
-    with pytest.raises(InputError, match="expected"):
-        ordered.MatryoshkaExactTrainingSAEConfig(d_in=D, d_sae=K, k=M, matryoshka_widths=widths)
+@pytest.mark.parametrize(
+    ("widths", "message"),
+    [
+        ([], r"matryoshka_widths = \[\]: expected at least one"),
+        (None, "matryoshka_widths = None: expected at least one"),
+        (8, "matryoshka_widths = 8: expected at least one"),
+        ([8, 4], r"matryoshka_widths = \[8, 4\]: .* increasing"),
+        ([8, 8], r"matryoshka_widths = \[8, 8\]: .* increasing"),
+        ([0, 8], r"matryoshka_widths\[0\] = 0: expected a whole number of at least 1"),
+        ([8, K + 1], r"matryoshka_widths\[1\] = 41: expected at most 40"),
+        ([8.5], r"matryoshka_widths\[0\] = 8.5: expected a whole number"),
+        ([True], r"matryoshka_widths\[0\] = True: expected a whole number"),
+        ("8", r"matryoshka_widths\[0\] = '8': expected a whole number"),
+    ],
+)
+def test_groups_that_cannot_be_are_one_sentence(widths, message):
+    end_checks()
+    with pytest.raises(InputError, match=message):
+        groups(widths)
 
 
-def test_more_active_latents_than_there_are_is_one_sentence():
-    with pytest.raises(InputError, match="k = 41: expected at most 40"):
-        ordered.OrderedTopKTrainingSAEConfig(d_in=D, d_sae=K, k=41)
+@pytest.mark.parametrize(
+    "widths", [(8, 20), range(8, 21, 12), np.array([8, 20]), torch.tensor([8, 20])]
+)
+def test_groups_of_any_kind_and_numpys_numbers_can_be_written(widths):
+    end_checks()
+    made = groups(widths, k_warm_up_steps=np.int64(3), aux_loss_coefficient=np.float32(0.5))
+    assert made == groups([8, 20], k_warm_up_steps=3, aux_loss_coefficient=0.5)
+    numbers = config(d_in=np.int64(D), d_sae=np.int32(K), k=np.int64(M))
+    assert [json.loads(json.dumps(one.to_dict()))["k"] for one in (made, numbers)] == [M, M]
