@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from osae_theory.errors import InputError
 from osae_theory.objectives import nested_dropout_loss
 from osae_theory.sae.gradients import sparse_pays
 from osae_theory.sae.kernels import compiled_by, nested_dropout_loss_fused, select_sparse
@@ -68,12 +69,14 @@ def ordered_loss(
     Raises
     ------
     InputError
-        If shapes do not fit, m is not in 1..K or a score is NaN.
+        If there is no sample, x is not of two dimensions, m is not in 1..K or a score is NaN.
 
     References
     ----------
     Wang et al. (2025), section 2.2; claims I1 and I2 (docs/theory.md).
     """
+    if x.ndim != 2 or not len(x):
+        raise InputError(f"a batch of shape {tuple(x.shape)}: expected (n, d) with n at least 1")
     with torch.autocast(x.device.type, enabled=False):
         dtype = reduce(torch.promote_types, (x.dtype, scores.dtype, atoms.dtype), torch.float32)
         x, scores, atoms, survival = (
