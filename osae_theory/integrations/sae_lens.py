@@ -19,7 +19,10 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from sae_lens.registry import register_sae_training_class  # pyright: ignore[reportMissingImports]
+from sae_lens.registry import (  # pyright: ignore[reportMissingImports]
+    SAE_TRAINING_CLASS_REGISTRY,
+    register_sae_training_class,
+)
 from sae_lens.saes.sae import (  # pyright: ignore[reportMissingImports]
     TrainCoefficientConfig,
     TrainStepInput,
@@ -36,10 +39,11 @@ from sae_lens.synthetic import (  # pyright: ignore[reportMissingImports]
     SyntheticSAERunnerResult,
 )
 from sae_lens.util import temporary_seed  # pyright: ignore[reportMissingImports]
+from torch import Tensor
 
 from osae_theory.errors import InputError, check_choice, shown
 from osae_theory.integrations.laws import law_of
-from osae_theory.integrations.ordered import ordered_loss
+from osae_theory.integrations.ordered import Ordered, ordered_loss
 from osae_theory.integrations.settings import real, whole
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.sae.schedules import warmed_active
@@ -192,6 +196,16 @@ class PrefixTopKTrainingSAE(TopKTrainingSAE):
             return {}
         return {_WARMUP: TrainCoefficientConfig(1.0, self.cfg.k_warm_up_steps)}
 
+    # SAELens can compile a training step (`compile_sae`). The loss has kernels of its own, and the
+    # number of active latents changes while k warms up: each would be another step to compile.
+    @torch.compiler.disable
+    def _ordered(
+        self, x: Tensor, scores: Tensor, scale: Tensor | None, coefficients: dict[str, float]
+    ) -> Ordered:
+        self._survival = self._survival.to(x.device)
+        active = warmed_active(coefficients.get(_WARMUP, 1.0), self.cfg.d_sae, self.cfg.k)
+        return ordered_loss(x, scores, self.W_dec, self._survival, active, scale)
+
     def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
         """Return the loss of one batch and what SAELens logs of it.
 
@@ -204,12 +218,7 @@ class PrefixTopKTrainingSAE(TopKTrainingSAE):
         if self.cfg.rescale_acts_by_decoder_norm:
             norms = self.W_dec.norm(dim=-1)
             hidden_pre, scale = hidden_pre * norms, 1 / norms
-        share = step_input.coefficients.get(_WARMUP, 1.0)
-        active = warmed_active(share, self.cfg.d_sae, self.cfg.k)
-        self._survival = self._survival.to(target.device)
-        found = ordered_loss(
-            target - self.b_dec, hidden_pre, self.W_dec, self._survival, active, scale
-        )
+        found = self._ordered(target - self.b_dec, hidden_pre, scale, step_input.coefficients)
         feature_acts = self.hook_sae_acts_post(found.codes.to(hidden_pre.dtype))
         sae_out = found.reconstruction.to(target.dtype) + self.b_dec.detach()
         sae_out = self.reshape_fn_out(self.hook_sae_recons(sae_out), self.d_head)
@@ -275,7 +284,14 @@ class SeededSyntheticSAERunner(SyntheticSAERunner):
             return super().run()
 
 
-register_sae_training_class("ordered_topk", OrderedTopKTrainingSAE, OrderedTopKTrainingSAEConfig)
-register_sae_training_class(
-    "matryoshka_exact", MatryoshkaExactTrainingSAE, MatryoshkaExactTrainingSAEConfig
-)
+def _register(sae: type[PrefixTopKTrainingSAE], config: type[PrefixTopKTrainingSAEConfig]) -> None:
+    """Register a kind; what an earlier import of this file has registered is replaced."""
+    name = config.architecture()
+    known = SAE_TRAINING_CLASS_REGISTRY.get(name)
+    if known is not None and known[0].__module__ == sae.__module__:
+        del SAE_TRAINING_CLASS_REGISTRY[name]
+    register_sae_training_class(name, sae, config)
+
+
+_register(OrderedTopKTrainingSAE, OrderedTopKTrainingSAEConfig)
+_register(MatryoshkaExactTrainingSAE, MatryoshkaExactTrainingSAEConfig)

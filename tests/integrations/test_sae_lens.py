@@ -1,4 +1,5 @@
 import copy
+import importlib
 import json
 import math
 import pickle
@@ -223,6 +224,37 @@ def test_what_is_saved_for_training_is_trained_on_by_the_same_law(dtype, tmp_pat
         torch.tensor(made.prefix_law().survival),
     )
     assert float(output.loss.detach()) == pytest.approx(float(expected.detach()) / 30, rel=1e-6)
+
+
+def test_a_step_can_be_compiled_once_for_the_whole_warm_up(monkeypatch):
+    end_checks()  # their count would be compiled too
+    monkeypatch.setattr(torch._dynamo.config, "error_on_recompile", True)
+    sae = ordered.OrderedTopKTrainingSAE(config(k_warm_up_steps=10))
+    compiled = torch.compile(sae.training_forward_pass, backend="eager")
+    x = torch.randn(30, D)
+    for share in (0.25, 0.5):
+        given = step_input(x, coefficients={"k_warm_up": share})
+        losses = [take(given).loss for take in (compiled, sae.training_forward_pass)]
+        assert losses[0] == losses[1]
+        slopes = [torch.autograd.grad(loss, list(sae.parameters())) for loss in losses]
+        torch.testing.assert_close(*slopes)
+
+
+def test_the_file_can_be_imported_again():
+    from sae_lens.registry import SAE_TRAINING_CLASS_REGISTRY, get_sae_training_class
+
+    end_checks()
+    before, names = dict(SAE_TRAINING_CLASS_REGISTRY), dict(vars(ordered))
+    try:
+        again = importlib.reload(ordered)
+        assert get_sae_training_class("ordered_topk")[0] is again.OrderedTopKTrainingSAE
+        assert get_sae_training_class("ordered_topk") != before["ordered_topk"]
+        SAE_TRAINING_CLASS_REGISTRY["ordered_topk"] = before["topk"]  # another's, of that name
+        with pytest.raises(ValueError, match="already registered"):
+            importlib.reload(again)
+    finally:
+        SAE_TRAINING_CLASS_REGISTRY.update(before)
+        vars(ordered).update(names)
 
 
 def test_it_trains_in_single_precision_under_autocast():
