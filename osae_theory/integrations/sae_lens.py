@@ -13,12 +13,17 @@ are its ordinary TopK SAEs, which load without this project.
 Written for SAELens 6.54; latents are selected a sample and not a batch.
 """
 
+import json
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from sae_lens.constants import SAE_CFG_FILENAME  # pyright: ignore[reportMissingImports]
 from sae_lens.registry import (  # pyright: ignore[reportMissingImports]
     SAE_TRAINING_CLASS_REGISTRY,
     register_sae_training_class,
@@ -50,6 +55,11 @@ from osae_theory.sae.schedules import warmed_active
 from osae_theory.seeds import Axis, derived_seed
 
 _WARMUP = "k_warm_up"
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _uncompiled(function: Function) -> Function:
+    return torch.compiler.disable(function)  # pyright: ignore[reportReturnType]
 
 
 @dataclass
@@ -60,7 +70,9 @@ class PrefixTopKTrainingSAEConfig(TopKTrainingSAEConfig, ABC):
     ----------
     k_warm_up_steps : int
         Steps over which the number of active latents falls linearly from d_sae to k, as in
-        Wang et al. (2025), section 3.1; logged as the coefficient `k_warm_up`, from 0 to 1.
+        Wang et al. (2025), section 3.1; logged as the coefficient `k_warm_up`, from 0 to 1. A
+        configuration does not know how many steps the training has: where they are fewer, a
+        warning is given when the SAE is saved.
 
     Raises
     ------
@@ -189,22 +201,25 @@ class PrefixTopKTrainingSAE(TopKTrainingSAE):
         self._survival = torch.tensor(
             cfg.prefix_law().survival, dtype=torch.promote_types(self.dtype, torch.float32)
         )
+        self._active = cfg.k  # in the last step
 
     def get_coefficients(self) -> dict[str, Any]:
-        """Return the k warm-up as a coefficient that SAELens schedules, logs and saves."""
-        if not self.cfg.k_warm_up_steps:
-            return {}
+        """Return the k warm-up as a coefficient that SAELens schedules, logs and saves.
+
+        It is 1 from the first step where there is no warm-up.
+        """
         return {_WARMUP: TrainCoefficientConfig(1.0, self.cfg.k_warm_up_steps)}
 
     # SAELens can compile a training step (`compile_sae`). The loss has kernels of its own, and the
     # number of active latents changes while k warms up: each would be another step to compile.
-    @torch.compiler.disable
+    @_uncompiled
     def _ordered(
         self, x: Tensor, scores: Tensor, scale: Tensor | None, coefficients: dict[str, float]
     ) -> Ordered:
         self._survival = self._survival.to(x.device)
-        active = warmed_active(coefficients.get(_WARMUP, 1.0), self.cfg.d_sae, self.cfg.k)
-        return ordered_loss(x, scores, self.W_dec, self._survival, active, scale)
+        share = coefficients.get(_WARMUP, 1.0)
+        self._active = warmed_active(share, self.cfg.d_sae, self.cfg.k)
+        return ordered_loss(x, scores, self.W_dec, self._survival, self._active, scale)
 
     def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
         """Return the loss of one batch and what SAELens logs of it.
@@ -235,6 +250,35 @@ class PrefixTopKTrainingSAE(TopKTrainingSAE):
             losses=losses,
             metrics={"mse": lambda: self.mse_loss_fn(sae_out, target).sum(dim=-1).mean()},
         )
+
+    def load_weights_from_checkpoint(self, checkpoint_path: Path | str) -> None:
+        """Load the weights of a checkpoint, from which SAELens resumes a training.
+
+        Raises
+        ------
+        InputError
+            If the checkpoint is of a training with another kind of SAE, k, k warm-up or prefixes.
+        """
+        written = Path(checkpoint_path) / SAE_CFG_FILENAME
+        if written.exists():
+            before, now = json.loads(written.read_text(encoding="utf-8")), self.cfg.to_dict()
+            for name in ("architecture", "k", "k_warm_up_steps", "law", "matryoshka_widths"):
+                if before.get(name) != now.get(name):
+                    raise InputError(
+                        f"{name} = {shown(now.get(name))}: expected {shown(before.get(name))}, as"
+                        f" in the training of the checkpoint {written.parent}"
+                    )
+        super().load_weights_from_checkpoint(checkpoint_path)
+
+    def save_inference_model(self, path: str | Path) -> tuple[Path, Path]:
+        """Save SAELens's TopK SAE; warn if k was still warming up in the last step."""
+        if self._active != self.cfg.k:
+            warnings.warn(
+                f"k_warm_up_steps = {self.cfg.k_warm_up_steps}: the training ended before that,"
+                f" with {self._active} active latents; what is saved has k = {self.cfg.k}",
+                stacklevel=2,
+            )
+        return super().save_inference_model(path)
 
 
 class OrderedTopKTrainingSAE(PrefixTopKTrainingSAE):

@@ -5,6 +5,7 @@ import math
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -224,6 +225,43 @@ def test_what_is_saved_for_training_is_trained_on_by_the_same_law(dtype, tmp_pat
         torch.tensor(made.prefix_law().survival),
     )
     assert float(output.loss.detach()) == pytest.approx(float(expected.detach()) / 30, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        (config(), config(law="full"), "law = 'full': expected 'uniform', as in the training"),
+        (config(), config(k=3), "k = 3: expected 4"),
+        (config(), config(k_warm_up_steps=9), "k_warm_up_steps = 9: expected 0"),
+        (groups([8]), groups([8, 20]), r"matryoshka_widths = \[8, 20\]: expected \[8\]"),
+        (groups([8]), config(), "architecture = 'ordered_topk': expected 'matryoshka_exact'"),
+        (config(), config(aux_loss_coefficient=0.5), None),
+    ],
+)
+def test_training_goes_on_only_as_it_began(before, now, message, tmp_path):
+    kinds = {
+        "ordered_topk": ordered.OrderedTopKTrainingSAE,
+        "matryoshka_exact": ordered.MatryoshkaExactTrainingSAE,
+    }
+    first, second = (kinds[made.architecture()](made) for made in (before, now))
+    first.save_model(tmp_path)
+    if message is None:
+        second.load_weights_from_checkpoint(tmp_path)
+        assert torch.equal(second.W_dec, first.W_dec)
+    else:
+        with pytest.raises(InputError, match=message):
+            second.load_weights_from_checkpoint(tmp_path)
+
+
+def test_a_warm_up_that_the_training_cuts_short_is_said_when_it_is_saved(tmp_path):
+    sae = ordered.OrderedTopKTrainingSAE(config(k_warm_up_steps=10))
+    x = torch.randn(30, D)
+    sae.training_forward_pass(step_input(x, coefficients={"k_warm_up": 0.5}))
+    with pytest.warns(UserWarning, match="with 22 active latents; what is saved has k = 4"):
+        sae.save_inference_model(tmp_path)
+    sae.training_forward_pass(step_input(x, coefficients={"k_warm_up": 1.0}))
+    with warnings.catch_warnings(action="error"):
+        sae.save_inference_model(tmp_path)
 
 
 def test_a_step_can_be_compiled_once_for_the_whole_warm_up(monkeypatch):
