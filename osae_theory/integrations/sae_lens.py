@@ -2,9 +2,9 @@
 
 `ordered_topk` trains a TopK SAE with the nested-dropout loss over every prefix of its latents,
 `matryoshka_exact` with that over the ends of any groups; neither costs more for the number of its
-prefixes. They are made for all of SAELens's runners, of which the synthetic one and the trainer
-below have been run, with its checkpoints, logging and dead-latent loss. Saved for inference they
-are its ordinary TopK SAEs, which load without this project.
+prefixes. SAELens's runners for synthetic data, for a language model and for several SAEs at once
+have been run with them, the last two on a tiny random transformer (docs/integrations.md). Saved for
+inference they are its ordinary TopK SAEs, which load without this project.
 
     import osae_theory.integrations.sae_lens as ordered
     sae = ordered.OrderedTopKTrainingSAEConfig(d_in=768, d_sae=4096, k=32, law="uniform")
