@@ -13,6 +13,7 @@ inference they are its ordinary TopK SAEs, which load without this project.
 Written for SAELens 6.54; latents are selected a sample and not a batch.
 """
 
+import copy
 import json
 import warnings
 from abc import ABC, abstractmethod
@@ -188,14 +189,15 @@ def _widths(given: Any, d_sae: int) -> list[int]:
 class PrefixTopKTrainingSAE(TopKTrainingSAE):
     """SAELens's TopK SAE, its reconstruction error replaced by that of all prefixes.
 
-    Hooks see latents and reconstruction as they see those of a TopK SAE; what a hook changes in
-    training does not change the loss.
+    Hooks see what they see of a TopK SAE. What one changes before latents are selected (the input,
+    the scores) changes the loss; what one changes of latents or reconstruction does not.
     """
 
     cfg: PrefixTopKTrainingSAEConfig
 
     def __init__(self, cfg: PrefixTopKTrainingSAEConfig, use_error_term: bool = False) -> None:
-        super().__init__(cfg, use_error_term)
+        # SAELens's training changes the configuration of what it trains: the caller's is left.
+        super().__init__(copy.deepcopy(cfg), use_error_term)
         # No buffer: a cast to half precision would round the law, and SAELens loads what it has
         # saved into a model without data.
         self._survival = torch.tensor(
@@ -319,6 +321,10 @@ class SeededSyntheticSAERunner(SyntheticSAERunner):
         override_sae: Any = None,
     ) -> None:
         self.seed = seed
+        # Training changes the SAE's configuration (what is folded into the weights is switched
+        # off), and a second run by the same one is to be the same run.
+        cfg = copy.copy(cfg)
+        cfg.sae = copy.deepcopy(cfg.sae)
         with temporary_seed(derived_seed(seed, Axis.INITIALISATION)):
             super().__init__(cfg, override_synthetic_model, override_sae)
 

@@ -171,6 +171,7 @@ def checkpoint(folder):
 @pytest.mark.parametrize("which", ["ordered", "groups", "several"])
 def test_the_loss_that_is_trained_is_the_mean_over_prefixes_and_falls(which, trained):
     _, _, seen = trained[which]
+    assert GROUPS.normalize_activations == "covariance_whitening"  # not what training left
     for name, steps in seen.items():
         check_steps(steps, WARMUP if name == "ordered" else 0)
         late = [loss for share, _, loss, _ in steps if share == 1]

@@ -66,18 +66,18 @@ def world(seed=0):
 def runner_config(sae, folder=None, **options):
     from sae_lens.config import LoggingConfig
 
-    return ordered.SyntheticSAERunnerConfig(
-        synthetic_model=world().cfg,
-        sae=sae,
-        training_samples=200 * 64,
-        batch_size=64,
-        lr=3e-3,
-        checkpoint_path=None,
-        output_path=None if folder is None else str(folder),
-        eval_samples=500,
-        logger=LoggingConfig(log_to_wandb=False),
-        **options,
-    )
+    made = {
+        "synthetic_model": world().cfg,
+        "sae": sae,
+        "training_samples": 200 * 64,
+        "batch_size": 64,
+        "lr": 3e-3,
+        "checkpoint_path": None,
+        "output_path": None if folder is None else str(folder),
+        "eval_samples": 500,
+        "logger": LoggingConfig(log_to_wandb=False),
+    }
+    return ordered.SyntheticSAERunnerConfig(**made | options)
 
 
 @pytest.mark.parametrize("rescale", [True, False])
@@ -173,6 +173,37 @@ def test_a_seed_gives_the_same_bits_and_another_seed_others():
     assert torch.equal(one.W_dec, again.W_dec)
     assert torch.equal(one.W_enc, again.W_enc)
     assert not torch.equal(one.W_dec, other.W_dec)
+
+
+@pytest.mark.parametrize("kind", ["ordered_topk", "batchtopk"])
+@pytest.mark.parametrize("normalised", ["expected_average_only_in", "covariance_whitening"])
+def test_a_second_run_by_the_same_configuration_is_the_same_run(kind, normalised):
+    from sae_lens.registry import get_sae_training_class
+
+    sae = get_sae_training_class(kind)[1](d_in=D, d_sae=K, k=M, normalize_activations=normalised)
+    made = runner_config(sae, training_samples=20 * 64, n_batches_for_norm_estimate=3)
+    before = made.to_dict()
+    one, again = (ordered.SeededSyntheticSAERunner(made, seed=0).run().sae for _ in range(2))
+    assert torch.equal(one.W_dec, again.W_dec)
+    assert made.to_dict() == before
+
+
+def test_a_hook_on_latents_or_reconstruction_does_not_change_the_loss():
+    sae, given = ordered.OrderedTopKTrainingSAE(config()), step_input(torch.randn(30, D))
+    plain = sae.training_forward_pass(given)
+
+    def with_hooks(**hooks):
+        with sae.hooks(fwd_hooks=[(f"hook_{name}", hook) for name, hook in hooks.items()]):
+            return sae.training_forward_pass(given)
+
+    found = with_hooks(
+        sae_acts_post=lambda codes, hook: 0 * codes, sae_recons=lambda x, hook: x + 1
+    )
+    assert found.loss == plain.loss
+    assert not found.feature_acts.any()
+    torch.testing.assert_close(found.sae_out, plain.sae_out + 1)
+    found = with_hooks(sae_acts_pre=lambda scores, hook: -scores.abs())
+    torch.testing.assert_close(found.loss, given.sae_in.square().sum() / 30)
 
 
 def test_training_interrupted_goes_on_with_its_warm_up(tmp_path):
