@@ -1,5 +1,6 @@
 import copy
 import importlib
+import inspect
 import json
 import math
 import pickle
@@ -296,7 +297,11 @@ def test_a_warm_up_that_the_training_cuts_short_is_said_when_it_is_saved(tmp_pat
 
 
 def test_a_step_can_be_compiled_once_for_the_whole_warm_up(monkeypatch):
+    from torch._subclasses.fake_tensor import FakeTensor
+
     end_checks()  # their count would be compiled too
+    # nnsight, which dictionary_learning imports, puts an older torch's in its place.
+    monkeypatch.setattr(FakeTensor, "__new__", inspect.unwrap(FakeTensor.__new__))
     monkeypatch.setattr(torch._dynamo.config, "error_on_recompile", True)
     sae = ordered.OrderedTopKTrainingSAE(config(k_warm_up_steps=10))
     compiled = torch.compile(sae.training_forward_pass, backend="eager")
