@@ -176,6 +176,14 @@ def test_a_seed_gives_the_same_bits_and_another_seed_others():
     assert not torch.equal(one.W_dec, other.W_dec)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, None, True, "0", 2**63])
+def test_a_seed_that_cannot_be_is_one_sentence(seed):
+    made = runner_config(config())
+    end_checks()
+    with pytest.raises(InputError, match=r"^seed = .*: expected"):
+        ordered.SeededSyntheticSAERunner(made, seed)
+
+
 @pytest.mark.parametrize("kind", ["ordered_topk", "batchtopk"])
 @pytest.mark.parametrize("normalised", ["expected_average_only_in", "covariance_whitening"])
 def test_a_second_run_by_the_same_configuration_is_the_same_run(kind, normalised):
