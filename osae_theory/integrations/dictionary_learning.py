@@ -15,9 +15,10 @@ from dictionary_learning.trainers.top_k import (  # pyright: ignore[reportMissin
 )
 from torch import Tensor
 
-from osae_theory.errors import check_integer
+from osae_theory.errors import InputError
 from osae_theory.integrations.laws import law_of
 from osae_theory.integrations.ordered import ordered_loss
+from osae_theory.integrations.settings import real, whole
 from osae_theory.sae.schedules import warmed_active
 
 
@@ -39,35 +40,49 @@ class OrderedTopKTrainer(TopKTrainer):
 
     Parameters
     ----------
-    *args, **options
+    steps, activation_dim, dict_size, k, *args, **options
         Those of `TopKTrainer`.
     law : str
         The law of the prefix length: "uniform", "piecewise", "zipf:1.2", "geometric:0.99",
         "massed:0.5" or "full" (`osae_theory.integrations.laws.law_of`).
     k_anneal_steps : int
-        Steps over which the number of active latents falls linearly from dict_size to k.
+        Steps over which the number of active latents falls linearly from dict_size to k; fewer
+        than `steps`.
 
     Raises
     ------
     InputError
-        If k, the law or the steps cannot be.
+        If a size, k, the law, k_anneal_steps, auxk_alpha or threshold_beta cannot be.
     """
 
     def __init__(
         self,
+        steps: int,
+        activation_dim: int,
+        dict_size: int,
+        k: int,
         *args: Any,
         law: str = "uniform",
         k_anneal_steps: int = 0,
         wandb_name: str = "OrderedTopK",
         **options: Any,
     ) -> None:
-        super().__init__(*args, wandb_name=wandb_name, **options)
-        check_integer("k_anneal_steps", k_anneal_steps, 0)
-        check_integer("k", self.k, 1, self.ae.dict_size)
-        self.law, self.k_anneal_steps = law, k_anneal_steps
-        self.survival = torch.tensor(
-            law_of(law, self.ae.dict_size).survival, dtype=torch.float32, device=self.device
+        activation_dim = whole("activation_dim", activation_dim, 1)
+        dict_size = whole("dict_size", dict_size, 1)
+        k = whole("k", k, 1, dict_size)
+        survival = law_of(law, dict_size).survival
+        self.law, self.k_anneal_steps = law, whole("k_anneal_steps", k_anneal_steps, 0)
+        super().__init__(
+            steps, activation_dim, dict_size, k, *args, wandb_name=wandb_name, **options
         )
+        if 0 < self.k_anneal_steps >= steps:
+            raise InputError(
+                f"k_anneal_steps = {k_anneal_steps}: expected fewer than the training's {steps}"
+                " steps, since what is saved has k active latents"
+            )
+        self.auxk_alpha = real("auxk_alpha", self.auxk_alpha, at_least=0)
+        self.threshold_beta = real("threshold_beta", self.threshold_beta, at_least=0, at_most=1)
+        self.survival = torch.tensor(survival, dtype=torch.float32, device=self.device)
 
     def loss(self, x: Tensor, step: int | None = None, logging: bool = False) -> Any:
         """Return the loss of a batch, or with `logging` a `LossLog`.
@@ -90,7 +105,10 @@ class OrderedTopKTrainer(TopKTrainer):
         found = ordered_loss(centred, scores, self.ae.decoder.weight.mT, self.survival, active)
         # While more are active the least value is not one that the threshold is for.
         if step > self.threshold_start_step and active == int(self.k):
-            self.update_threshold(found.top_values)
+            # A sample without an active latent has no least value; theirs takes infinity for it.
+            some = found.top_values[found.top_values.amax(dim=1) > 0]
+            if len(some):
+                self.update_threshold(some)
         self.effective_l0 = active
         self.num_tokens_since_fired += len(x)
         self.num_tokens_since_fired[(found.codes != 0).any(dim=0)] = 0

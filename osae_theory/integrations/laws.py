@@ -26,7 +26,9 @@ def law_of(name: str, K: int) -> PrefixLaw:
     InputError
         If there is no such law, or its number is missing or out of its range.
     """
-    kind, colon, number = str(name).partition(":")
+    if not isinstance(name, str):
+        raise InputError(f"law = {shown(name)}: expected a name, as 'uniform' or 'zipf:1.2'")
+    kind, colon, number = name.partition(":")
     check_choice("law", kind, _NAMES)
     law = LAWS[kind]
     given: list[float] = []

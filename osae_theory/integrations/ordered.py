@@ -1,11 +1,13 @@
 """The exact nested-dropout loss in the form in which other libraries' training steps need it."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from osae_theory.errors import InputError
 from osae_theory.objectives import nested_dropout_loss
 from osae_theory.sae.gradients import sparse_pays
 from osae_theory.sae.kernels import compiled_by, nested_dropout_loss_fused, select_sparse
@@ -44,7 +46,8 @@ def ordered_loss(
 ) -> Ordered:
     """Return the exact nested-dropout loss of a batch, of its m largest positive scores.
 
-    Differentiable in x, scores, atoms and scale; half precision is computed in float32.
+    Differentiable in x, scores, atoms and scale; computed in the most precise of the dtypes of
+    x, scores and atoms, half precision in float32.
     Where that is cheaper, the cost hangs on the number of active latents and not on the number
     of prefixes.
 
@@ -66,19 +69,24 @@ def ordered_loss(
     Raises
     ------
     InputError
-        If shapes do not fit, m is not in 1..K or a score is NaN.
+        If there is no sample, x is not of two dimensions, m is not in 1..K or a score is NaN.
 
     References
     ----------
     Wang et al. (2025), section 2.2; claims I1 and I2 (docs/theory.md).
     """
+    if x.ndim != 2 or not len(x):
+        raise InputError(f"a batch of shape {tuple(x.shape)}: expected (n, d) with n at least 1")
     with torch.autocast(x.device.type, enabled=False):
-        x, scores, atoms, survival = (_at_least_float32(t) for t in (x, scores, atoms, survival))
+        dtype = reduce(torch.promote_types, (x.dtype, scores.dtype, atoms.dtype), torch.float32)
+        x, scores, atoms, survival = (
+            t.to(dtype).contiguous() for t in (x, scores, atoms, survival)
+        )
         indices, values = _active(scores, m)
         places = indices.clamp(min=0)
         parts = values
         if scale is not None:
-            parts = values * _at_least_float32(scale)[places]
+            parts = values * scale.to(dtype)[places]
         (n, d), K = x.shape, len(atoms)
         codes = values.new_zeros(n, K).scatter_add_(-1, places, values.detach())
         compiler = compiled_by("auto", x, atoms)
@@ -103,7 +111,3 @@ def _active(
     indices = select_sparse(scores.detach()[None], m).indices[0].long()
     values = scores.gather(-1, indices.clamp(min=0))
     return indices, values.where(indices >= 0, torch.zeros_like(values))
-
-
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32)).contiguous()

@@ -1,10 +1,14 @@
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 
 from osae_theory.errors import InputError
 from osae_theory.objectives import nested_dropout_loss_loop
+from osae_theory.prefixes import PrefixLaw
+from runtime_types import end_checks
 
 pytestmark = pytest.mark.peers
 
@@ -115,10 +119,78 @@ def test_the_warm_up_falls_to_k():
     ("options", "message"),
     [
         ({"law": "zipf"}, "law 'zipf': expected a number"),
+        ({"law": PrefixLaw.full(3)}, r"law = PrefixLaw.*: expected a name, as 'uniform'"),
         ({"k": K + 1}, "k = 41: expected at most 40"),
+        ({"k": 0}, "k = 0: expected a whole number of at least 1"),
+        ({"k": 2.0}, "k = 2.0: expected a whole number of at least 1"),
+        ({"dict_size": 0}, "dict_size = 0: expected a whole number of at least 1"),
+        ({"activation_dim": 16.0}, "activation_dim = 16.0: expected a whole number"),
         ({"k_anneal_steps": -1}, "k_anneal_steps = -1: expected a whole number of at least 0"),
+        ({"k_anneal_steps": 200}, "k_anneal_steps = 200: expected fewer than the training's 200"),
+        ({"auxk_alpha": math.nan}, "auxk_alpha = nan: expected a finite number at least 0"),
+        ({"auxk_alpha": -1.0}, "auxk_alpha = -1.0: expected a finite number at least 0"),
+        ({"threshold_beta": math.nan}, "threshold_beta = nan: expected a finite number"),
     ],
 )
 def test_arguments_that_cannot_be_are_one_sentence(options, message):
+    end_checks()
     with pytest.raises(InputError, match=message):
         trainer(**options)
+
+
+def test_numpys_numbers_can_be_written():
+    end_checks()
+    made = trainer(k=np.int64(M), dict_size=np.int32(K), k_anneal_steps=np.int64(3))
+    assert json.loads(json.dumps(made.config)) == trainer(k_anneal_steps=3).config
+
+
+def test_a_sample_without_an_active_latent_leaves_the_threshold_finite():
+    ours = trainer(threshold_start_step=0)
+    x = next(batches())
+    ours.loss(x, step=1)
+    before = float(ours.ae.threshold)
+    ours.ae.encoder.bias.data.fill_(-100.0)
+    ours.loss(x, step=2)
+    assert float(ours.ae.threshold) == before
+    ours.ae.encoder.bias.data.zero_()
+    x[:3] = ours.ae.b_dec.detach()  # nothing is active in these
+    ours.loss(x, step=3)
+    codes = ours.ae.encode(x)
+    least = codes.where(codes > 0, torch.inf).amin(dim=1)
+    least = least[least.isfinite()].mean()
+    assert float(ours.ae.threshold) == pytest.approx(0.999 * before + 0.001 * float(least))
+
+
+def test_trained_beside_another_it_is_what_it_is_alone(tmp_path):
+    from dictionary_learning.trainers.top_k import AutoEncoderTopK, TopKTrainer
+    from dictionary_learning.training import trainSAE
+
+    options = {"activation_dim": D, "dict_size": K, "k": M, "layer": 0, "lm_name": "none"}
+    options |= {"steps": 40, "device": "cpu", "seed": 0, "warmup_steps": 5, "lr": 3e-3}
+    options |= {"threshold_start_step": 20, "decay_start": 30}
+    ours = options | {"trainer": OrderedTopKTrainer, "law": "massed:0.5", "k_anneal_steps": 10}
+    for folder, trainers in (("both", [options | {"trainer": TopKTrainer}, ours]), ("one", [ours])):
+        trainSAE(
+            data=batches(40), trainer_configs=[dict(one) for one in trainers], steps=40,
+            save_dir=str(tmp_path / folder), save_steps=[20], log_steps=10, verbose=True,
+            device="cpu",
+        )  # fmt: skip
+    kept = [tmp_path / "both/trainer_1/ae.pt", tmp_path / "one/trainer_0/ae.pt"]
+    # Tensors alone, by name: nothing of this project is needed to read them.
+    both, one = (torch.load(path, weights_only=True) for path in kept)
+    assert both.keys() == one.keys()
+    assert all(torch.equal(both[name], one[name]) for name in one)
+    ae = AutoEncoderTopK.from_pretrained(kept[0])
+    assert (int(ae.k), float(ae.threshold)) == (M, float(one["threshold"]))
+    active = (ae.encode(next(batches()), use_threshold=True) > 0).sum(dim=1).float().mean()
+    assert 1 <= active <= 3 * M
+    assert (tmp_path / "both/trainer_1/checkpoints/ae_20.pt").exists()
+
+
+def test_it_trains_in_single_precision_under_autocast():
+    ours, plain = trainer(), trainer()
+    for step, x in enumerate(batches(5)):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = ours.update(step, x.bfloat16())
+        assert loss == pytest.approx(plain.update(step, x), rel=0.05)
+    assert ours.ae.decoder.weight.dtype == torch.float32

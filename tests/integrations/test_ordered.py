@@ -7,6 +7,7 @@ from osae_theory.integrations.ordered import ordered_loss
 from osae_theory.objectives import nested_dropout_loss_loop
 from osae_theory.prefixes import PrefixLaw
 from osae_theory.sae import select_top_m
+from runtime_types import end_checks
 
 
 def batch(n=40, d=6, K=11, dtype=torch.float64):
@@ -58,6 +59,33 @@ def test_a_sample_without_a_positive_score_is_left_whole():
     assert not found.codes.any()
 
 
+@pytest.mark.parametrize("n", [1, 40])
+def test_a_batch_may_be_one_sample_and_need_not_lie_in_one_piece(n):
+    x, scores, atoms, scale = batch(n=n)
+    survival = torch.tensor(PrefixLaw.zipf(11, 0.7).survival)
+    apart = [torch.stack([t, -t], dim=-1)[..., 0] for t in (x, scores, atoms)]
+    assert not apart[2].is_contiguous()
+    found = ordered_loss(*apart, survival, 3, scale)
+    assert found.loss == ordered_loss(x, scores, atoms, survival, 3, scale).loss
+    torch.testing.assert_close(found.loss, by_definition(x, scores, atoms, survival, 3, scale)[0])
+
+
+def test_the_loss_of_a_batch_is_the_mean_of_its_parts():
+    x, scores, atoms, _ = batch()
+    survival = torch.tensor(PrefixLaw.uniform(11).survival)
+    whole = ordered_loss(x, scores, atoms, survival, 3).loss
+    parts = [ordered_loss(x[i::2], scores[i::2], atoms, survival, 3).loss for i in (0, 1)]
+    torch.testing.assert_close(sum(parts) / 2, whole)
+
+
+@pytest.mark.parametrize("shape", [(0, 6), (6,), (4, 10, 6)])
+def test_a_batch_that_cannot_be_is_one_sentence(shape):
+    _, _, atoms, survival = batch()
+    end_checks()
+    with pytest.raises(InputError, match=r"a batch of shape .*: expected \(n, d\)"):
+        ordered_loss(torch.ones(shape), torch.ones(*shape[:-1], 11), atoms, survival, 3)
+
+
 @pytest.mark.parametrize(
     ("name", "law"),
     [
@@ -81,8 +109,11 @@ def test_a_law_by_its_name(name, law):
         ("zipf", "law 'zipf': expected a number, as in 'zipf:0.5'"),
         ("massed:2", "share = 2.0: expected a finite number at least 0 and at most 1"),
         ("geometric:nan", "ratio = nan: expected a finite number"),
+        (None, "law = None: expected a name, as 'uniform'"),
+        (PrefixLaw.full(3), r"law = PrefixLaw.*: expected a name, as 'uniform'"),
     ],
 )
 def test_a_law_that_cannot_be_is_one_sentence(name, message):
+    end_checks()
     with pytest.raises(InputError, match=message):
         law_of(name, 64)
