@@ -20,6 +20,7 @@ from benchmarks.report import analyses, problems
 from benchmarks.report import page as html
 from benchmarks.report.analyses import Analysis
 from benchmarks.report.figures import (
+    all_methods,
     heat_map,
     matched_pairs,
     pareto,
@@ -43,6 +44,7 @@ from benchmarks.report.tables import (
     flat_frame,
     json_comparison,
     json_row,
+    methods_table,
     rank_caption,
     rank_table,
     reading_table,
@@ -58,7 +60,10 @@ INDEX = "index.html"
 CELLS, FIGURES = "cells", "figures"
 # Tables with figures of their own: the first ones, since one takes longer than a hundred tables.
 MOST_DRAWN = 12
-_TABLE_FILES = ("table.md", "table.tex", "table.csv", "comparisons.md", "comparisons.csv")
+# Has methods down, where there are too many for a table in Markdown that has them across.
+METHODS = "methods.md"
+_DRAWN = (all_methods.NAME, matched_pairs.NAME, pareto.NAME)
+_TABLE_FILES = (METHODS, "table.md", "table.tex", "table.csv", "comparisons.md", "comparisons.csv")
 _GRID_FILES = ("grid.csv", "grid_comparisons.csv", "ranks.md", "ranks.csv")
 PROBLEMS = f"{problems.NAME}.md"
 _FILES = ("variance.csv", "improvement.csv", "runs.parquet", "pairs.parquet")
@@ -118,7 +123,7 @@ def _check_ours(folder: Path) -> None:
         return
     ours = {INDEX, CELLS, FIGURES, PROBLEMS, *_TABLE_FILES, *_GRID_FILES, *_FILES}
     ours |= {f"{name}.{kind}" for name in analyses.NAMES for kind in ("md", "csv")}
-    ours |= {f"{name}.{kind}" for name in (matched_pairs.NAME, pareto.NAME) for kind in _KINDS}
+    ours |= {f"{name}.{kind}" for name in _DRAWN for kind in _KINDS}
     others = sorted({entry.name for entry in folder.iterdir()} - ours)
     if others:
         raise InputError(
@@ -202,6 +207,9 @@ def _write_table(folder: Path, report: Report, summary: Summary) -> None:
         ("comparisons.csv", flat_frame(fields, compared).to_csv(index=False)),
     ):
         (folder / name).write_text(content, encoding="utf-8")
+    if len(summary.rows) > all_methods.MOST_MARKED:
+        content = markdown(methods_table(summary), caption(summary, False), report.source)
+        (folder / METHODS).write_text(content, encoding="utf-8")
 
 
 def _write_analysis(folder: Path, report: Report, one: Analysis) -> None:
@@ -247,6 +255,10 @@ _KINDS = ("png", "pdf")
 
 
 def _table_figures(report: Report, summary: Summary) -> Iterator[_Drawn]:
+    if len(summary.rows) > all_methods.MOST_MARKED:
+        title = "All methods, the best recovery on top"
+        yield all_methods.NAME, title, all_methods.draw(summary)
+        return
     codes = {one.variant.label: one.code for one in summary.table.settings}
     runs = report.study.runs
     done = runs[runs["status"].eq("done")]

@@ -15,6 +15,7 @@ from benchmarks.analysis.summary import summaries, summarised
 from benchmarks.files import save_figure
 from benchmarks.outcome import VECTORS
 from benchmarks.report.figures import (
+    all_methods,
     heat_map,
     matched_pairs,
     pareto,
@@ -131,6 +132,31 @@ def test_no_two_methods_are_drawn_alike():
     [one, *_] = grid()[1]
     many = [replace(one, label=f"{place}") for place in range(56)]
     assert len(set(style.marks(many).values())) == 56
+
+
+def test_very_many_methods_stand_a_line_each_the_best_recovery_on_top():
+    summary, _ = drawn()
+    first = summary.rows[0]
+    means = np.random.default_rng(0).permutation(np.linspace(0.2, 0.9, 25))
+    rows = []
+    for n, mean in enumerate(means.tolist()):
+        stab = replace(first.estimates["stab_truth"], mean=mean, ci95=(mean - 0.01, mean + 0.01))
+        variant = replace(first.variant, title=f"method {n}", label=f"m{n}")
+        rows.append(
+            replace(first, variant=variant, estimates={**first.estimates, "stab_truth": stab})
+        )
+    leaders = {**summary.leaders, "stab_truth": ("m3",)}
+    figure = all_methods.draw(replace(summary, rows=rows, leaders=leaders))
+    assert len(figure.axes) == len(summary.questions)
+    axis = figure.axes[0]
+    expected = [f"method {n}" for n in np.argsort(-means)]
+    assert [label.get_text() for label in axis.get_yticklabels()] == expected
+    dots = [one for one in axis.collections if isinstance(one, PathCollection)]
+    at = [one.get_offsets()[0].tolist() for one in dots]
+    assert at == [[mean, n] for n, mean in enumerate(sorted(means.tolist(), reverse=True))]
+    filled = [n for n, one in enumerate(dots) if one.get_facecolor()[0].tolist()[:3] != [1, 1, 1]]
+    assert filled == [expected.index("method 3")]
+    assert figure.axes[-1].get_xscale() == "log"
 
 
 def test_the_front_is_of_points_that_no_other_beats_in_both():

@@ -75,6 +75,20 @@ def names(folder):
     return {path.name for path in folder.iterdir()}
 
 
+def test_very_many_methods_stand_down_a_table_and_in_one_figure(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing.all_methods, "MOST_MARKED", 1)
+    report.write(one_table(), tmp_path / "report", COMMAND)
+    assert names(tmp_path / "report") == TABLE | ALWAYS | {
+        *("methods.md", "all_methods.png", "all_methods.pdf")
+    }
+    [head, _, *lines] = (tmp_path / "report" / "methods.md").read_text().splitlines()
+    assert head.replace(" ", "").startswith("|method|Stab(D,D*)|")
+    first = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
+    assert first == ["top-m SAE", "OSAE", "chance", "ceiling"]
+    # And once more over itself.
+    report.write(one_table(), tmp_path / "report", COMMAND)
+
+
 def test_one_table_stands_at_the_top_of_its_report(single):
     assert names(single) == TABLE | DRAWN | ALWAYS
 
