@@ -103,13 +103,6 @@ class Plan:
         """How many tasks there are."""
         return len(self.fits) + len(self.measures) + len(self.pairs)
 
-    def table(self) -> str:
-        """Return the plan and what it costs as text, a line each."""
-        # Imported here: costs are of plans.
-        from benchmarks.engine.costs import plan_table
-
-        return plan_table(self)
-
 
 def plan(
     wanted: Iterable[RunSpec],

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.contracts import Shape
-from benchmarks.engine.costs import expected_costs, modelled_seconds
+from benchmarks.engine.costs import expected_costs, modelled_seconds, plan_table
 from benchmarks.engine.plan import plan
 from benchmarks.outcome import Outcome, Results
 from benchmarks.spec import Budget
@@ -85,7 +85,7 @@ def test_the_table_says_what_is_there_what_is_missing_and_what_it_costs(store):
     timed(store, runs[:1], 1800.0)
     timed(store, runs[1:2], 1.0, "diverged")
     timed(store, runs[2:3], 1.0, "timeout")
-    lines = plan(runs, store, n_workers=2).table().splitlines()
+    lines = plan_table(plan(runs, store, n_workers=2)).splitlines()
     rows = {line[:17].strip(): line[17:].split(maxsplit=1) for line in lines}
     assert rows["runs"] == ["5"]
     assert rows["done"] == ["1"]
