@@ -1,8 +1,8 @@
 """`python -m realdata.comparison.measure`: what a matching of very many atoms or latents takes.
 
 Of two made-up SAEs 40% of the atoms, or of the latents, are the same but for noise. The time is
-that of the processor, of one matching on signed similarities over each one's nearest 32; the memory is
-the most that the process has had, so that one command measures one matching.
+that of the processor, of one matching on signed similarities over each one's nearest 32; the
+memory is the most that the process has had, so that one command measures one matching.
 """
 
 import argparse
