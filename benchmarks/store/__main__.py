@@ -92,7 +92,8 @@ def _export(store: Store, options: argparse.Namespace) -> None:
     if options.problem or options.complete:
         runs = selected(store.frames(vectors=False).runs, options.problem, options.complete)
     copy = export(store, options.target, options.arrays, runs)
-    print(f"{copy.folder}: {_content(copy)}")
+    left_out = len(store.statuses()) - len(copy.statuses())
+    print(f"{copy.folder}: {_content(copy)}" + (f"; left out, {left_out}" if left_out else ""))
 
 
 def _content(store: Store) -> str:

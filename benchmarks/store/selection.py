@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from osae_theory.errors import check_choice
+from osae_theory.errors import InputError, check_choice
 
 _SETTING = ["cell", "variant", "unit", "amount", "batch_size", "arithmetic"]
 
@@ -22,19 +22,28 @@ def selected(
         Of these problems, by the names that `benchmarks.store.overview` has; by default of all.
     complete : bool
         Of the draws alone on which each method of a problem, with each of its budgets, has as many
-        runs as it has on any draw: what can be shown of a study that is under way.
+        runs, well ended or not, as it has on most draws, or more: what can be shown of a study
+        that is under way.
 
     Raises
     ------
     InputError
-        If a problem is not there.
+        If there is no run, a problem is not there, or no draw of one is complete.
     """
+    if not len(runs):
+        raise InputError("the store holds no runs: expected some")
     known = sorted(runs["cell"].astype("str").unique())
     for problem in problems or ():
         check_choice("problem", problem, known)
     kept = runs if problems is None else runs[runs["cell"].isin(list(problems))]
-    if complete and len(kept):
-        kept = kept[_is_complete(kept)]
+    if complete:
+        whole = _is_complete(kept)
+        for problem, own in whole.groupby(kept["cell"].astype("str")):
+            if not own.any():
+                raise InputError(
+                    f"{problem}: no draw has all runs of every method: expected one at least"
+                )
+        kept = kept[whole]
     return set(kept["run"].astype("str"))
 
 
@@ -42,8 +51,9 @@ def _is_complete(runs: pd.DataFrame) -> "pd.Series[bool]":
     """Say of each run whether its draw has all that the problem has."""
     by = runs[_SETTING].astype("str").agg("|".join, axis=1)
     counts = runs.groupby([runs["cell"].astype("str"), "problem_seed", by]).size().unstack()
-    most = counts.groupby(level="cell").transform("max")
-    # A method that the problem does not have stands in no draw of it.
-    whole = (counts.fillna(0) == most.fillna(0)).all(axis=1)
+    # What a draw has where it has anything, in the middle: one with more seeds is no measure. A
+    # method that the problem does not have stands in no draw of it.
+    usual = counts.groupby(level="cell").transform("median")
+    whole = (counts.fillna(0) >= usual.fillna(0)).all(axis=1)
     draws = pd.MultiIndex.from_arrays([runs["cell"].astype("str"), runs["problem_seed"]])
     return pd.Series(whole.reindex(draws).to_numpy(dtype=bool), index=runs.index)

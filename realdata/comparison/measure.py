@@ -17,7 +17,7 @@ import numpy as np
 from tabulate import tabulate
 
 from osae_theory.command_line import Parser, run
-from osae_theory.errors import check_integer
+from osae_theory.errors import LARGEST_INTEGER, check_integer
 from osae_theory.metrics import match_candidate_similarities, match_similarities
 from osae_theory.metrics.chance import MOST_DENSE
 from osae_theory.metrics.similarities import Cosines, Similarities
@@ -136,7 +136,7 @@ def parser() -> Parser:
         ("K", 16_384, "atoms or latents"),
         ("d", 576, "length of the atoms"),
         ("samples", 50_000, "samples, for correlations"),
-        ("active", 32, "active latents a sample"),
+        ("active", 32, "active latents a sample, of which one may be drawn twice"),
         ("seed", 0, "of what is made up"),
     ):
         p.add_argument(f"--{name}", type=int, default=value, help=f"{words} (default: {value})")
@@ -146,8 +146,14 @@ def parser() -> Parser:
 
 def do(options: argparse.Namespace) -> None:
     """Measure and print."""
-    for name, least in (("K", 1), ("d", 1), ("samples", 2), ("active", 1), ("seed", 0)):
-        check_integer(f"--{name}", getattr(options, name), least, _MOST)
+    for name, least, most in (
+        ("K", 1, _MOST),
+        ("d", 1, _MOST),
+        ("samples", 2, _MOST),
+        ("active", 1, options.K),
+        ("seed", 0, LARGEST_INTEGER),
+    ):
+        check_integer(f"--{name}", getattr(options, name), least, most)
     found = measure(
         options.kind, options.K, options.d, options.samples, options.active, options.seed
     )

@@ -9,6 +9,7 @@ from benchmarks.store import Store
 from benchmarks.store.__main__ import COMMANDS, main
 from benchmarks.store.export import export
 from benchmarks.store.overview import overview
+from benchmarks.store.selection import selected
 from made_up_runs import made_up_outcomes, made_up_results, made_up_specs
 from osae_theory.errors import InputError
 
@@ -203,8 +204,43 @@ def test_an_export_of_complete_draws_leaves_out_those_that_a_method_lacks(capsys
     left_out = {osae[1][0], *osae[2]}
     store = Store.at(tmp_path / "store", create=True)
     store.add(Results([one for one in outcomes if one.spec.id not in left_out]))
-    assert called(capsys, "export", store.folder, tmp_path / "copy", "--complete")[0] == 0
+    code, out, _ = called(capsys, "export", store.folder, tmp_path / "copy", "--complete")
+    assert (code, out) == (0, f"{tmp_path / 'copy'}: 7 runs, parts: 1; left out, 11\n")
     assert set(Store.at(tmp_path / "copy").frames().runs["problem_seed"]) == {draws[0]}
+
+
+def test_where_no_draw_is_complete_nothing_is_replaced(capsys, store, tmp_path):
+    outcomes = made_up_outcomes(made_up_specs(1, 2, 1, ["topk", "osae"]))
+    draws = list(dict.fromkeys(one.spec.setting.case.problem_seed for one in outcomes))
+    apart = Store.at(tmp_path / "apart", create=True)
+    methods = dict(zip(draws, ("topk", "osae"), strict=True))
+    apart.add(
+        Results(
+            [
+                one
+                for one in outcomes
+                if methods[one.spec.setting.case.problem_seed] == one.spec.setting.method
+            ]
+        )
+    )
+    target = tmp_path / "copy"
+    export(store, target)
+    code, line = refused(capsys, "export", apart.folder, target, "--complete")
+    assert (code, "no draw has all runs of every method" in line) == (2, True)
+    assert len(Store.at(target).frames().runs) == 14
+    empty = Store.at(tmp_path / "empty", create=True)
+    code, line = refused(capsys, "export", empty.folder, target, "--problem", "x")
+    assert (code, "the store holds no runs" in line) == (2, True)
+
+
+def test_a_draw_with_more_seeds_makes_no_other_incomplete(tmp_path):
+    few, more = (made_up_specs(1, 3, seeds, ["topk"]) for seeds in (1, 2))
+    first = few[0].setting.case.problem_seed
+    extra = [one for one in more if one.setting.case.problem_seed == first and one not in few]
+    store = Store.at(tmp_path / "store", create=True)
+    store.add(Results(made_up_outcomes([*few, *extra])))
+    runs = store.frames().runs
+    assert selected(runs, complete=True) == set(runs["run"].astype(str))
 
 
 def test_an_export_deletes_no_arrays_without_replacing_them(capsys, store, tmp_path):
