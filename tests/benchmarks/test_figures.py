@@ -145,7 +145,7 @@ def test_very_many_methods_stand_a_line_each_the_best_recovery_on_top():
         rows.append(
             replace(first, variant=variant, estimates={**first.estimates, "stab_truth": stab})
         )
-    leaders = {**summary.leaders, "stab_truth": ("m3",)}
+    leaders = {**summary.leaders, "stab_truth": frozenset({"m3"})}
     figure = all_methods.draw(replace(summary, rows=rows, leaders=leaders))
     assert len(figure.axes) == len(summary.questions)
     axis = figure.axes[0]

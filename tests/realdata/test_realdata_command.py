@@ -142,7 +142,7 @@ def test_where_the_files_went_is_said_on_standard_error(capsys, checkpoints, tmp
 def test_correlations_without_the_memory_are_refused_before_latents_are_computed(
     capsys, monkeypatch, checkpoints, tmp_path
 ):
-    monkeypatch.setattr("realdata.comparison.compare.available_memory", lambda: 4000)
+    monkeypatch.setattr("realdata.comparison.prefixes.available_memory", lambda: 4000)
     monkeypatch.setattr("realdata.comparison.dictionaries._latents", None)
     np.save(tmp_path / "x.npy", np.eye(D, dtype=np.float32))
     given = ["compare", *checkpoints, "--activations", str(tmp_path / "x.npy")]

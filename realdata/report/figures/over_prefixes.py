@@ -58,7 +58,7 @@ def stability_over_prefixes(
     """Draw Stab over prefixes, one line a method, and its chance level (after the paper's Fig. 3).
 
     `chance` is the score's level for unrelated dictionaries by prefix, as
-    `realdata.comparison.compare.chance_levels` finds it: leave it out for correlations of
+    `realdata.comparison.levels.chance_levels` finds it: leave it out for correlations of
     activations, to which it does not apply. The rest is as in `orderedness_over_prefixes`.
     """
     return _over_prefixes(points, kind, score, chance, of_activations, about)

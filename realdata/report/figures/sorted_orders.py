@@ -34,7 +34,7 @@ def sorted_orders(
     points : sequence of CurvePoint
         As in `realdata.report.figures.over_prefixes`, of any number of orders.
     score : str
-        A name in `realdata.comparison.compare.SCORES`.
+        A name in `realdata.comparison.scores.SCORES`.
     chance, kind, about
         As in `realdata.report.figures.over_prefixes.stability_over_prefixes`.
 
