@@ -179,38 +179,6 @@ def reading_table(summary: Summary) -> pd.DataFrame:
     )
 
 
-def methods_table(summary: Summary) -> pd.DataFrame:
-    """Return a table for readers of very many methods: methods down, what is compared across.
-
-    An entry is "mean ± half of the 95% interval", with a * as in `reading_table`; the last rows are
-    what chance and what oracles score.
-    """
-    metrics = summary.questions
-    names = [metric.name for metric in metrics]
-    lines = [
-        (
-            row.title,
-            [
-                interval_text(row.estimates[name].mean, row.estimates[name].ci95)
-                + mark(summary, name, row.label)
-                for name in names
-            ]
-            + [runs_text(row)],
-        )
-        for row in summary.rows
-    ]
-    lines.append(("chance", [*(chance_text(summary, name) or MISSING for name in names), ""]))
-    lines += [
-        (title, [*(_ceiling_text(top.estimates[name]) or MISSING for name in names), ""])
-        for title, top in zip(ceiling_titles(summary), summary.oracles, strict=True)
-    ]
-    return pd.DataFrame(
-        [entries for _, entries in lines],
-        columns=pd.Index([*(metric.title for metric in metrics), "runs"]),
-        index=pd.Index([title for title, _ in lines], name="method"),
-    )
-
-
 def ceiling_titles(summary: Summary) -> list[str]:
     """Return the headings of the oracles' columns."""
     if len(summary.oracles) == 1:

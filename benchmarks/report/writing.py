@@ -44,7 +44,6 @@ from benchmarks.report.tables import (
     flat_frame,
     json_comparison,
     json_row,
-    methods_table,
     rank_caption,
     rank_table,
     reading_table,
@@ -208,7 +207,9 @@ def _write_table(folder: Path, report: Report, summary: Summary) -> None:
     ):
         (folder / name).write_text(content, encoding="utf-8")
     if len(summary.rows) > all_methods.MOST_MARKED:
-        content = markdown(methods_table(summary), caption(summary, False), report.source)
+        grid = html.result_grid(summary)
+        down = pd.DataFrame([*grid.rows, *grid.foot], columns=pd.Index(grid.columns))
+        content = markdown(down, caption(summary, False), report.source, index=False)
         (folder / METHODS).write_text(content, encoding="utf-8")
 
 

@@ -88,12 +88,13 @@ def _merge(store: Store, options: argparse.Namespace) -> None:
 
 
 def _export(store: Store, options: argparse.Namespace) -> None:
-    runs = None
+    runs, everything = None, ()
     if options.problem or options.complete:
-        runs = selected(store.frames(vectors=False).runs, options.problem, options.complete)
+        everything = store.frames(vectors=False).runs
+        runs = selected(everything, options.problem, options.complete)
     copy = export(store, options.target, options.arrays, runs)
-    left_out = len(store.statuses()) - len(copy.statuses())
-    print(f"{copy.folder}: {_content(copy)}" + (f"; left out, {left_out}" if left_out else ""))
+    left_out = f"; left out, {len(everything) - len(runs)}" if runs is not None else ""
+    print(f"{copy.folder}: {_content(copy)}{left_out}")
 
 
 def _content(store: Store) -> str:

@@ -13,22 +13,6 @@ from osae_theory.errors import InputError, check_choice, shown
 from realdata.checkpoints.files import unreadable
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-# What a damaged file can raise in json, safetensors, numpy, zipfile, zlib and torch, beside
-# their own errors. InputError is a ValueError: what raises it stands outside these blocks.
-_DAMAGE = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RecursionError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,8 +127,8 @@ class LatentCorrelations(Similarities):
     ) -> "LatentCorrelations":
         """Return the correlations of some latents, in the order given; by default of all.
 
-        Parameters and errors are those of `latent_correlations`; the
-        activations of these latents are held in memory.
+        Parameters and errors are those of `latent_correlations`; the activations of these latents
+        are held in memory.
         """
         chunks: list[tuple[csr_array, csr_array]] = []
 
@@ -183,10 +183,11 @@ class LatentCorrelations(Similarities):
 
     def chosen(self, columns: Int[np.ndarray, "p c"]) -> Float[np.ndarray, "p c"]:
         """Return the correlations of each latent with those chosen for it."""
+        others = csr_array(self.second.T)
         found = np.empty(columns.shape)
-        for start in range(0, len(columns), _ROWS):
-            part = slice(start, start + _ROWS)
-            found[part] = np.take_along_axis(self.rows(part), columns[part], axis=1)
+        for place, chosen in enumerate(columns.T):
+            products = self.first.multiply(others[chosen]).sum(axis=1)
+            found[:, place] = np.asarray(products).ravel() - self.means * self.other_means[chosen]
         return found
 
     def whole(self) -> Float[np.ndarray, "p p_other"]:

@@ -24,6 +24,8 @@ NAME = "all_methods"
 # Of fewer the other figures have a mark or a panel each.
 MOST_MARKED = 20
 _FIRST = "stab_truth"
+# Drawn on a scale of logarithms: above 0, over orders of magnitude.
+_ERROR = "mse"
 _INCHES = 0.19
 
 
@@ -35,9 +37,7 @@ def draw(summary: Summary) -> Figure:
     """
     rows = _ordered(summary)
     metrics = summary.questions
-    figure = new_figure(
-        2.4 + 2.2 * len(metrics), 1.2 + _INCHES * len(rows), f"{summary.cell.title}"
-    )
+    figure = new_figure(2.4 + 2.2 * len(metrics), 1.2 + _INCHES * len(rows), summary.cell.title)
     axes = np.atleast_1d(figure.subplots(1, len(metrics), sharey=True))
     for axis, metric in zip(axes, metrics, strict=True):
         _draw_panel(axis, metric, summary, rows)
@@ -80,9 +80,9 @@ def _draw_panel(axis: Axes, metric: Metric, summary: Summary, rows: list[Row]) -
         axis.axvline(summary.chance[name], color=MISSED, linewidth=0.9, linestyle="--", zorder=1)
     for top in summary.oracles:
         mean = top.estimates[name].mean
-        if mean is not None and (mean > 0 or not _is_error(metric)):
+        if mean is not None and (mean > 0 or name != _ERROR):
             axis.axvline(mean, color=LINE, linewidth=0.9, linestyle=":", zorder=1)
-    if _is_error(metric):
+    if name == _ERROR:
         means = [mean for row in rows if (mean := row.estimates[name].mean) is not None]
         axis.set_xscale("log")
         # Intervals and oracles that reach down to 0 have no end on this scale.
@@ -90,8 +90,3 @@ def _draw_panel(axis: Axes, metric: Metric, summary: Summary, rows: list[Row]) -
     axis.set_xlabel(metric.title, fontsize=LABEL)
     axis.tick_params(labelsize=TICK)
     axis.grid(axis="y", color="0.92", linewidth=0.6, zorder=0)
-
-
-def _is_error(metric: Metric) -> bool:
-    """Say whether means lie over orders of magnitude, all above 0."""
-    return metric.name == "mse"
