@@ -14,6 +14,7 @@ from benchmarks.contracts import EncoderKind, Family, Method, Metric, Params, Pr
 from benchmarks.discovery import EXTRA, collected
 from benchmarks.parameters import Items, Value, bind, selector, selectors, written
 from benchmarks.spec import Budget, Case, RunSpec, Setting, run_seeds
+from benchmarks.tuning_cells import TUNED_AT, TUNING_CELLS
 from osae_theory.errors import InputError, check_choice, check_integer
 from osae_theory.problems import ProblemSpec
 
@@ -132,13 +133,30 @@ class Variant:
     identity: Items
 
     @property
+    def tuned_at(self) -> str:
+        """The first of the tuning cells whose chosen values it has; if none, the first of all."""
+        for at in TUNING_CELLS:
+            tuned = tuned_values(self.method.name, at=at)
+            if tuned and all(self.values.get(name) == value for name, value in tuned.items()):
+                return at
+        return TUNED_AT
+
+    @property
     def title(self) -> str:
         """Its name in tables and figures."""
-        return self.method.title_with(self.values, tuned_values(self.method.name))
+        at = self.tuned_at
+        return self.method.title_with(
+            self.values,
+            tuned_values(self.method.name, at=at),
+            () if at == TUNED_AT else (f"tuned at {at}",),
+        )
 
 
 def variant(
-    text: str, given: Mapping[str, object] | None = None, tuned_by: str = TUNED_BY[0]
+    text: str,
+    given: Mapping[str, object] | None = None,
+    tuned_by: str = TUNED_BY[0],
+    tuned_at: str = TUNED_AT,
 ) -> Variant:
     """Return the method that a selector names, with its settings.
 
@@ -151,6 +169,8 @@ def variant(
     tuned_by : {"error", "recovery"}
         Where nothing is said, whether a tuned parameter has the value chosen by held-out error or
         the one with the best recovery of the truth, which a user cannot know.
+    tuned_at : str
+        On the draws of which of the tuning cells it was chosen.
 
     Raises
     ------
@@ -163,12 +183,17 @@ def variant(
     method = methods()[name]
     declared = [parameter.name for parameter in method.parameters]
     common = {key: value for key, value in (given or {}).items() if key in declared}
-    bound = bind(name, method.parameters, {**common, **settings}, tuned_values(name, tuned_by))
+    tuned = tuned_values(name, tuned_by, tuned_at)
+    tuned_as = (method.tuned_as or name) + ("" if tuned_at == TUNED_AT else f" --at {tuned_at}")
+    bound = bind(name, method.parameters, {**common, **settings}, tuned, tuned_as)
     return Variant(method, bound.values, bound.identity)
 
 
 def variants(
-    text: str, given: Mapping[str, object] | None = None, tuned_by: str = TUNED_BY[0]
+    text: str,
+    given: Mapping[str, object] | None = None,
+    tuned_by: str = TUNED_BY[0],
+    tuned_at: str = TUNED_AT,
 ) -> list[Variant]:
     """Return the methods of a comma-separated list of selectors, none twice.
 
@@ -177,7 +202,7 @@ def variants(
     InputError
         As `variant`, if one is there twice, or if no method declares a setting of `given`.
     """
-    found = [variant(one, given, tuned_by) for one in selectors(text)]
+    found = [variant(one, given, tuned_by, tuned_at) for one in selectors(text)]
     names = [(one.method.name, one.identity) for one in found]
     if len(set(names)) < len(names):
         raise InputError(f"methods {text!r}: expected each method once")
@@ -227,28 +252,41 @@ def skip_reason(setting: Setting) -> str | None:
     return found.method.skip(found.values, shape_of(setting.case))
 
 
-def tuned_file(method: str) -> Path:
-    """Return where a method's tuned values stand: beside the package's, or in OSAE_BENCHMARKS."""
+def tuned_file(method: str, at: str = TUNED_AT) -> Path:
+    """Return where a method's tuned values stand: beside the package's, or in OSAE_BENCHMARKS.
+
+    Parameters
+    ----------
+    method : str
+        The method's name.
+    at : str
+        One of the tuning cells; those of all but the first stand in a folder of its name.
+    """
     found = methods().get(method)
     if found is not None and found.tuned_as:
         method = found.tuned_as
-    own = Path(str(resources.files("benchmarks") / "tuned" / f"{method}.json"))
+    place = Path("tuned", *([] if at == TUNED_AT else [at]), f"{method}.json")
+    own = Path(str(resources.files("benchmarks"))) / place
     extra = os.environ.get(EXTRA)
     if extra and not own.is_file():
-        return Path(extra) / "tuned" / f"{method}.json"
+        return Path(extra) / place
     return own
 
 
-def tuned_values(method: str, tuned_by: str = TUNED_BY[0]) -> Mapping[str, Value]:
+def tuned_values(
+    method: str, tuned_by: str = TUNED_BY[0], at: str = TUNED_AT
+) -> Mapping[str, Value]:
     """Return what the tuning protocol chose for a method; empty where it has not been tuned.
 
     Raises
     ------
     InputError
-        If `tuned_by` is none of `TUNED_BY`, or the method's file cannot be read.
+        If `tuned_by` is none of `TUNED_BY`, `at` none of the tuning cells, or the method's file
+        cannot be read.
     """
     check_choice("tuned by", tuned_by, TUNED_BY)
-    return _tuned(tuned_file(method), "chosen" if tuned_by == TUNED_BY[0] else "by_recovery")
+    check_choice("tuned at", at, TUNING_CELLS)
+    return _tuned(tuned_file(method, at), "chosen" if tuned_by == TUNED_BY[0] else "by_recovery")
 
 
 @cache

@@ -312,13 +312,22 @@ class Method:
         """The names of the parameters that the tuning protocol chooses."""
         return tuple(parameter.name for parameter in self.parameters if parameter.tuned)
 
-    def title_with(self, params: Params, tuned: Params) -> str:
-        """Return its title with those settings that are not as if nobody had said anything."""
+    def title_with(self, params: Params, tuned: Params, more: Sequence[str] = ()) -> str:
+        """Return its title with those settings that are not as if nobody had said anything.
+
+        Parameters
+        ----------
+        params, tuned : mapping of str to value
+            All its parameters, and the values of those that are tuned.
+        more : sequence of str
+            What else is to be said.
+        """
         said = [
             f"{p.name} {params[p.name]}"
             for p in self.parameters
             if params.get(p.name) != (tuned.get(p.name) if p.tuned else p.default)
         ]
+        said += more
         return self.title_as(", ".join(said)) if said else self.title
 
     def title_as(self, said: str) -> str:

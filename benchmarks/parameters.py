@@ -136,6 +136,7 @@ def bind(
     parameters: Sequence[Parameter],
     given: Mapping[str, object] | Items,
     tuned: Mapping[str, Value] | None = None,
+    tuned_as: str = "",
 ) -> Bound:
     """Return the values of an owner's parameters: what is given, else tuned, else the default.
 
@@ -149,6 +150,8 @@ def bind(
         What somebody says; text is read.
     tuned : mapping of str to value, optional
         What the tuning protocol chose.
+    tuned_as : str
+        What the protocol is to be run for where it has not been, as options; the owner by default.
 
     Raises
     ------
@@ -169,7 +172,7 @@ def bind(
             if value is None:
                 raise InputError(
                     f"{owner} has no tuned {parameter.name}: expected {owner}[{parameter.name}=...]"
-                    f", or a run of 'python -m benchmarks.tune --methods {owner}' first"
+                    f", or a run of 'python -m benchmarks.tune --methods {tuned_as or owner}' first"
                 )
         if value is None:
             raise InputError(f"{owner}: {parameter.name} is missing: expected {parameter.help}")

@@ -30,6 +30,7 @@ from benchmarks.report.tables import document
 from benchmarks.report.terminal import terminal_table
 from benchmarks.spec import RunSpec, Setting, draw_seed
 from benchmarks.store import Store
+from benchmarks.tuning_cells import TUNED_AT, TUNING_CELLS
 from osae_theory.command_line import Parser, number, run
 from osae_theory.devices import check_device
 from osae_theory.errors import InputError, JobError, check_choice, check_integer, check_real
@@ -146,6 +147,12 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         " of the truth on the tuning draws, an upper bound (default: error)",
     )
     what.add_argument(
+        "--tuned-at",
+        default=TUNED_AT,
+        help=f"tuned values as chosen on the tuning draws of this cell: {', '.join(TUNING_CELLS)}"
+        f" (default: {TUNED_AT})",
+    )
+    what.add_argument(
         "--batch-size", type=int, help="samples a step (default: the method's; at most N)"
     )
     what.add_argument(
@@ -221,7 +228,7 @@ def job_of(options: argparse.Namespace) -> Job:
     amounts = dict(preset.budget) if preset else {}
     if options.steps is not None:
         amounts["steps"] = options.steps
-    variants = catalogue.variants(methods, given, options.tuned_by)
+    variants = catalogue.variants(methods, given, options.tuned_by, options.tuned_at)
     if CEILING not in (one.method.name for one in variants):
         variants.append(catalogue.variant(CEILING))
     runs = []

@@ -20,6 +20,7 @@ from benchmarks.parameters import Items, label, selectors
 from benchmarks.provenance import provenance
 from benchmarks.spec import RunSpec
 from benchmarks.store import Store
+from benchmarks.tuning_cells import TUNED_AT, TUNING_CELLS, TuningCell
 from osae_theory.command_line import Parser, run
 from osae_theory.errors import InputError, JobError, check_choice, check_integer
 from osae_theory.files import check_writable
@@ -36,6 +37,11 @@ def parser() -> Parser:
         "--methods",
         default=",".join(tuning.tunable()),
         help="comma-separated (default: every method that is tuned)",
+    )
+    p.add_argument(
+        "--at",
+        default=TUNED_AT,
+        help=f"the cell whose tuning draws choose: {', '.join(TUNING_CELLS)} (default: {TUNED_AT})",
     )
     p.add_argument("--steps", type=int, help="optimiser steps of each run (default: the method's)")
     p.add_argument(
@@ -58,11 +64,12 @@ def do(options: argparse.Namespace) -> None:
         tuning.check_candidates(catalogue.methods()[name])
     if len(set(names)) < len(names):
         raise InputError(f"methods {options.methods!r}: expected each method once")
+    check_choice("tuning cell", options.at, TUNING_CELLS)
     check_integer("--workers", options.workers, 1, _MOST_WORKERS)
     if options.steps is not None:
         check_integer("--steps", options.steps, 1)
     for name in names:
-        target = catalogue.tuned_file(name)
+        target = catalogue.tuned_file(name, options.at)
         check_writable(target.parent, "the folder of the tuned values", files=(target.name,))
     check_writable(options.out)
     store = Store.at(options.out, create=True)
@@ -76,7 +83,8 @@ def do(options: argparse.Namespace) -> None:
         best = {name: tuning.best_by_error(name, found[name]) for name in names}
         more = tried({n: tuning.second_configurations(methods[n], best[n]) for n in names})
     # The chosen values depend neither on the folder nor on how many worked.
-    steps = [] if options.steps is None else ["--steps", str(options.steps)]
+    asked = [] if options.at == TUNED_AT else ["--at", options.at]
+    asked += [] if options.steps is None else ["--steps", str(options.steps)]
     edges = []
     for name in names:
         every = [*found[name], *more[name]]
@@ -85,8 +93,9 @@ def do(options: argparse.Namespace) -> None:
         if edge:
             edges.append(edge)
             continue
-        command = ["python", "-m", MODULE, "--methods", name, *steps]
-        _write(name, chosen, every, provenance(command, 0, options.workers))
+        command = ["python", "-m", MODULE, "--methods", name, *asked]
+        origin = provenance(command, 0, options.workers)
+        _write(name, TUNING_CELLS[options.at], chosen, every, origin)
         print(label(name, chosen))
     if edges:
         raise JobError(
@@ -103,7 +112,9 @@ def _tried(
 ) -> dict[str, list[tuning.Tried]]:
     """Train what a store lacks of some configurations of methods; return what came of them."""
     runs: dict[tuple[str, Items], list[RunSpec]] = {
-        (name, one): tuning.runs_at(catalogue.methods()[name], one, options.steps)
+        (name, one): tuning.runs_at(
+            catalogue.methods()[name], one, options.steps, TUNING_CELLS[options.at]
+        )
         for name, several in configurations.items()
         for one in several
     }
@@ -120,10 +131,14 @@ def _tried(
 
 
 def _write(
-    name: str, chosen: Items, every: Sequence[tuning.Tried], origin: Mapping[str, Any]
+    name: str,
+    cell: TuningCell,
+    chosen: Items,
+    every: Sequence[tuning.Tried],
+    origin: Mapping[str, Any],
 ) -> None:
     document = {
-        "protocol": tuning.PROTOCOL,
+        "protocol": tuning.protocol(cell),
         "chosen": dict(chosen),
         "by_recovery": dict(tuning.best_by_recovery(every)),
         "tried": [
@@ -137,7 +152,7 @@ def _write(
         "provenance": dict(origin),
     }
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    write_text(catalogue.tuned_file(name), text)
+    write_text(catalogue.tuned_file(name, cell.name), text)
 
 
 def _defined(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks import catalogue
 from benchmarks.contracts import Method
 from benchmarks.parameters import Items, Parameter, Value, bind, label
-from benchmarks.presets._toy import PAPER_CELL
 from benchmarks.spec import RunSpec, Setting, tuning_seed
+from benchmarks.tuning_cells import TUNED_AT, TUNING_CELLS, TuningCell
 from osae_theory.errors import InputError
 
 N_DRAWS = 5
@@ -22,23 +22,27 @@ RATE = "lr"
 ERROR, RECOVERY = "mse", "stab_truth"
 # What is kept of every configuration.
 METRICS = (ERROR, RECOVERY, "ord_truth", "ord_by_energy")
-PROTOCOL = (
-    f"The protocol, the same for every method: on {N_DRAWS} tuning draws of the paper's cell,"
-    " whose seeds come from an axis of their own and are in no table, train one run a draw at each"
-    f" of {N_CONFIGURATIONS} configurations with the benchmark's budget. First come eight learning"
-    " rates, with the method's own parameters at the middle of their candidates. Then, at the rate"
-    " with the lowest mean held-out MSE, the four other candidates of its own parameter (the two"
-    " others of each, where it has two); where it has none, four rates around that one. Chosen is"
-    " the configuration with the lowest mean held-out MSE, for which the truth is not looked at. A"
-    " configuration at which any run does not end well is out. If what is chosen is at the edge of"
-    " the rates, or of a parameter's candidates where its range does not end there, there is no"
-    " choice. The configuration with the"
-    " highest mean Stab(D, D*) is kept beside it: it looks at the truth, and says how much the"
-    " choice by error may have cost."
-)
 _STEPS_AROUND = (-0.5, -0.25, 0.25, 0.5)
 _FIRST = 8
 _DIGITS = 3
+
+
+def protocol(cell: TuningCell) -> str:
+    """Return the protocol in words, which stand beside the values."""
+    return (
+        f"The protocol, the same for every method: on {N_DRAWS} tuning draws of {cell.words},"
+        " whose seeds come from an axis of their own and are in no table, train one run a draw at"
+        f" each of {N_CONFIGURATIONS} configurations with the benchmark's budget. First come eight"
+        " learning rates, with the method's own parameters at the middle of their candidates."
+        " Then, at the rate with the lowest mean held-out MSE, the four other candidates of its"
+        " own parameter (the two others of each, where it has two); where it has none, four rates"
+        " around that one. Chosen is the configuration with the lowest mean held-out MSE, for"
+        " which the truth is not looked at. A configuration at which any run does not end well is"
+        " out. If what is chosen is at the edge of the rates, or of a parameter's candidates where"
+        " its range does not end there, there is no choice. The configuration with the highest"
+        " mean Stab(D, D*) is kept beside it: it looks at the truth, and says how much the choice"
+        " by error may have cost."
+    )
 
 
 @dataclass(frozen=True)
@@ -105,14 +109,19 @@ def second_configurations(method: Method, best: Items) -> list[Items]:
     return [_items(method, {RATE: _rounded(float(at[RATE]) * ratio**s)}) for s in _STEPS_AROUND]
 
 
-def runs_at(method: Method, configuration: Items, n_steps: int | None) -> list[RunSpec]:
-    """Return the runs of the protocol at one configuration: one a tuning draw."""
+def runs_at(
+    method: Method,
+    configuration: Items,
+    n_steps: int | None,
+    cell: TuningCell = TUNING_CELLS[TUNED_AT],
+) -> list[RunSpec]:
+    """Return the runs of the protocol at one configuration: one a tuning draw of a cell."""
     amounts = {} if n_steps is None else {"steps": n_steps}
     budget = catalogue.budget_of(method, amounts, None)
     identity = bind(method.name, method.parameters, configuration).identity
     found = []
     for draw in range(N_DRAWS):
-        case = catalogue.case_of("toy", PAPER_CELL, tuning_seed(draw))
+        case = catalogue.case_of("toy", cell.params, tuning_seed(draw))
         found += catalogue.run_specs(Setting(case, method.name, identity, budget), 1)
     return found
 

@@ -32,3 +32,12 @@ def outcomes(runs):
     """Fit and measure runs of one setting."""
     setting = runs[0].setting
     return run_task(FitTask(tuple(runs), code_of(setting.case.family, setting.method)))
+
+
+def tuned_file_in(folder):
+    """Return what stands in for `catalogue.tuned_file`, in another folder."""
+
+    def file(name, at="paper"):
+        return folder / ("" if at == "paper" else at) / f"{name}.json"
+
+    return file

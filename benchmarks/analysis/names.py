@@ -10,6 +10,7 @@ from benchmarks import catalogue
 from benchmarks.contracts import Metric, Params, Shape
 from benchmarks.parameters import label, selector, written
 from benchmarks.spec import Budget, RunSpec
+from benchmarks.tuning_cells import TUNED_AT
 from osae_theory.errors import InputError, check_choice
 
 # After all metrics that are known.
@@ -96,6 +97,8 @@ class Variant:
         Whether it sees the truth: a ceiling, not a competitor.
     known : bool
         Whether the catalogue has it.
+    tuned_at : str
+        The tuning cell whose chosen values it has; where it has none, the first.
     """
 
     label: str
@@ -104,6 +107,7 @@ class Variant:
     values: Mapping[str, object]
     oracle: bool
     known: bool
+    tuned_at: str = TUNED_AT
 
 
 @cache
@@ -115,7 +119,8 @@ def variant_named(name: str) -> Variant:
         method, settings = _parts(name)
         return Variant(name, method, name, MappingProxyType(settings), False, False)
     oracle = found.method.sees == "truth"
-    return Variant(name, found.method.name, found.title, found.values, oracle, True)
+    title, at = found.title, found.tuned_at
+    return Variant(name, found.method.name, title, found.values, oracle, True, at)
 
 
 def _parts(name: str) -> tuple[str, dict[str, str]]:

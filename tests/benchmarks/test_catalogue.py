@@ -7,9 +7,10 @@ import pytest
 
 from benchmarks import catalogue, tuning
 from benchmarks.contracts import Metric
+from benchmarks.tuning_cells import TUNING_CELLS
 from osae_theory.errors import InputError
 from osae_theory.problems import toy_spec
-from small_runs import SMALL
+from small_runs import SMALL, tuned_file_in
 
 
 def test_metrics_stand_in_the_order_of_their_places():
@@ -99,15 +100,17 @@ def test_methods_that_cannot_be_are_one_sentence(text, given, message):
 
 
 def test_a_method_that_has_not_been_tuned_says_how(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / f"{name}.json")
-    with pytest.raises(InputError, match=r"benchmarks\.tune --methods jumprelu"):
+    monkeypatch.setattr(catalogue, "tuned_file", tuned_file_in(tmp_path))
+    with pytest.raises(InputError, match=r"benchmarks\.tune --methods jumprelu' first"):
         catalogue.variant("jumprelu")
+    with pytest.raises(InputError, match=r"topk-aux has .* --methods topk' first"):
+        catalogue.variant("topk-aux")
 
 
 def test_every_method_that_can_be_tuned_has_been_by_the_protocol():
     for name in tuning.tunable():
         content = json.loads(catalogue.tuned_file(name).read_text())
-        assert content["protocol"] == tuning.PROTOCOL
+        assert content["protocol"] == tuning.protocol(TUNING_CELLS["paper"])
         assert content["provenance"]["command"] == f"python -m benchmarks.tune --methods {name}"
         errors = [(one["mean"]["mse"] or math.inf, one["values"]) for one in content["tried"]]
         assert len(errors) == tuning.N_CONFIGURATIONS
@@ -123,13 +126,34 @@ def test_a_file_of_tuned_values_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_values_tuned_by_recovery_are_the_other_choice(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / f"{name}.json")
+    monkeypatch.setattr(catalogue, "tuned_file", tuned_file_in(tmp_path))
     (tmp_path / "topk.json").write_text('{"chosen": {"lr": 0.5}, "by_recovery": {"lr": 0.25}}')
     assert dict(catalogue.variant("topk").values) == {"lr": 0.5}
     assert dict(catalogue.variant("topk", tuned_by="recovery").values) == {"lr": 0.25}
     assert catalogue.variant("topk", tuned_by="recovery").title == "top-m SAE (lr 0.25)"
     with pytest.raises(InputError, match="tuned by 'luck' is unknown: expected"):
         catalogue.variant("topk", tuned_by="luck")
+
+
+def test_values_tuned_at_another_cell_are_a_variant_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "tuned_file", tuned_file_in(tmp_path))
+    (tmp_path / "16x32").mkdir()
+    for at, rate in (("", 0.5), ("16x32", 0.125)):
+        text = json.dumps({"chosen": {"lr": rate}, "by_recovery": {"lr": rate / 2}})
+        (tmp_path / at / "topk.json").write_text(text)
+    here, there = (catalogue.variant("topk", tuned_at=at) for at in TUNING_CELLS)
+    assert (dict(here.identity), dict(there.identity)) == ({"lr": 0.5}, {"lr": 0.125})
+    assert (here.tuned_at, there.tuned_at) == tuple(TUNING_CELLS)
+    assert here.title == "top-m SAE"
+    assert there.title == "top-m SAE (tuned at 16x32)"
+    with pytest.raises(InputError, match=r"benchmarks\.tune --methods osae --at 16x32' first"):
+        catalogue.variant("osae", tuned_at="16x32")
+    other = catalogue.variant("topk", tuned_by="recovery", tuned_at="16x32")
+    assert dict(other.values) == {"lr": 0.0625}
+    assert other.title == "top-m SAE (lr 0.0625)"
+    assert catalogue.variant("truth", tuned_at="16x32").title == catalogue.variant("truth").title
+    with pytest.raises(InputError, match="tuned at 'moon' is unknown: expected"):
+        catalogue.variant("topk", tuned_at="moon")
 
 
 def test_every_preset_names_problems_and_methods_that_there_are():

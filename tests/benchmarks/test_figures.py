@@ -29,6 +29,7 @@ from benchmarks.report.figures import (
 from benchmarks.tuning import first_configurations, second_configurations
 from made_up_study import made_up
 from osae_theory.errors import InputError
+from small_runs import tuned_file_in
 
 SMALL = {"d": 6, "K": 8, "m": 2, "N": 400}
 METHODS = ("topk", "osae")
@@ -296,7 +297,7 @@ def tuned_file_of(name, folder, failing=()):
 
 @pytest.fixture
 def tuned_in(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / f"{name}.json")
+    monkeypatch.setattr(catalogue, "tuned_file", tuned_file_in(tmp_path))
     return tmp_path
 
 
@@ -340,6 +341,21 @@ def test_a_line_has_the_rates_at_the_middle_of_the_other_values(tuned_in):
         beside = [c.lines[0] for c in below.containers if c.lines[0].get_linestyle() == "None"]
         shown = [x for line in beside for x in line.get_xdata()]
         assert shown == ([] if n == 12 else [document["chosen"]["lr"]])
+
+
+def test_values_of_two_cells_are_drawn_apart(tuned_in):
+    (tuned_in / "16x32").mkdir()
+    for folder, rate in ((tuned_in, 0.5), (tuned_in / "16x32", 0.25)):
+        document = tuned_file_of("topk", folder)
+        document["chosen"] = {"lr": rate}
+        (folder / "topk.json").write_text(json.dumps(document), encoding="utf-8")
+    variants = [VARIANTS["topk"], replace(VARIANTS["topk"], tuned_at="16x32")]
+    found = tuning.tuned(variants)
+    assert [one.chosen["lr"] for one in found] == [0.5, 0.25]
+    figure = tuning.draw(found)
+    titles = [axis.get_title().split("\n")[0] for axis in panels(figure)]
+    assert titles == ["top-m SAE", "top-m SAE (at 16x32)"]
+    assert "the paper's cell and of the toy model at (d, K," in figure.get_suptitle()
 
 
 def test_a_rate_at_which_a_run_failed_is_a_cross_and_breaks_the_line(tuned_in):

@@ -12,8 +12,9 @@ from benchmarks.contracts import Method
 from benchmarks.methods._sae import LEARNING_RATE
 from benchmarks.parameters import Parameter
 from benchmarks.spec import tuning_seed
+from benchmarks.tuning_cells import TuningCell
 from osae_theory.errors import InputError
-from small_runs import SMALL
+from small_runs import SMALL, tuned_file_in
 
 LR = "lr"
 RATES = (0.001, 0.0018, 0.003, 0.0055, 0.01, 0.018, 0.032, 0.055)
@@ -131,11 +132,14 @@ def test_every_method_that_is_tuned_has_as_many_configurations_as_the_others():
         tuning.check_candidates(catalogue.methods()[name])
 
 
-def small_study(monkeypatch, tmp_path, name="osae"):
-    monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / "tuned" / f"{name}.json")
-    monkeypatch.setattr(tuning, "PAPER_CELL", SMALL)
+def small_study(monkeypatch, tmp_path, name="osae", at="paper"):
+    monkeypatch.setattr(catalogue, "tuned_file", tuned_file_in(tmp_path / "tuned"))
+    cells = {"paper": TuningCell("paper", "a small cell", SMALL)}
+    cells["other"] = TuningCell("other", "another one", {**SMALL, "alpha": 1.0})
+    monkeypatch.setattr(tune, "TUNING_CELLS", cells)
     monkeypatch.setattr(tuning, "N_DRAWS", 1)
     options = ["--methods", name, "--steps", "40", "--workers", "1", "--out", str(tmp_path / "x")]
+    options += [] if at == "paper" else ["--at", at]
     return tune.main(options)
 
 
@@ -151,7 +155,15 @@ def test_tuning_one_method_writes_its_file_and_no_others(tmp_path, monkeypatch, 
     assert written["chosen"] == best["values"]
     most = max(written["tried"], key=lambda one: one["mean"]["stab_truth"])
     assert written["by_recovery"] == most["values"]
-    assert written["protocol"] == tuning.PROTOCOL
+    assert "1 tuning draws of a small cell, whose seeds" in written["protocol"]
+    assert small_study(monkeypatch, tmp_path, at="other") == 0
+    names = [str(file.relative_to(tmp_path / "tuned")) for file in tmp_path.glob("tuned/**/*.json")]
+    assert sorted(names) == ["osae.json", "other/osae.json"]
+    other = json.loads((tmp_path / "tuned" / "other" / "osae.json").read_text())
+    assert "of another one, whose seeds" in other["protocol"]
+    assert other["provenance"]["command"].endswith("--methods osae --at other --steps 40")
+    assert other["tried"][0]["mean"]["mse"] != written["tried"][0]["mean"]["mse"]
+    assert json.loads((tmp_path / "tuned" / "osae.json").read_text()) == written
 
 
 @pytest.mark.trains
@@ -171,7 +183,7 @@ def test_values_that_cannot_be_written_are_known_before_the_work(
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "a folder").mkdir()
-    monkeypatch.setattr(catalogue, "tuned_file", lambda name: tmp_path / place)
+    monkeypatch.setattr(catalogue, "tuned_file", lambda name, at: tmp_path / place)
     monkeypatch.setattr(tune, "complete", None)
     with pytest.raises(SystemExit) as stopped:
         tune.main(["--methods", "osae", "--out", str(tmp_path / "out")])

@@ -17,6 +17,7 @@ from benchmarks.analysis.names import Variant
 from benchmarks.contracts import Method
 from benchmarks.parameters import Value
 from benchmarks.report.figures.style import COLOURS, LABEL, LINE, TICK, new_figure, panel_grid
+from benchmarks.tuning_cells import TUNED_AT, TUNING_CELLS
 from osae_theory.errors import InputError
 
 NAME = "tuning"
@@ -42,6 +43,8 @@ class Tuned:
     ----------
     method : Method
         The method.
+    at : str
+        The tuning cell.
     chosen, by_recovery : mapping of str to value
         The tuned values with the lowest mean held-out MSE, and with the highest mean Stab(D, D*).
     tried : sequence of mapping
@@ -50,6 +53,7 @@ class Tuned:
     """
 
     method: Method
+    at: str
     chosen: Mapping[str, Value]
     by_recovery: Mapping[str, Value]
     tried: Sequence[Mapping[str, Any]]
@@ -72,21 +76,21 @@ def tuned(variants: Sequence[Variant]) -> list[Tuned]:
         If a file of tuned values cannot be read.
     """
     methods = catalogue.methods()
-    own = [methods[one.method] for one in variants if one.known]
-    names = dict.fromkeys(method.tuned_as or method.name for method in own if method.tuned)
-    found = [_read(methods[name]) for name in names]
+    own = [(methods[one.method], one.tuned_at) for one in variants if one.known]
+    each = dict.fromkeys((one.tuned_as or one.name, at) for one, at in own if one.tuned)
+    found = [_read(methods[name], at) for name, at in each]
     return [one for one in found if one is not None]
 
 
-def _read(method: Method) -> Tuned | None:
-    file = catalogue.tuned_file(method.name)
+def _read(method: Method, at: str) -> Tuned | None:
+    file = catalogue.tuned_file(method.name, at)
     if not file.is_file():
         return None
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if "tried" not in content:
             return None
-        found = Tuned(method, content["chosen"], content["by_recovery"], content["tried"])
+        found = Tuned(method, at, content["chosen"], content["by_recovery"], content["tried"])
         for picked in (found.chosen, found.by_recovery):
             float(picked[tuning.RATE])
         for metric in tuning.METRICS:
@@ -113,7 +117,7 @@ def draw(found: Sequence[Tuned]) -> Figure | str:
     rows, columns = panel_grid(len(found), _MOST_COLUMNS)
     title = (
         "learning rates that were tried: mean ± standard deviation"
-        f"\nover {tuning.N_DRAWS} tuning draws of the paper's cell"
+        f"\nover {tuning.N_DRAWS} tuning draws of {_cells(found)}"
     )
     figure = new_figure(max(2.3 * columns + 0.5, 6.6), 2.9 * rows + 1.3, title)
     grid = figure.add_gridspec(2 * rows, columns, height_ratios=[1.35, 1.0] * rows)
@@ -125,7 +129,8 @@ def draw(found: Sequence[Tuned]) -> Figure | str:
         below = figure.add_subplot(grid[2 * row + 1, column], sharex=above)
         _panel(above, one, _ABOVE)
         _panel(below, one, _BELOW)
-        above.set_title(f"{one.method.title}\n{_chosen_text(one)}", fontsize=TICK)
+        name = one.method.title if one.at == TUNED_AT else one.method.title_as(f"at {one.at}")
+        above.set_title(f"{name}\n{_chosen_text(one)}", fontsize=TICK)
         above.set_ylim(least - 0.05, 1.05)
         above.tick_params(labelbottom=False)
         below.tick_params(axis="y", which="both", labelsize=TICK)
@@ -201,6 +206,10 @@ def _beside(one: Tuned, picked: Mapping[str, Value]) -> list[Mapping[str, Any]]:
 
 def _others(values: Mapping[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in values.items() if name != tuning.RATE}
+
+
+def _cells(found: Sequence[Tuned]) -> str:
+    return " and of ".join(TUNING_CELLS[at].words for at in dict.fromkeys(one.at for one in found))
 
 
 def _chosen_text(one: Tuned) -> str:
