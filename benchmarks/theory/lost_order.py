@@ -35,12 +35,27 @@ class Settings:
     Attributes
     ----------
     store : str
-        Folder of a store of runs on the toy, such as results/toy.
+        Folder of a store of runs on the toy, such as results/study.
+    cell : str
+        Which of its problems, as the store names it.
+    methods : tuple of str
+        Which of its methods, at whatever settings.
     threshold : float
         An atom is recovered when its latent's absolute cosine with it is at least this.
     """
 
-    store: str = "results/toy"
+    store: str = "results/study"
+    cell: str = "toy[K=100,N=100000,d=80,m=5]"
+    methods: tuple[str, ...] = (
+        "topk",
+        "topk-resampled",
+        "msae-fixed",
+        "msae-random",
+        "osae",
+        "osae-annealed",
+        "osae-exact",
+        "truth",
+    )
     threshold: float = 0.9
 
     def __post_init__(self) -> None:
@@ -86,9 +101,12 @@ def measure(settings: Settings) -> pd.DataFrame:
     folder = Path(settings.store)
     if not folder.is_dir():
         raise InputError(f"store {settings.store!r} is no folder: expected a store of runs")
-    runs = pd.DataFrame(_runs(Store.at(folder).frames(), settings.threshold))
+    runs = pd.DataFrame(_runs(Store.at(folder).frames(), settings))
     if runs.empty:
-        raise InputError(f"store {settings.store!r} holds no finished run: expected some")
+        raise InputError(
+            f"store {settings.store!r} holds no finished run of {settings.cell!r} by any of"
+            f" {', '.join(settings.methods)}: expected some"
+        )
     rows = []
     variants = in_order(variant_named(label) for label in runs["variant"].unique())
     for one, by in product(variants, _ORDERS):
@@ -154,19 +172,23 @@ def draw(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _runs(frames: Frames, threshold: float) -> Iterator[dict[str, object]]:
+def _runs(frames: Frames, settings: Settings) -> Iterator[dict[str, object]]:
     """Yield a row a finished run and kind of sorting."""
+    wanted = frames.runs[
+        (frames.runs["cell"] == settings.cell)
+        & frames.runs["method"].isin(settings.methods)
+        & (frames.runs["status"] == "done")
+    ]
+    frames = frames.only(wanted["run"].astype(str).tolist())
     named = {
         (str(row.run), str(row.name)): np.asarray(row.values_)
         for row in frames.vectors.rename(columns={"values": "values_"}).itertuples(index=False)
     }
     dead = frames.measurements.query("metric == 'dead_share'").set_index("run")["value"]
     for run in frames.runs.itertuples():
-        if run.status != "done":
-            continue
         one = str(run.run)
         permutation = named[one, "permutation"].astype(np.int64)
-        recovered = np.abs(named[one, "similarities"]) >= threshold
+        recovered = np.abs(named[one, "similarities"]) >= settings.threshold
         K = len(permutation)
         n_live = K - round(float(dead[one]) * K)
         for by in _ORDERS:

@@ -61,7 +61,7 @@ def test_the_code_of_the_page_on_stores_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = Store.at(Path("out/toy/d80-K100-m5-N100000"), create=True)
     store.add(made_up_results(made_up_specs(1, 2, 2)))
-    export(store, Path("results/toy"))
+    export(store, Path("results/study"))
     names: dict = {}
     for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S):
         exec(compile(code, PAGE.name, "exec"), names)

@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 @pytest.fixture(scope="module")
 def frame():
-    return measure(Settings(str(RESULTS / "toy")))
+    return measure(Settings(str(RESULTS / "study")))
 
 
 @pytest.mark.theory
@@ -38,12 +38,12 @@ def test_a_swap_counts_where_its_two_atoms_belong():
 
 
 def test_ord_of_the_stored_runs_is_what_their_store_says(frame):
-    frames = Store.at(RESULTS / "toy").frames(vectors=False)
+    frames = Store.at(RESULTS / "study").frames(vectors=False)
     stored = frames.measurements.query("metric == 'ord_by_energy'").set_index("run")["value"]
-    own = frames.runs[frames.runs["method"] == "topk"]
+    own = frames.runs[(frames.runs["method"] == "topk") & (frames.runs["cell"] == Settings().cell)]
     by_draw = (1 - stored[own["run"]].to_numpy()).reshape(-1)
     mean = pd.Series(by_draw).groupby(own["problem_seed"].to_numpy()).mean().mean()
-    row = frame[(frame["method"] == "top-m SAE (lr 0.01)") & (frame["by"] == "energy")].iloc[0]
+    row = frame[(frame["method"] == "top-m SAE") & (frame["by"] == "energy")].iloc[0]
     assert row["1 - Ord"] == pytest.approx(mean, abs=1e-12)
     assert row["draws"] == 20
 
@@ -51,6 +51,11 @@ def test_ord_of_the_stored_runs_is_what_their_store_says(frame):
 def test_the_committed_table_is_that_of_the_committed_store(frame):
     committed = pd.read_csv(RESULTS / "theory/lost_order.csv")
     pd.testing.assert_frame_equal(frame, committed, rtol=1e-5, check_dtype=False)
+
+
+def test_a_store_without_such_runs_is_refused():
+    with pytest.raises(InputError, match="no finished run of 'toy.K=1.' by any of topk: expected"):
+        measure(Settings(str(RESULTS / "study"), cell="toy[K=1]", methods=("topk",)))
 
 
 def test_the_truth_loses_nothing_to_atoms_not_recovered(frame):
