@@ -3,12 +3,12 @@
 from benchmarks.contracts import Preset
 from benchmarks.presets._toy import PAPER_CELL, PAPER_METHODS
 
-_FAMILIES = ("conflict", "equal-frequency", "coherent", "tree", "bernoulli", "synth-sae")
+FAMILIES = ("conflict", "equal-frequency", "coherent", "tree", "bernoulli", "synth-sae")
 
 PRESET = Preset(
     "default",
     "the paper's cell and six kinds of ground truth at a small shape",
-    [("toy", PAPER_CELL), *((family, {}) for family in _FAMILIES)],
+    [("toy", PAPER_CELL), *((family, {}) for family in FAMILIES)],
     (
         *PAPER_METHODS,
         "gated",

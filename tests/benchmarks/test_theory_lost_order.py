@@ -54,7 +54,7 @@ def test_the_committed_table_is_that_of_the_committed_store(frame):
 
 
 def test_a_store_without_such_runs_is_refused():
-    with pytest.raises(InputError, match="no finished run of 'toy.K=1.' by any of topk: expected"):
+    with pytest.raises(InputError, match=r"no finished run of 'toy.K=1.' by any of topk: expected"):
         measure(Settings(str(RESULTS / "study"), cell="toy[K=1]", methods=("topk",)))
 
 
