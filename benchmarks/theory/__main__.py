@@ -30,6 +30,7 @@ from osae_theory.errors import InputError, check_choice
 from osae_theory.files import check_writable
 
 MODULE = "benchmarks.theory"
+MADE_BY = "made_by.md"
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,23 @@ def do(options: argparse.Namespace, command: list[str]) -> None:
         save_figure(study.draw(frame), options.out / f"{name}.png")
     used = ", ".join(f"{library} {number}" for library, number in versions().items())
     settings = "\n".join(f"- {name}: `{STUDIES[name].settings}`" for name in names)
-    write_text(
-        options.out / "made_by.md", f"Made by `{' '.join(command)}` with {used}.\n\n{settings}\n"
-    )
+    origin = f"Made by `{' '.join(command)}` with {used}.\n\n{settings}\n"
+    file = options.out / MADE_BY
+    write_text(file, "\n".join([*_still_so(file, names), origin]))
     print(f"Written to {options.out}")
+
+
+def _still_so(file: Path, names: Sequence[str]) -> list[str]:
+    """Return how those studies of a folder were made that are not among some names."""
+    if not file.is_file():
+        return []
+    kept = []
+    for paragraph in file.read_text(encoding="utf-8").split("Made by ")[1:]:
+        head, *lines = paragraph.rstrip().split("\n")
+        others = [line for line in lines if not line.startswith(tuple(f"- {n}:" for n in names))]
+        if any(others):
+            kept.append("\n".join([f"Made by {head}", *others, ""]))
+    return kept
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,12 +7,15 @@ from benchmarks.theory import __main__ as command
 
 
 def test_a_study_leaves_its_table_its_figure_and_where_they_came_from(tmp_path, capsys):
+    earlier = "Made by `them` with x 1.\n\n- penalised_loss: `S(1)`\n- lost_order: `S(2)`\n"
+    (tmp_path / "made_by.md").write_text(f"{earlier}\nMade by `me`.\n\n- penalised_loss: `S(3)`\n")
     assert command.main(["--only", "penalised_loss", "--out", str(tmp_path)]) == 0
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"penalised_loss.csv", "penalised_loss.png", "made_by.md"}
-    assert (
-        "python -m benchmarks.theory --only penalised_loss" in (tmp_path / "made_by.md").read_text()
-    )
+    kept, made = (tmp_path / "made_by.md").read_text().split("\n\nMade by ")
+    assert kept == "Made by `them` with x 1.\n\n- lost_order: `S(2)`"
+    assert "python -m benchmarks.theory --only penalised_loss" in made
+    assert made.count("\n- penalised_loss: `Settings(") == 1
 
 
 RESULTS = Path(__file__).parents[2] / "results/theory"
