@@ -59,12 +59,13 @@ def parser() -> Parser:
 def do(options: argparse.Namespace) -> None:
     """Run the protocol and write the chosen values, a file a method."""
     names = selectors(options.methods)
+    check_choice("tuning cell", options.at, TUNING_CELLS)
+    cell = TUNING_CELLS[options.at]
     for name in names:
         check_choice("method that is tuned", name, tuning.tunable())
-        tuning.check_candidates(catalogue.methods()[name])
+        tuning.check_candidates(catalogue.methods()[name], cell)
     if len(set(names)) < len(names):
         raise InputError(f"methods {options.methods!r}: expected each method once")
-    check_choice("tuning cell", options.at, TUNING_CELLS)
     check_integer("--workers", options.workers, 1, _MOST_WORKERS)
     if options.steps is not None:
         check_integer("--steps", options.steps, 1)
@@ -79,9 +80,9 @@ def do(options: argparse.Namespace) -> None:
             return _tried(configurations, store, options, bar.update)
 
         methods = {name: catalogue.methods()[name] for name in names}
-        found = tried({name: tuning.first_configurations(methods[name]) for name in names})
+        found = tried({name: tuning.first_configurations(methods[name], cell) for name in names})
         best = {name: tuning.best_by_error(name, found[name]) for name in names}
-        more = tried({n: tuning.second_configurations(methods[n], best[n]) for n in names})
+        more = tried({n: tuning.second_configurations(methods[n], best[n], cell) for n in names})
     # The chosen values depend neither on the folder nor on how many worked.
     asked = [] if options.at == TUNED_AT else ["--at", options.at]
     asked += [] if options.steps is None else ["--steps", str(options.steps)]
@@ -89,13 +90,13 @@ def do(options: argparse.Namespace) -> None:
     for name in names:
         every = [*found[name], *more[name]]
         chosen = tuning.best_by_error(name, every)
-        edge = tuning.edge(catalogue.methods()[name], chosen)
+        edge = tuning.edge(catalogue.methods()[name], chosen, cell)
         if edge:
             edges.append(edge)
             continue
         command = ["python", "-m", MODULE, "--methods", name, *asked]
         origin = provenance(command, 0, options.workers)
-        _write(name, TUNING_CELLS[options.at], chosen, every, origin)
+        _write(name, cell, chosen, every, origin)
         print(label(name, chosen))
     if edges:
         raise JobError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import catalogue
 from benchmarks.contracts import Method
-from benchmarks.parameters import Items, Parameter, Value, bind, label
+from benchmarks.parameters import Items, Value, bind, label
 from benchmarks.spec import RunSpec, Setting, tuning_seed
 from benchmarks.tuning_cells import TUNED_AT, TUNING_CELLS, TuningCell
 from osae_theory.errors import InputError
@@ -22,6 +22,7 @@ RATE = "lr"
 ERROR, RECOVERY = "mse", "stab_truth"
 # What is kept of every configuration.
 METRICS = (ERROR, RECOVERY, "ord_truth", "ord_by_energy")
+_FIRST_CELL = TUNING_CELLS[TUNED_AT]
 _STEPS_AROUND = (-0.5, -0.25, 0.25, 0.5)
 _FIRST = 8
 _DIGITS = 3
@@ -70,15 +71,13 @@ def tunable() -> list[str]:
     ]
 
 
-def check_candidates(method: Method) -> None:
+def check_candidates(method: Method, cell: TuningCell = _FIRST_CELL) -> None:
     """Raise InputError unless a method's candidates give as many configurations as all others'."""
-    rates, own = _parted(method)
-    if len(rates.candidates) != _FIRST:
-        raise InputError(
-            f"{method.name}: {len(rates.candidates)} candidates of {RATE}: expected {_FIRST}"
-        )
+    rates, own = _parted(method, cell)
+    if len(rates) != _FIRST:
+        raise InputError(f"{method.name}: {len(rates)} candidates of {RATE}: expected {_FIRST}")
     expected = {0: (), 1: (5,), 2: (3, 3)}.get(len(own))
-    found = tuple(len(parameter.candidates) for parameter in own)
+    found = tuple(len(candidates) for candidates in own.values())
     if found != expected:
         raise InputError(
             f"{method.name}: its own parameters have {found} candidates: expected one parameter"
@@ -86,26 +85,28 @@ def check_candidates(method: Method) -> None:
         )
 
 
-def first_configurations(method: Method) -> list[Items]:
+def first_configurations(method: Method, cell: TuningCell = _FIRST_CELL) -> list[Items]:
     """Return the eight learning rates, with the method's own parameters at their middle."""
-    check_candidates(method)
-    rates, own = _parted(method)
-    middle = {parameter.name: _middle(parameter) for parameter in own}
-    return [_items(method, middle | {RATE: rate}) for rate in rates.candidates]
+    check_candidates(method, cell)
+    rates, own = _parted(method, cell)
+    middle = {name: _middle(candidates) for name, candidates in own.items()}
+    return [_items(method, middle | {RATE: rate}) for rate in rates]
 
 
-def second_configurations(method: Method, best: Items) -> list[Items]:
+def second_configurations(
+    method: Method, best: Items, cell: TuningCell = _FIRST_CELL
+) -> list[Items]:
     """Return the four configurations around the best of the first ones."""
-    rates, own = _parted(method)
+    rates, own = _parted(method, cell)
     at = dict(best)
     if own:
         return [
-            _items(method, at | {parameter.name: value})
-            for parameter in own
-            for value in parameter.candidates
-            if value != _middle(parameter)
+            _items(method, at | {name: value})
+            for name, candidates in own.items()
+            for value in candidates
+            if value != _middle(candidates)
         ]
-    ratio = (float(rates.candidates[-1]) / float(rates.candidates[0])) ** (1 / (_FIRST - 1))
+    ratio = (_number(rates[-1]) / _number(rates[0])) ** (1 / (_FIRST - 1))
     return [_items(method, {RATE: _rounded(float(at[RATE]) * ratio**s)}) for s in _STEPS_AROUND]
 
 
@@ -113,7 +114,7 @@ def runs_at(
     method: Method,
     configuration: Items,
     n_steps: int | None,
-    cell: TuningCell = TUNING_CELLS[TUNED_AT],
+    cell: TuningCell = _FIRST_CELL,
 ) -> list[RunSpec]:
     """Return the runs of the protocol at one configuration: one a tuning draw of a cell."""
     amounts = {} if n_steps is None else {"steps": n_steps}
@@ -172,7 +173,7 @@ def best_by_recovery(found: Sequence[Tried]) -> Items:
     return max(sound, key=lambda one: one.means[RECOVERY]).values
 
 
-def edge(method: Method, chosen: Items) -> str:
+def edge(method: Method, chosen: Items, cell: TuningCell = _FIRST_CELL) -> str:
     """Return which chosen value is at the edge of its candidates, as a selector; or nothing.
 
     The end of a parameter's range, such as a strength of 0, is no edge.
@@ -180,7 +181,8 @@ def edge(method: Method, chosen: Items) -> str:
     for parameter in method.parameters:
         if parameter.tuned:
             value = dict(chosen)[parameter.name]
-            least, most = _number(parameter.candidates[0]), _number(parameter.candidates[-1])
+            candidates = cell.candidates_of(method.name, parameter)
+            least, most = _number(candidates[0]), _number(candidates[-1])
             low = -math.inf if least == parameter.at_least else least
             high = math.inf if most == parameter.at_most else most
             if not low < _number(value) < high:
@@ -188,16 +190,18 @@ def edge(method: Method, chosen: Items) -> str:
     return ""
 
 
-def _parted(method: Method) -> tuple[Parameter, list[Parameter]]:
-    tuned = [parameter for parameter in method.parameters if parameter.tuned]
-    rates = [parameter for parameter in tuned if parameter.name == RATE]
-    if len(rates) != 1:
+def _parted(
+    method: Method, cell: TuningCell
+) -> tuple[tuple[Value, ...], dict[str, tuple[Value, ...]]]:
+    """Return the candidates of the learning rate, and those of the other tuned parameters."""
+    own = {p.name: cell.candidates_of(method.name, p) for p in method.parameters if p.tuned}
+    if RATE not in own:
         raise InputError(f"{method.name}: expected a tuned learning rate, {RATE}")
-    return rates[0], [parameter for parameter in tuned if parameter.name != RATE]
+    return own.pop(RATE), own
 
 
-def _middle(parameter: Parameter) -> Value:
-    return parameter.candidates[len(parameter.candidates) // 2]
+def _middle(candidates: Sequence[Value]) -> Value:
+    return candidates[len(candidates) // 2]
 
 
 def _items(method: Method, values: Mapping[str, Value]) -> Items:

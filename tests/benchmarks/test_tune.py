@@ -1,5 +1,7 @@
 import json
 import math
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from benchmarks.contracts import Method
 from benchmarks.methods._sae import LEARNING_RATE
 from benchmarks.parameters import Parameter
 from benchmarks.spec import tuning_seed
-from benchmarks.tuning_cells import TuningCell
+from benchmarks.tuning_cells import TUNING_CELLS, TuningCell
 from osae_theory.errors import InputError
 from small_runs import SMALL, tuned_file_in
 
@@ -128,8 +130,27 @@ def test_methods_without_tuned_parameters_or_with_those_of_another_are_not_tuned
 
 
 def test_every_method_that_is_tuned_has_as_many_configurations_as_the_others():
-    for name in tuning.tunable():
-        tuning.check_candidates(catalogue.methods()[name])
+    for cell, name in product(TUNING_CELLS.values(), tuning.tunable()):
+        tuning.check_candidates(catalogue.methods()[name], cell)
+    named = {name for cell in TUNING_CELLS.values() for name, _ in cell.moved} - {""}
+    assert named <= set(tuning.tunable())
+
+
+def test_a_cell_can_move_the_candidates_of_all_methods_or_of_one():
+    moved = {("", LR): tuple(10 * rate for rate in RATES), ("mine", "a"): (3, 5, 7, 9, 11)}
+    cell = TuningCell("there", "another cell", SMALL, moved)
+    mine, others = (method(name, own("a", 1, 2, 4, 8, 16)) for name in ("mine", "others"))
+    first = tuning.first_configurations(mine, cell)
+    assert [dict(one) for one in first] == [{"a": 7, LR: 10 * rate} for rate in RATES]
+    assert dict(tuning.first_configurations(others, cell)[0]) == {"a": 4, LR: 10 * RATES[0]}
+    second = tuning.second_configurations(mine, first[2], cell)
+    assert [dict(one)["a"] for one in second] == [3, 5, 9, 11]
+    assert {dict(one)[LR] for one in second} == {10 * RATES[2]}
+    assert tuning.edge(mine, (("a", 11), (LR, 0.1)), cell) == "mine[a=11]"
+    assert tuning.edge(mine, (("a", 9), (LR, 0.01)), cell) == "mine[lr=0.01]"
+    assert tuning.edge(others, (("a", 8), (LR, 0.1)), cell) == ""
+    with pytest.raises(InputError, match=r"mine: its own parameters have \(2,\) candidates"):
+        tuning.check_candidates(mine, replace(cell, moved={("mine", "a"): (1, 2)}))
 
 
 def small_study(monkeypatch, tmp_path, name="osae", at="paper"):

@@ -31,8 +31,8 @@ _ABOVE: Sequence[_Drawn] = (
 )
 _BELOW: Sequence[_Drawn] = (("mse", "held-out MSE", COLOURS[4], "D", "-"),)
 _CHOSEN, _RECOVERY = "0.7", COLOURS[3]
-# Within the range of the candidates.
-_TICKS = (0.001, 0.003, 0.01, 0.03)
+# Those that lie within the range of the candidates are shown.
+_TICKS = (0.001, 0.003, 0.01, 0.03, 0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +184,8 @@ def _panel(axis: Axes, one: Tuned, measurements: Sequence[_Drawn]) -> None:
     rates = [float(own["values"][tuning.RATE]) for own in one.tried]
     axis.set_xscale("log")
     axis.set_xlim(min(rates) / 1.25, max(rates) * 1.25)
-    axis.set_xticks(_TICKS, [f"{rate:g}" for rate in _TICKS])
+    ticks = [rate for rate in _TICKS if min(rates) <= rate <= max(rates)]
+    axis.set_xticks(ticks, [f"{rate:g}" for rate in ticks])
     axis.minorticks_off()
     axis.grid(color="0.93")
     axis.set_axisbelow(True)
@@ -193,7 +194,7 @@ def _panel(axis: Axes, one: Tuned, measurements: Sequence[_Drawn]) -> None:
 
 def _line(one: Tuned) -> list[Mapping[str, Any]]:
     """Return the configurations with the other tuned values at their middle, by rate."""
-    middle = _others(dict(tuning.first_configurations(one.method)[0]))
+    middle = _others(dict(tuning.first_configurations(one.method, TUNING_CELLS[one.at])[0]))
     own = [each for each in one.tried if _others(each["values"]) == middle]
     return sorted(own, key=lambda each: float(each["values"][tuning.RATE]))
 
