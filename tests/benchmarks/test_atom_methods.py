@@ -4,16 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from scipy.stats import spearmanr
 
 from benchmarks import catalogue
 from benchmarks.contracts import Data, Fit, Shape
+from benchmarks.encoders.top_m import TopM
 from benchmarks.engine.task import FitTask, code_of, data_for, run_task
-from benchmarks.methods import _pursuit, refined
+from benchmarks.methods import _pursuit, pursued, refined
 from benchmarks.spec import Budget, Setting, run_seeds
+from benchmarks.training.dense import member_seeds
 from benchmarks.tuning import tunable
 from osae_theory.errors import InputError
 from osae_theory.metrics import match, stability
+from osae_theory.prefixes import PrefixLaw
 from osae_theory.problems import toy_spec
+from osae_theory.pursuit import refine
+from osae_theory.sae import Run, SparsityWarmup, Trainer, TrainingConfig, train
 from osae_theory.sae.kmeans import spherical_kmeans
 
 pytestmark = pytest.mark.trains
@@ -85,6 +92,134 @@ def test_a_run_that_diverged_is_not_refined():
     base = replace(catalogue.methods()["topk"], fit=lambda data, how, seeds: [None])
     data = Data(np.zeros((4, 3), np.float32), 3, 1)
     assert refined.refined(base).fit(data, Fit({}, base.budget), [SEEDS]) == [None]
+
+
+PURSUED = [method.name for method in pursued.METHODS]
+
+
+def pursued_fits(name, given, amount, seeds=(SEEDS,)):
+    """Return runs of a pursued method on a small problem, and the samples."""
+    rows, _, _ = toy_spec(12, 14, 2, 600, seed=3).draw().rows(np.float32)
+    found = catalogue.variant(name, {"lr": 0.02, **given})
+    how = Fit(found.values, Budget("steps", amount, 64))
+    return found.method.fit(Data(rows, 14, 2), how, seeds), rows
+
+
+def test_a_pursued_sae_is_trained_refined_and_trained_on_from_there():
+    [fit], rows = pursued_fits("topk-pursued", {"share": 0.4, "iterations": 3}, 50)
+    x, law = torch.from_numpy(rows), PrefixLaw.full(14)
+    first = TrainingConfig(2, n_steps=20, batch_size=64)
+    atoms = train(x, 14, [Run(SEEDS, 0.02, law)], first).model.atoms[0].double().numpy()
+    atoms /= np.sqrt((atoms * atoms).sum(axis=1, keepdims=True))
+    start = refine(rows, atoms, 2, iterations=3, update="mod", compiled=False).atoms
+    rest = TrainingConfig(2, n_steps=30, batch_size=64, sparsity_warmup=SparsityWarmup(0.0))
+    runs = [Run(member_seeds(SEEDS, 1), 0.02, law)]
+    trained = train(x, 14, runs, rest, initial_atoms=torch.from_numpy(start)[None]).model
+    np.testing.assert_array_equal(fit.dictionary, trained.atoms[0].numpy().T)
+    np.testing.assert_array_equal(fit.encoder.arrays["encoder"], trained.encoder[0].numpy())
+    np.testing.assert_array_equal(fit.encoder.arrays["encoder_bias"], trained.encoder_bias[0])
+    assert stability(fit.dictionary, start.T) < 0.9999
+
+
+@pytest.mark.parametrize("name", PURSUED)
+def test_a_pursued_sae_has_a_linear_encoder_and_the_same_bits_in_any_company(name):
+    seeds = [run_seeds(0, i) for i in range(3)]
+    fits, rows = pursued_fits(name, {"share": 0.2}, 70, seeds)
+    [alone], _ = pursued_fits(name, {"share": 0.2}, 70, seeds[1:2])
+    assert isinstance(alone.encoder, TopM)
+    assert ((alone.encoder(rows) != 0).sum(axis=1) <= 2).all()
+    np.testing.assert_array_equal(alone.dictionary, fits[1].dictionary)
+    for key, array in alone.encoder.arrays.items():
+        np.testing.assert_array_equal(array, fits[1].encoder.arrays[key])
+    assert not np.array_equal(fits[0].dictionary, fits[2].dictionary)
+
+
+@pytest.mark.parametrize("name", PURSUED)
+@pytest.mark.parametrize(
+    ("share", "amount", "expected"),
+    [
+        (0.5, 7, [4, 3]),
+        (0.25, 40, [10, 30]),
+        (0.01, 9, [1, 8]),
+        (0.99, 9, [8, 1]),
+        (0.5, 2, [1, 1]),
+    ],
+)
+def test_a_pursued_sae_does_the_steps_of_its_budget(name, share, amount, expected, monkeypatch):
+    done, step = [], Trainer.step
+
+    def counted(self, batch):
+        done.append(self.config.n_steps)
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", counted)
+    pursued_fits(name, {"share": share}, amount)
+    assert [done.count(n) for n in expected] == [n * expected.count(n) for n in expected]
+    assert len(done) == amount
+
+
+def test_a_pursued_sae_recovers_more_than_the_plain_one_in_as_many_steps():
+    spec, steps = toy_spec(30, 34, 2, 3000, seed=3), {"steps": 200}
+    plain, problem = fitted("topk[lr=0.018]", spec, steps, 128)
+    fit, _ = fitted("topk-pursued[lr=0.018]", spec, steps, 128)
+    recovered = [stability(one.dictionary, problem.dictionary) for one in (plain, fit)]
+    assert recovered[1] > recovered[0] + 0.05
+    assert error(fit, problem) < 0.5 * error(plain, problem)
+
+
+def test_a_resorted_pursued_sae_is_the_same_sae_with_its_latents_in_order_of_energy():
+    spec, steps = toy_spec(30, 34, 2, 3000, seed=3), {"steps": 200}
+    plain, problem = fitted("topk-pursued[lr=0.018]", spec, steps, 128)
+    fit, _ = fitted("topk-pursued-resorted[lr=0.018]", spec, steps, 128)
+    assert stability(plain.dictionary, fit.dictionary) > 0.999
+    rows, _, _ = problem.rows(np.float32)
+    orders = [
+        spearmanr(-(one.encoder(rows) ** 2).sum(axis=0), np.arange(34)).statistic
+        for one in (plain, fit)
+    ]
+    assert orders[1] > 0.9 > 0.5 > orders[0]
+
+
+def test_a_pursued_run_that_diverges_before_or_after_is_none_and_harms_no_other(monkeypatch):
+    seeds = [run_seeds(0, i) for i in range(2)]
+    assert pursued_fits("topk-pursued", {"lr": 1e30}, 20, seeds)[0] == [None, None]
+    fits, _ = pursued_fits("topk", {}, 20, seeds)
+    kept, _ = pursued_fits("topk-pursued", {}, 40, seeds)
+
+    def half(data, how, seeds):
+        return [None, fits[1]]
+
+    monkeypatch.setattr(pursued, "_PLAIN", replace(pursued._PLAIN, fit=half))
+    none, other = pursued_fits("topk-pursued", {}, 40, seeds)[0]
+    assert none is None
+    np.testing.assert_array_equal(other.dictionary, kept[1].dictionary)
+    assert pursued_fits("topk-pursued", {"lr": 1e30}, 40, seeds)[0] == [None, None]
+
+
+@pytest.mark.parametrize("name", PURSUED)
+@pytest.mark.parametrize(
+    ("given", "amount", "message"),
+    [
+        ({"share": 0}, 9, "share = 0: expected a finite number above 0"),
+        ({"share": 1}, 9, "share = 1: expected a finite number above 0 and below 1"),
+        ({"share": float("nan")}, 9, "share = nan: expected"),
+        ({"iterations": 0}, 9, "iterations = 0: expected a whole number of at least 1"),
+        ({"iterations": 2.5}, 9, r"iterations = 2\.5: expected a whole number"),
+        ({}, 1, "steps = 1: expected at least 2"),
+    ],
+)
+def test_a_pursued_sae_that_cannot_be_is_one_sentence(name, given, amount, message):
+    with pytest.raises(InputError, match=message):
+        pursued_fits(name, given, amount)
+
+
+def test_a_pursued_sae_is_trained_at_the_plain_ones_rate_and_is_not_tuned():
+    for name in PURSUED:
+        assert catalogue.methods()[name].tuned_as == "topk"
+        assert catalogue.variant(name).values["lr"] == catalogue.variant("topk").values["lr"]
+        assert name not in tunable()
+    titles = [method.title for method in pursued.METHODS]
+    assert titles == ["top-m SAE (pursued)", "top-m SAE (pursued, re-sorted)"]
 
 
 def test_methods_for_fewer_atoms_than_dimensions_say_so_elsewhere():
