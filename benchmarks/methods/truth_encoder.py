@@ -39,4 +39,4 @@ def _fit(data: Data, how: Fit, seeds: Sequence[RunSeeds]) -> list[Fitted | None]
     return [found for _ in seeds]
 
 
-METHOD = replace(_TRAINED, fit=_fit, deterministic=True, skip=as_many_as_true)
+METHOD = replace(_TRAINED, fit=_fit, recipe=None, deterministic=True, skip=as_many_as_true)

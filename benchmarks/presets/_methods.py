@@ -3,7 +3,7 @@
 EVERY = (
     *("topk", "topk-aux", "topk-kmeans", "topk-resorted", "topk-resampled"),
     *("topk-resampled-resorted", "topk-refined", "batch-topk"),
-    *("topk-pursued", "topk-pursued-resorted"),
+    *("topk-refined-midway", "topk-refined-midway-resorted"),
     *("relu-l1", "topk-l1", "gated", "jumprelu", "penalised"),
     *("msae-fixed", "msae-fixed-doubling", "msae-random", "msae-random-free"),
     *("osae", "osae-zipf", "osae-geometric", "osae-massed", "osae-sampled", "osae-annealed"),

@@ -11,7 +11,7 @@ from benchmarks import catalogue
 from benchmarks.contracts import Data, Fit, Shape
 from benchmarks.encoders.top_m import TopM
 from benchmarks.engine.task import FitTask, code_of, data_for, run_task
-from benchmarks.methods import _pursuit, pursued, refined
+from benchmarks.methods import _pursuit, refined, refined_midway
 from benchmarks.spec import Budget, Setting, run_seeds
 from benchmarks.training.dense import member_seeds
 from benchmarks.tuning import tunable
@@ -94,19 +94,19 @@ def test_a_run_that_diverged_is_not_refined():
     assert refined.refined(base).fit(data, Fit({}, base.budget), [SEEDS]) == [None]
 
 
-PURSUED = [method.name for method in pursued.METHODS]
+MIDWAY = [method.name for method in refined_midway.METHODS]
 
 
-def pursued_fits(name, given, amount, seeds=(SEEDS,)):
-    """Return runs of a pursued method on a small problem, and the samples."""
+def midway_fits(name, given, amount, seeds=(SEEDS,)):
+    """Return runs of a method refined midway on a small problem, and the samples."""
     rows, _, _ = toy_spec(12, 14, 2, 600, seed=3).draw().rows(np.float32)
     found = catalogue.variant(name, {"lr": 0.02, **given})
     how = Fit(found.values, Budget("steps", amount, 64))
     return found.method.fit(Data(rows, 14, 2), how, seeds), rows
 
 
-def test_a_pursued_sae_is_trained_refined_and_trained_on_from_there():
-    [fit], rows = pursued_fits("topk-pursued", {"share": 0.4, "iterations": 3}, 50)
+def test_an_sae_refined_midway_is_trained_refined_and_trained_on_from_there():
+    [fit], rows = midway_fits("topk-refined-midway", {"share": 0.4, "iterations": 3}, 50)
     x, law = torch.from_numpy(rows), PrefixLaw.full(14)
     first = TrainingConfig(2, n_steps=20, batch_size=64)
     atoms = train(x, 14, [Run(SEEDS, 0.02, law)], first).model.atoms[0].double().numpy()
@@ -121,11 +121,11 @@ def test_a_pursued_sae_is_trained_refined_and_trained_on_from_there():
     assert stability(fit.dictionary, start.T) < 0.9999
 
 
-@pytest.mark.parametrize("name", PURSUED)
-def test_a_pursued_sae_has_a_linear_encoder_and_the_same_bits_in_any_company(name):
+@pytest.mark.parametrize("name", MIDWAY)
+def test_an_sae_refined_midway_has_a_linear_encoder_and_the_same_bits_in_any_company(name):
     seeds = [run_seeds(0, i) for i in range(3)]
-    fits, rows = pursued_fits(name, {"share": 0.2}, 70, seeds)
-    [alone], _ = pursued_fits(name, {"share": 0.2}, 70, seeds[1:2])
+    fits, rows = midway_fits(name, {"share": 0.2}, 70, seeds)
+    [alone], _ = midway_fits(name, {"share": 0.2}, 70, seeds[1:2])
     assert isinstance(alone.encoder, TopM)
     assert ((alone.encoder(rows) != 0).sum(axis=1) <= 2).all()
     np.testing.assert_array_equal(alone.dictionary, fits[1].dictionary)
@@ -134,7 +134,7 @@ def test_a_pursued_sae_has_a_linear_encoder_and_the_same_bits_in_any_company(nam
     assert not np.array_equal(fits[0].dictionary, fits[2].dictionary)
 
 
-@pytest.mark.parametrize("name", PURSUED)
+@pytest.mark.parametrize("name", MIDWAY)
 @pytest.mark.parametrize(
     ("share", "amount", "expected"),
     [
@@ -145,7 +145,9 @@ def test_a_pursued_sae_has_a_linear_encoder_and_the_same_bits_in_any_company(nam
         (0.5, 2, [1, 1]),
     ],
 )
-def test_a_pursued_sae_does_the_steps_of_its_budget(name, share, amount, expected, monkeypatch):
+def test_an_sae_refined_midway_does_the_steps_of_its_budget(
+    name, share, amount, expected, monkeypatch
+):
     done, step = [], Trainer.step
 
     def counted(self, batch):
@@ -153,24 +155,24 @@ def test_a_pursued_sae_does_the_steps_of_its_budget(name, share, amount, expecte
         return step(self, batch)
 
     monkeypatch.setattr(Trainer, "step", counted)
-    pursued_fits(name, {"share": share}, amount)
+    midway_fits(name, {"share": share}, amount)
     assert [done.count(n) for n in expected] == [n * expected.count(n) for n in expected]
     assert len(done) == amount
 
 
-def test_a_pursued_sae_recovers_more_than_the_plain_one_in_as_many_steps():
+def test_an_sae_refined_midway_recovers_more_than_the_plain_one_in_as_many_steps():
     spec, steps = toy_spec(30, 34, 2, 3000, seed=3), {"steps": 200}
     plain, problem = fitted("topk[lr=0.018]", spec, steps, 128)
-    fit, _ = fitted("topk-pursued[lr=0.018]", spec, steps, 128)
+    fit, _ = fitted("topk-refined-midway[lr=0.018]", spec, steps, 128)
     recovered = [stability(one.dictionary, problem.dictionary) for one in (plain, fit)]
     assert recovered[1] > recovered[0] + 0.05
     assert error(fit, problem) < 0.5 * error(plain, problem)
 
 
-def test_a_resorted_pursued_sae_is_the_same_sae_with_its_latents_in_order_of_energy():
+def test_a_resorted_sae_refined_midway_is_the_same_sae_with_its_latents_in_order_of_energy():
     spec, steps = toy_spec(30, 34, 2, 3000, seed=3), {"steps": 200}
-    plain, problem = fitted("topk-pursued[lr=0.018]", spec, steps, 128)
-    fit, _ = fitted("topk-pursued-resorted[lr=0.018]", spec, steps, 128)
+    plain, problem = fitted("topk-refined-midway[lr=0.018]", spec, steps, 128)
+    fit, _ = fitted("topk-refined-midway-resorted[lr=0.018]", spec, steps, 128)
     assert stability(plain.dictionary, fit.dictionary) > 0.999
     rows, _, _ = problem.rows(np.float32)
     orders = [
@@ -180,23 +182,23 @@ def test_a_resorted_pursued_sae_is_the_same_sae_with_its_latents_in_order_of_ene
     assert orders[1] > 0.9 > 0.5 > orders[0]
 
 
-def test_a_pursued_run_that_diverges_before_or_after_is_none_and_harms_no_other(monkeypatch):
+def test_a_run_refined_midway_that_diverges_before_or_after_is_none_and_harms_no_other(monkeypatch):
     seeds = [run_seeds(0, i) for i in range(2)]
-    assert pursued_fits("topk-pursued", {"lr": 1e30}, 20, seeds)[0] == [None, None]
-    fits, _ = pursued_fits("topk", {}, 20, seeds)
-    kept, _ = pursued_fits("topk-pursued", {}, 40, seeds)
+    assert midway_fits("topk-refined-midway", {"lr": 1e30}, 20, seeds)[0] == [None, None]
+    fits, _ = midway_fits("topk", {}, 20, seeds)
+    kept, _ = midway_fits("topk-refined-midway", {}, 40, seeds)
 
     def half(data, how, seeds):
         return [None, fits[1]]
 
-    monkeypatch.setattr(pursued, "_PLAIN", replace(pursued._PLAIN, fit=half))
-    none, other = pursued_fits("topk-pursued", {}, 40, seeds)[0]
+    monkeypatch.setattr(refined_midway, "_PLAIN", replace(refined_midway._PLAIN, fit=half))
+    none, other = midway_fits("topk-refined-midway", {}, 40, seeds)[0]
     assert none is None
     np.testing.assert_array_equal(other.dictionary, kept[1].dictionary)
-    assert pursued_fits("topk-pursued", {"lr": 1e30}, 40, seeds)[0] == [None, None]
+    assert midway_fits("topk-refined-midway", {"lr": 1e30}, 40, seeds)[0] == [None, None]
 
 
-@pytest.mark.parametrize("name", PURSUED)
+@pytest.mark.parametrize("name", MIDWAY)
 @pytest.mark.parametrize(
     ("given", "amount", "message"),
     [
@@ -208,18 +210,18 @@ def test_a_pursued_run_that_diverges_before_or_after_is_none_and_harms_no_other(
         ({}, 1, "steps = 1: expected at least 2"),
     ],
 )
-def test_a_pursued_sae_that_cannot_be_is_one_sentence(name, given, amount, message):
+def test_an_sae_refined_midway_that_cannot_be_is_one_sentence(name, given, amount, message):
     with pytest.raises(InputError, match=message):
-        pursued_fits(name, given, amount)
+        midway_fits(name, given, amount)
 
 
-def test_a_pursued_sae_is_trained_at_the_plain_ones_rate_and_is_not_tuned():
-    for name in PURSUED:
+def test_an_sae_refined_midway_is_trained_at_the_plain_ones_rate_and_is_not_tuned():
+    for name in MIDWAY:
         assert catalogue.methods()[name].tuned_as == "topk"
         assert catalogue.variant(name).values["lr"] == catalogue.variant("topk").values["lr"]
         assert name not in tunable()
-    titles = [method.title for method in pursued.METHODS]
-    assert titles == ["top-m SAE (pursued)", "top-m SAE (pursued, re-sorted)"]
+    titles = [method.title for method in refined_midway.METHODS]
+    assert titles == ["top-m SAE (refined midway)", "top-m SAE (refined midway, re-sorted)"]
 
 
 def test_methods_for_fewer_atoms_than_dimensions_say_so_elsewhere():

@@ -161,7 +161,7 @@ def test_every_item_of_the_package_is_found_once_under_its_own_name():
         *("topk-resampled", "topk-resampled-resorted", "osae-resampled", "osae-exact-resampled"),
         *("fastica", "kmeans", "ksvd", "minibatch", "mod", "pca", "samples"),
         *("topk-refined", "osae-refined", "osae-exact-refined"),
-        *("topk-pursued", "topk-pursued-resorted"),
+        *("topk-refined-midway", "topk-refined-midway-resorted"),
         *("topk", "topk-resorted", "truth", "truth-encoder", "truth-pursuit"),
     }
     assert sorted(collected("benchmarks.families", "FAMILY", Family)) == [

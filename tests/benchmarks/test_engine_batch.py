@@ -121,7 +121,8 @@ def test_what_trains_together_has_one_problem_size_and_one_configuration():
         small_setting("topk-kmeans"),
     ):
         assert key_of(other, "cpu") not in (key, None)
-    assert key_of(small_setting("truth"), "cpu") is None
+    for alone in ("truth", "truth-encoder", "consensus"):
+        assert key_of(small_setting(alone), "cpu") is None
 
 
 @pytest.mark.parametrize("method", DENSE)

@@ -37,7 +37,7 @@ ITERATIONS = Parameter(
 _PLAIN = next(method for method in topk.METHODS if method.name == "topk")
 
 
-def _pursued(name: str, title: str, adapt: Adapt) -> Method:
+def _refined_midway(name: str, title: str, adapt: Adapt) -> Method:
     """Return a method; `adapt` changes the common recipe for the steps after the refinement."""
 
     def fit(data: Data, how: Fit, seeds: Sequence[RunSeeds]) -> list[Fitted | None]:
@@ -83,6 +83,8 @@ def _sorted(config: TrainingConfig, K: int, params: Params) -> TrainingConfig:
 
 
 METHODS = (
-    _pursued("topk-pursued", "top-m SAE (pursued)", _sparse),
-    _pursued("topk-pursued-resorted", "top-m SAE (pursued, re-sorted)", _sorted),
+    _refined_midway("topk-refined-midway", "top-m SAE (refined midway)", _sparse),
+    _refined_midway(
+        "topk-refined-midway-resorted", "top-m SAE (refined midway, re-sorted)", _sorted
+    ),
 )
