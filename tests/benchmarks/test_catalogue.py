@@ -108,15 +108,20 @@ def test_a_method_that_has_not_been_tuned_says_how(tmp_path, monkeypatch):
 
 
 def test_every_method_that_can_be_tuned_has_been_by_the_protocol():
-    for name in tuning.tunable():
-        content = json.loads(catalogue.tuned_file(name).read_text())
-        assert content["protocol"] == tuning.protocol(TUNING_CELLS["paper"])
-        assert content["provenance"]["command"] == f"python -m benchmarks.tune --methods {name}"
+    files = [(TUNING_CELLS["paper"], name, "") for name in tuning.tunable()]
+    there = sorted(catalogue.tuned_file("x", "16x32").parent.glob("*.json"))
+    assert {"topk", "osae", "gated"} <= {file.stem for file in there}
+    files += [(TUNING_CELLS["16x32"], file.stem, " --at 16x32") for file in there]
+    for cell, name, at in files:
+        content = json.loads(catalogue.tuned_file(name, cell.name).read_text())
+        assert content["protocol"] == tuning.protocol(cell)
+        command = f"python -m benchmarks.tune --methods {name}{at}"
+        assert content["provenance"]["command"] == command
         errors = [(one["mean"]["mse"] or math.inf, one["values"]) for one in content["tried"]]
         assert len(errors) == tuning.N_CONFIGURATIONS
         chosen = content["chosen"]
         assert min(errors, key=lambda one: one[0])[1] == chosen
-        assert tuning.edge(catalogue.methods()[name], tuple(chosen.items())) == ""
+        assert tuning.edge(catalogue.methods()[name], tuple(chosen.items()), cell) == ""
 
 
 def test_a_file_of_tuned_values_that_cannot_be_read_is_named(tmp_path):
