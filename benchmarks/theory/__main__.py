@@ -114,14 +114,16 @@ def do(options: argparse.Namespace, command: list[str]) -> None:
     names = options.only.split(",")
     for name in names:
         check_choice("study", name, STUDIES)
+    if len(set(names)) < len(names):
+        raise InputError(f"studies {options.only!r}: expected each once")
     check_writable(options.out)
     if options.redraw:
         print("\n".join(map(str, redraw(options.out, names))))
         return
-    options.out.mkdir(parents=True, exist_ok=True)
     for name in tqdm(names, desc="studies", file=sys.stderr):
         study = STUDIES[name]
         frame = study.measure(study.settings)
+        options.out.mkdir(parents=True, exist_ok=True)
         write_text(options.out / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
         save_figure(study.draw(frame), options.out / f"{name}.png")
     used = ", ".join(f"{library} {number}" for library, number in versions().items())

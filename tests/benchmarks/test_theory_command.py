@@ -35,6 +35,7 @@ def test_every_figure_of_the_results_is_drawn_again_from_its_table(monkeypatch, 
     ("options", "message"),
     [
         (["--only", "recovery"], "study 'recovery' is unknown"),
+        (["--only", "lost_order,lost_order"], "'lost_order,lost_order': expected each once"),
         (["--out", "{file}/x"], "is a file"),
         (["--redraw", "--out", "{file}x"], "cannot be drawn"),
     ],
