@@ -135,6 +135,17 @@ def test_no_two_methods_are_drawn_alike():
     assert len(set(style.marks(many).values())) == 56
 
 
+@pytest.mark.parametrize(("words", "columns"), [(1, 4), (6, 2), (60, 1)])
+def test_a_legend_is_no_wider_than_its_figure(words, columns):
+    figure = style.new_figure(6, 4, "a figure")
+    variants = [replace(one, title="name " * words) for one in list(VARIANTS.values())[:6]]
+    style.add_legend(figure, style.legend_entries(variants, style.marks(variants)))
+    [legend] = figure.legends
+    assert legend._ncols == columns
+    width = legend.get_window_extent(figure.canvas.get_renderer()).width
+    assert columns == 1 or width <= figure.bbox.width
+
+
 def test_very_many_methods_stand_a_line_each_the_best_recovery_on_top():
     summary, _ = drawn()
     first = summary.rows[0]

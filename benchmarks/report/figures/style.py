@@ -128,13 +128,26 @@ def legend_entries(variants: Sequence[Variant], found: Mapping[str, Mark]) -> li
 
 
 def add_legend(figure: Figure, entries: Sequence[Line2D], columns: int = 4) -> None:
-    """Put a legend below the panels."""
-    figure.legend(
-        handles=list(entries),
-        loc="outside lower center",
-        ncols=min(columns, len(entries)),
-        fontsize=TICK,
-    )
+    """Put a legend below the panels, in as many columns as the figure is wide enough for.
+
+    Parameters
+    ----------
+    figure : Figure
+        One of `new_figure`.
+    entries : sequence of Line2D
+        The legend's entries.
+    columns : int
+        Most columns.
+    """
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    for n in range(min(columns, len(entries)), 0, -1):
+        legend = figure.legend(
+            handles=list(entries), loc="outside lower center", ncols=n, fontsize=TICK
+        )
+        if n == 1 or legend.get_window_extent(canvas.get_renderer()).width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def panel_grid(n: int, most_columns: int = 4) -> tuple[int, int]:
